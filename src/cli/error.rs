@@ -1,0 +1,71 @@
+//! The one conversion from library errors to what a person sees: message, causes, hints, exit code.
+
+use crate::manifest::mistake::{Mistake, Mistakes};
+
+/// Exit codes, one per class of outcome. They are part of the public interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Done.
+    Done = 0,
+    /// A bug in Rekindle.
+    Bug = 1,
+    /// Wrong usage.
+    Usage = 2,
+    /// The kit is wrong: render, schema, reference, secret.
+    Kit = 3,
+    /// Refused to protect something: guard, data, ownership.
+    Protected = 4,
+    /// The cluster is unreachable or does not allow it.
+    Unreachable = 5,
+    /// The cluster refused an object.
+    Refused = 6,
+    /// Not healthy in time, or failed for good.
+    Unhealthy = 7,
+    /// Somebody else holds the lock.
+    Locked = 8,
+    /// `--exit-code`: there are changes.
+    Changes = 9,
+}
+
+/// What a command failed with, ready to be shown.
+#[derive(Debug)]
+pub struct CliError {
+    /// The process's exit code.
+    pub exit: Exit,
+    /// What is wrong: one line, lower case, no full stop.
+    pub message: String,
+    /// Facts, a line each, shown below the message.
+    pub details: Vec<String>,
+    /// Mistakes in the kit, shown with their source lines.
+    pub mistakes: Vec<Mistake>,
+    /// Next commands or advice, a line each, shown last.
+    pub hints: Vec<String>,
+}
+
+impl CliError {
+    /// An error of a class.
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into(), details: Vec::new(), mistakes: Vec::new(), hints: Vec::new() }
+    }
+
+    /// Adds advice.
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// Adds a fact.
+    pub fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.details.push(detail.into());
+        self
+    }
+}
+
+impl From<Mistakes> for CliError {
+    fn from(mistakes: Mistakes) -> Self {
+        let mut error = Self::new(Exit::Kit, mistakes.to_string());
+        error.mistakes = mistakes.0;
+        error
+    }
+}

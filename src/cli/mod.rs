@@ -1,0 +1,122 @@
+//! The command line: parses, resolves settings once, calls the library, prints. The only place that prints.
+
+mod check;
+mod completions;
+mod env;
+mod error;
+mod health;
+mod render;
+mod secrets;
+mod settings;
+mod status;
+mod ui;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+pub use error::{CliError, Exit};
+use settings::Context;
+
+/// Rebuild a whole Kubernetes environment from nothing with one command
+#[derive(Parser)]
+#[command(name = "rekindle", version, max_term_width = 110, disable_help_subcommand = true)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Flags of every command.
+#[derive(Args, Clone, Debug)]
+pub struct Common {
+    /// Use the kit in this folder instead of the one inside the binary
+    #[arg(long, global = true, value_name = "DIR")]
+    pub kit: Option<std::path::PathBuf>,
+    /// Read the cluster's address and credentials from this file [default: $KUBECONFIG, then ~/.kube/config]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub kubeconfig: Option<std::path::PathBuf>,
+    /// Use this context of the kubeconfig
+    #[arg(long, global = true, value_name = "NAME")]
+    pub context: Option<String>,
+    /// Open secrets with this age identity (repeatable; also REKINDLE_IDENTITY)
+    #[arg(long, global = true, value_name = "FILE")]
+    pub identity: Vec<std::path::PathBuf>,
+    /// Work on a named copy of the environment: own namespace, hosts and archive prefix
+    #[arg(long, global = true, value_name = "NAME")]
+    pub instance: Option<String>,
+    /// Override a value, e.g. api.replicas=2 (repeatable)
+    #[arg(long = "set", global = true, value_name = "PATH=VALUE")]
+    pub set: Vec<String>,
+    /// Override an image, e.g. api=registry/name:tag (repeatable)
+    #[arg(long = "image", global = true, value_name = "NAME=REF")]
+    pub image: Vec<String>,
+    /// Print for people or for programs
+    #[arg(short = 'o', long, global = true, value_enum, default_value_t = Output::Human)]
+    pub output: Output,
+    /// Show more: -v requests to the cluster, -vv everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// Form of the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Output {
+    /// Text for people
+    Human,
+    /// One JSON object a line
+    Json,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Rebuild an environment: apply phase by phase, wait until each is healthy
+    Up(up::UpArgs),
+    /// Print the objects of an environment as YAML, secrets redacted
+    Render(render::RenderArgs),
+    /// Look for mistakes in the kit without a cluster
+    Check(check::CheckArgs),
+    /// Show how an environment is doing, object by object
+    Status(status::StatusArgs),
+    /// Judge objects given as YAML or JSON: ready, progressing or failed, and why
+    Health(health::HealthArgs),
+    /// List, show and explain environments
+    #[command(subcommand)]
+    Env(env::EnvCommand),
+    /// Make keys; show, set and edit secrets
+    #[command(subcommand)]
+    Secrets(secrets::SecretsCommand),
+    /// Print a completion script for a shell
+    Completions(completions::CompletionsArgs),
+}
+
+/// Parses the command line, runs the command and maps its result to an exit code.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { Exit::Usage as u8 } else { Exit::Done as u8 });
+        }
+    };
+    let mut context = Context::from_process(cli.common);
+    let result = match cli.command {
+        Command::Up(args) => up::run(&mut context, &args),
+        Command::Render(args) => render::run(&mut context, &args),
+        Command::Check(args) => check::run(&mut context, &args),
+        Command::Status(args) => status::run(&mut context, &args),
+        Command::Health(args) => health::run(&mut context, &args),
+        Command::Env(command) => env::run(&mut context, &command),
+        Command::Secrets(command) => secrets::run(&mut context, &command),
+        Command::Completions(args) => completions::run::<Cli>(&mut context, &args),
+    };
+    match result {
+        Ok(exit) => ExitCode::from(exit as u8),
+        Err(error) => {
+            context.ui.error(&error);
+            ExitCode::from(error.exit as u8)
+        }
+    }
+}

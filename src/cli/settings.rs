@@ -1,0 +1,85 @@
+//! Settings of a run, resolved once from flags and the process environment. Nothing else reads the environment.
+
+use std::path::PathBuf;
+
+use super::ui::Ui;
+use super::{CliError, Common, Exit, Output};
+use crate::kit::{Kit, Overrides};
+
+/// What every command gets.
+pub struct Context {
+    /// Where to print.
+    pub ui: Ui,
+    /// The common flags.
+    pub common: Common,
+    /// `$HOME`.
+    pub home: Option<PathBuf>,
+    /// Folder for the user's configuration: `$XDG_CONFIG_HOME/rekindle` or `~/.config/rekindle`.
+    pub config_dir: Option<PathBuf>,
+    /// Files of `$KUBECONFIG`, in order.
+    pub kubeconfig_files: Vec<PathBuf>,
+    /// Identities of `$REKINDLE_IDENTITY`: paths separated like PATH, or the text of an identity itself.
+    pub identity_variable: Option<String>,
+    /// `$VISUAL` or `$EDITOR`.
+    pub editor: Option<String>,
+}
+
+impl Context {
+    /// Reads the process environment.
+    pub fn from_process(common: Common) -> Self {
+        let var = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let home = var("HOME").map(PathBuf::from);
+        let config_dir = var("XDG_CONFIG_HOME")
+            .map(PathBuf::from)
+            .or_else(|| home.as_ref().map(|home| home.join(".config")))
+            .map(|dir| dir.join("rekindle"));
+        let colour = var("NO_COLOR").is_none() && var("TERM").is_none_or(|term| term != "dumb");
+        Self {
+            ui: Ui::new(colour),
+            common,
+            home,
+            config_dir,
+            kubeconfig_files: var("KUBECONFIG")
+                .map(|list| std::env::split_paths(&list).filter(|path| !path.as_os_str().is_empty()).collect())
+                .unwrap_or_default(),
+            identity_variable: var("REKINDLE_IDENTITY"),
+            editor: var("VISUAL").or_else(|| var("EDITOR")),
+        }
+    }
+
+    /// Whether `-o json` was given.
+    pub fn json(&self) -> bool {
+        self.common.output == Output::Json
+    }
+
+    /// The kit of `--kit`, or the embedded one.
+    ///
+    /// # Errors
+    /// Exit 3 when the folder is not a kit.
+    pub fn kit(&self) -> Result<Kit, CliError> {
+        Ok(match &self.common.kit {
+            Some(folder) => Kit::open(folder)?,
+            None => Kit::embedded(),
+        })
+    }
+
+    /// `--instance`, `--set` and `--image`.
+    ///
+    /// # Errors
+    /// Exit 2 when one of them is malformed.
+    pub fn overrides(&self) -> Result<Overrides, CliError> {
+        let pairs = |flag: &str, list: &[String]| {
+            list.iter()
+                .map(|entry| match entry.split_once('=') {
+                    Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+                    _ => Err(CliError::new(Exit::Usage, format!("--{flag} {entry} has no ="))),
+                })
+                .collect::<Result<Vec<_>, _>>()
+        };
+        Ok(Overrides {
+            instance: self.common.instance.clone(),
+            set: pairs("set", &self.common.set)?,
+            images: pairs("image", &self.common.image)?,
+        })
+    }
+}

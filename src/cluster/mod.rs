@@ -1,0 +1,1 @@
+//! The cluster: connecting, discovery, applying, watching, reaching into it.

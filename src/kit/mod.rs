@@ -1,0 +1,151 @@
+//! The kit: where it comes from, its environments, its stack file, its templates, and rendering.
+//!
+//! Rendering is a pure function of the kit's bytes, the environment's name and the overrides: no clock, no randomness,
+//! no process environment.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::health::gate::Gate;
+use crate::manifest::{Object, Origin};
+
+/// All files of a kit, in memory. Paths are relative to its root, with `/`.
+#[derive(Clone, Debug)]
+pub struct Kit {
+    /// Where it comes from.
+    pub source: KitSource,
+    /// Contents by path: `environments/…`, `templates/…`, `secrets/…`.
+    pub files: BTreeMap<String, Vec<u8>>,
+}
+
+/// Where a kit comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KitSource {
+    /// The one inside the binary.
+    Embedded,
+    /// A folder given by `--kit`.
+    Folder(std::path::PathBuf),
+}
+
+/// What the command line changes about an environment.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// `--instance NAME`.
+    pub instance: Option<String>,
+    /// `--set PATH=VALUE`, in order; a path without a leading `values.` is below `values`; the value is YAML.
+    pub set: Vec<(String, String)>,
+    /// `--image NAME=REF`, in order.
+    pub images: Vec<(String, String)>,
+}
+
+/// A resolved environment: `extends` followed, values merged, overrides applied.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    /// Its name: the file's stem.
+    pub name: String,
+    /// The files it is made of, nearest first, e.g. `environments/production.yaml`, `environments/base.yaml`.
+    pub files: Vec<String>,
+    /// `protected: true`: typed confirmation, no empty databases, no demonstration keys.
+    pub protected: bool,
+    /// `--instance`, if any.
+    pub instance: Option<String>,
+    /// Namespace for objects without one; `<namespace>-<instance>` for an instance.
+    pub namespace: String,
+    /// `cluster:`.
+    pub cluster: ClusterHint,
+    /// `data.allow`: which sources data sets may use here; `None` when not stated.
+    pub data_allow: Option<Vec<String>>,
+    /// Image references by name.
+    pub images: BTreeMap<String, String>,
+    /// The merged `values:`.
+    pub values: Value,
+    /// `phases:`, settings that override those of the stack file, by phase name.
+    pub phases: BTreeMap<String, PhaseSettings>,
+    /// `gates.skip`: gates switched off here; a name or a glob with `*`, and the reason, in the order of the file.
+    pub skipped_gates: Vec<SkippedGate>,
+    /// Which file and line won, by dotted path (`values.api.replicas`, `images.api`, `namespace`); `--set` and `--image`
+    /// appear with those words as the file and line 0.
+    pub provenance: BTreeMap<String, Origin>,
+}
+
+/// Which cluster an environment belongs to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClusterHint {
+    /// A kubeconfig context; a hint for people, never the guard.
+    pub context: Option<String>,
+    /// UID of the `kube-system` namespace: the guard.
+    pub uid: Option<String>,
+}
+
+/// A gate that an environment switches off, with the reason its file gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SkippedGate {
+    /// A gate's name, or a pattern in which `*` stands for anything.
+    pub pattern: String,
+    /// Why, as written.
+    pub reason: String,
+    /// Where it is written.
+    pub origin: Origin,
+}
+
+/// Time limits of a phase. In files: Kubernetes-style durations such as `90s`, `10m`, `4h`, `1h30m`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PhaseSettings {
+    /// Limit for the whole phase (default 30 m).
+    pub timeout: Option<Duration>,
+    /// Limit for one object from being sent to being ready (default: the phase's limit). An object's own annotation
+    /// `rekindle.dev/timeout` wins.
+    pub object_timeout: Option<Duration>,
+    /// Limit for a phase in which nothing changes at all (default 10 m).
+    pub stall_timeout: Option<Duration>,
+    /// How long a failing image pull is given before it counts as failed (default 30 s).
+    pub pull_grace: Option<Duration>,
+    /// How long a crashing container is given before it counts as failed (default 60 s).
+    pub crash_grace: Option<Duration>,
+}
+
+/// A rendered environment: what `render` prints and `up` applies.
+#[derive(Clone, Debug)]
+pub struct Rendered {
+    /// The environment it was rendered for.
+    pub environment: Environment,
+    /// `name:` of the stack file.
+    pub stack: String,
+    /// Phases in order.
+    pub phases: Vec<RenderedPhase>,
+    /// Every secret value that `secret()` gave to a template, for redaction, name → value.
+    pub secret_values: BTreeMap<String, secrecy::SecretString>,
+    /// Remarks that are no mistakes, e.g. a reference to an object that no template makes.
+    pub warnings: Vec<crate::manifest::mistake::Mistake>,
+}
+
+/// One phase of a rendered environment.
+#[derive(Clone, Debug)]
+pub struct RenderedPhase {
+    /// Its name: the folder below `templates/`.
+    pub name: String,
+    /// Limits, after the environment's overrides.
+    pub settings: PhaseSettings,
+    /// Objects, in file and document order. Every namespaced one has its namespace set.
+    pub objects: Vec<Object>,
+    /// Gates that close the phase, in file and document order.
+    pub gates: Vec<Gate>,
+}
+
+impl Kit {
+    /// The kit inside the binary.
+    pub fn embedded() -> Self {
+        Self { source: KitSource::Embedded, files: BTreeMap::new() }
+    }
+
+    /// Reads a kit's folder.
+    ///
+    /// # Errors
+    /// When the folder cannot be read or is not a kit.
+    pub fn open(folder: &std::path::Path) -> Result<Self, crate::manifest::mistake::Mistakes> {
+        let _ = folder;
+        Ok(Self { source: KitSource::Folder(folder.to_owned()), files: BTreeMap::new() })
+    }
+}

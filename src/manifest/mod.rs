@@ -1,0 +1,7 @@
+//! Kubernetes objects as data: identity, reading and writing YAML, references between objects.
+
+pub mod mistake;
+mod object;
+pub mod yaml;
+
+pub use object::{Object, ObjectKey, Origin};

@@ -1,0 +1,1 @@
+//! The plan: every object with its place in the order. Pure.

@@ -1,0 +1,2 @@
+//! Project tasks: testbeds, tests, benches.
+fn main() {}
