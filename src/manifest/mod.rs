@@ -1,7 +1,9 @@
 //! Kubernetes objects as data: identity, reading and writing YAML, references between objects.
 
+pub mod catalogue;
 pub mod mistake;
 mod object;
+pub mod references;
 pub mod yaml;
 
 pub use object::{Object, ObjectKey, Origin};
