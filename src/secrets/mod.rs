@@ -1,5 +1,6 @@
 //! Secrets: age files, identities, the schema, derived values, redaction.
 
+mod forms;
 pub mod redact;
 
 /// Where templates get secret values from.
