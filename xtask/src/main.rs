@@ -1,2 +1,43 @@
-//! Project tasks: testbeds, tests, benches.
-fn main() {}
+//! Project tasks: testbeds, tests, a demonstration, benches. Run as `cargo xtask`.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "these tasks talk to the person who started them")]
+
+mod api;
+mod cache;
+mod cluster;
+mod images;
+mod process;
+mod progress;
+mod tools;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Project tasks: testbeds, tests, a demonstration, benches
+#[derive(Parser)]
+#[command(name = "cargo xtask", max_term_width = 110, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Clusters on this machine: a control plane, one with simulated nodes, or a real node
+    #[command(subcommand)]
+    Cluster(cluster::ClusterCommand),
+}
+
+fn main() -> ExitCode {
+    let task = Cli::parse().task;
+    let result = progress::catch_interrupts().and_then(|()| match task {
+        Task::Cluster(command) => cluster::run(command),
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
