@@ -49,6 +49,19 @@ impl CliError {
         Self { exit, message: message.into(), details: Vec::new(), mistakes: Vec::new(), hints: Vec::new() }
     }
 
+    /// The error as an event of `-o json`: `{"version":1,"event":"error","exit":3,…}`.
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "version": crate::rebuild::event::VERSION,
+            "event": "error",
+            "exit": self.exit as u8,
+            "message": self.message,
+            "mistakes": self.mistakes,
+            "details": self.details,
+            "hints": self.hints,
+        })
+    }
+
     /// Adds advice.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());

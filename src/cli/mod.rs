@@ -1,6 +1,7 @@
 //! The command line: parses, resolves settings once, calls the library, prints. The only place that prints.
 
 mod check;
+mod command_line;
 mod completions;
 mod env;
 mod error;
@@ -16,6 +17,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+pub use command_line::command_line;
 pub use error::{CliError, Exit};
 use settings::Context;
 
@@ -59,6 +61,9 @@ pub struct Common {
     /// Show more: -v requests to the cluster, -vv everything
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
+    /// How the program was called, if by a path; for the commands that messages show.
+    #[arg(skip)]
+    pub program: Option<String>,
 }
 
 /// Form of the output.
@@ -94,14 +99,16 @@ enum Command {
 
 /// Parses the command line, runs the command and maps its result to an exit code.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let mut cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
             return ExitCode::from(if error.use_stderr() { Exit::Usage as u8 } else { Exit::Done as u8 });
         }
     };
+    cli.common.program = command_line::program(std::env::args_os().next());
     let mut context = Context::from_process(cli.common);
+    context.ui.start_logging(context.common.verbose);
     let result = match cli.command {
         Command::Up(args) => up::run(&mut context, &args),
         Command::Render(args) => render::run(&mut context, &args),
@@ -112,11 +119,17 @@ pub fn main() -> ExitCode {
         Command::Secrets(command) => secrets::run(&mut context, &command),
         Command::Completions(args) => completions::run::<Cli>(&mut context, &args),
     };
-    match result {
-        Ok(exit) => ExitCode::from(exit as u8),
-        Err(error) => {
-            context.ui.error(&error);
+    let json = context.json();
+    let exit = result.unwrap_or_else(|error| {
+        context.ui.error(&error, json);
+        error.exit
+    });
+    match context.ui.finish() {
+        Err(error) if exit == Exit::Done => {
+            let error = CliError::new(Exit::Bug, format!("standard output cannot be written: {error}"));
+            context.ui.error(&error, false);
             ExitCode::from(error.exit as u8)
         }
+        _ => ExitCode::from(exit as u8),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::ui::Ui;
+use super::ui::{Ui, Wishes};
 use super::{CliError, Common, Exit, Output};
 use crate::kit::{Kit, Overrides};
 
@@ -33,9 +33,13 @@ impl Context {
             .map(PathBuf::from)
             .or_else(|| home.as_ref().map(|home| home.join(".config")))
             .map(|dir| dir.join("rekindle"));
-        let colour = var("NO_COLOR").is_none() && var("TERM").is_none_or(|term| term != "dumb");
+        let wishes = Wishes {
+            colour: var("NO_COLOR").is_none(),
+            dumb: var("TERM").is_some_and(|term| term == "dumb"),
+            columns: var("COLUMNS").and_then(|columns| columns.parse().ok()).filter(|columns| *columns >= 20),
+        };
         Self {
-            ui: Ui::new(colour),
+            ui: Ui::new(wishes),
             common,
             home,
             config_dir,

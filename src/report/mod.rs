@@ -1,1 +1,12 @@
 //! Consumers of a run's events: text for people, JSON for programs.
+//!
+//! [`json`] prints events as they are. Everything for people renders from [`progress::Progress`], a model fed by events:
+//! [`lines`] where there is no terminal, [`screen`] where there is one, [`ending`] as the last thing in both.
+//! [`status`] shows the verdicts of `rekindle status`. All of it is pure: text in, text out, no clock and no terminal.
+
+pub mod duration;
+pub mod json;
+pub mod lines;
+pub mod progress;
+pub mod sanitize;
+pub mod text;
