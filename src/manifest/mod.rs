@@ -1,6 +1,7 @@
 //! Kubernetes objects as data: identity, reading and writing YAML, references between objects.
 
 pub mod catalogue;
+pub mod duration;
 pub mod mistake;
 mod object;
 pub mod references;

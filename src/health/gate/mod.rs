@@ -1,0 +1,42 @@
+//! Gates: health checks that close a phase. [`Gate::parse`] reads them strictly from the kit.
+
+mod fields;
+mod parse;
+mod spec;
+
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+use crate::manifest::Origin;
+
+pub use fields::GateMistake;
+pub use spec::{
+    Address, Condition, Exec, Expression, Http, HttpTarget, Pattern, Port, Postgres, Probe, Redis, Selected, Statuses,
+    Tcp,
+};
+
+/// A gate of the kit (`apiVersion: rekindle.dev/v1`, `kind: Gate`).
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Gate {
+    /// `metadata.name`, free text such as `app database accepts writes`.
+    pub name: String,
+    /// Where it is written.
+    pub origin: Origin,
+    /// Limit from the moment the phase's objects are ready (default 5 m). In JSON: seconds.
+    #[serde(serialize_with = "seconds")]
+    pub timeout: Duration,
+    /// How long it must stay true (default 0). In JSON: seconds.
+    #[serde(serialize_with = "seconds")]
+    pub hold: Duration,
+    /// Namespace in which its Services, pods and Secrets are looked up: the environment's unless `metadata.namespace` says otherwise.
+    pub namespace: String,
+    /// The question.
+    pub probe: Probe,
+    /// Set when the environment switches the gate off: its reason.
+    pub skipped: Option<String>,
+}
+
+fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(duration.as_secs_f64())
+}
