@@ -5,6 +5,7 @@ mod api;
 mod cache;
 mod cluster;
 mod images;
+mod packages;
 mod process;
 mod progress;
 mod tools;
