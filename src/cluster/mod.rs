@@ -1,1 +1,4 @@
 //! The cluster: connecting, discovery, applying, watching, reaching into it.
+
+pub mod endpoints;
+pub mod forward;

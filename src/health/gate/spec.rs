@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+pub use crate::cluster::forward::Port;
 use crate::health::cel::{self, CelError};
 
 /// The question of a gate.
@@ -179,25 +180,6 @@ pub enum Selected {
     Name(String),
     /// Those with these labels, in CEL `objects`; none at all never passes.
     Selector(BTreeMap<String, String>),
-}
-
-/// A port of a Service.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(untagged)]
-pub enum Port {
-    /// By number.
-    Number(u16),
-    /// By name.
-    Name(String),
-}
-
-impl fmt::Display for Port {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Number(number) => write!(f, "{number}"),
-            Self::Name(name) => f.write_str(name),
-        }
-    }
 }
 
 /// A place to connect to: a host name or IP address, with a port or without.
