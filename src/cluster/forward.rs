@@ -285,13 +285,18 @@ impl Drop for Forwarded {
     }
 }
 
-/// The node's report on a port as an error whose text is a whole sentence.
+/// What the node reports about a pod's port: a whole sentence, as the inner error of an [`io::Error`].
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct PodReport(pub String);
+
+/// The node's report on a port as an error of the stream.
 fn refusal(pod: &str, port: u16, report: &str) -> io::Error {
     if report.contains("connection refused") {
         let text = format!("connection refused by pod {pod}, port {port}");
-        io::Error::new(io::ErrorKind::ConnectionRefused, text)
+        io::Error::new(io::ErrorKind::ConnectionRefused, PodReport(text))
     } else {
-        io::Error::other(format!("pod {pod}, port {port}: {}", short(report)))
+        io::Error::other(PodReport(format!("pod {pod}, port {port}: {}", short(report))))
     }
 }
 

@@ -75,6 +75,31 @@ impl CelError {
 /// [`CelError::Missing`] when a field that it reads is not there (`has()` asks without an error); the other
 /// [`CelError`]s when it is written wrongly, gives no boolean or takes too many steps.
 pub fn eval_bool(expression: &str, variables: &[(&str, &Value)]) -> Result<bool, CelError> {
+    evaluate(expression, variables, |value| match value {
+        CelValue::Bool(answer) => Ok(answer),
+        other => Err(CelError::NotBoolean(other.type_of().to_string())),
+    })
+}
+
+/// Evaluates an expression that gives a text, or a number, which is written as one.
+///
+/// # Errors
+/// As [`eval_bool`]; [`CelError::Evaluation`] when it gives something else.
+pub fn eval_text(expression: &str, variables: &[(&str, &Value)]) -> Result<String, CelError> {
+    evaluate(expression, variables, |value| match value {
+        CelValue::String(text) => Ok(text.as_ref().clone()),
+        CelValue::Int(number) => Ok(number.to_string()),
+        CelValue::UInt(number) => Ok(number.to_string()),
+        CelValue::Float(number) => Ok(number.to_string()),
+        other => Err(CelError::Evaluation(format!("gives a {}, not a text", other.type_of()))),
+    })
+}
+
+fn evaluate<T: Send>(
+    expression: &str,
+    variables: &[(&str, &Value)],
+    finish: impl FnOnce(CelValue) -> Result<T, CelError> + Send,
+) -> Result<T, CelError> {
     with_room(|| {
         let mut ast = parse(expression)?;
         check_functions(&ast)?;
@@ -84,8 +109,7 @@ pub fn eval_bool(expression: &str, variables: &[(&str, &Value)]) -> Result<bool,
             context.add_variable_from_value(*name, to_cel(value));
         }
         match context.resolve(&ast) {
-            Ok(CelValue::Bool(answer)) => Ok(answer),
-            Ok(other) => Err(CelError::NotBoolean(other.type_of().to_string())),
+            Ok(value) => finish(value),
             Err(error) => Err(explain(&error, variables)),
         }
     })
@@ -478,6 +502,17 @@ mod tests {
             assert!(error.to_string().contains(text), "{expression}: {error}");
             assert!(!error.to_string().contains('\n'), "{expression}: {error}");
         }
+    }
+
+    #[test]
+    fn texts_and_numbers_are_texts() {
+        let object = json!({"name": "db", "ready": 2, "ratio": 0.5});
+        let text = |expression| eval_text(expression, &[("object", &object)]);
+        assert_eq!(text("object.name + ' ' + string(object.ready)"), Ok("db 2".to_owned()));
+        assert_eq!(text("object.ready"), Ok("2".to_owned()));
+        assert_eq!(text("object.ratio"), Ok("0.5".to_owned()));
+        assert!(text("object.nowhere").unwrap_err().is_missing());
+        assert_eq!(text("true"), Err(CelError::Evaluation("gives a bool, not a text".into())));
     }
 
     #[test]

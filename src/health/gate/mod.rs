@@ -1,8 +1,18 @@
-//! Gates: health checks that close a phase. [`Gate::parse`] reads them strictly from the kit.
+//! Gates: health checks that close a phase. [`Gate::parse`] reads them strictly from the kit, [`Asker::ask`] asks one
+//! question, [`wait`] asks until a gate passes.
 
+mod answer;
+mod asker;
+mod condition;
+mod exec;
 mod fields;
+mod http;
 mod parse;
+mod postgres;
+mod redis;
 mod spec;
+mod tcp;
+mod wait;
 
 use std::time::Duration;
 
@@ -10,11 +20,14 @@ use serde::{Serialize, Serializer};
 
 use crate::manifest::Origin;
 
+pub use answer::Answer;
+pub use asker::Asker;
 pub use fields::GateMistake;
 pub use spec::{
     Address, Condition, Exec, Expression, Http, HttpTarget, Pattern, Port, Postgres, Probe, Redis, Selected, Statuses,
     Tcp,
 };
+pub use wait::wait;
 
 /// A gate of the kit (`apiVersion: rekindle.dev/v1`, `kind: Gate`).
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -1,0 +1,59 @@
+//! Exec gates: a command in a pod.
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use kube::api::{Api, ListParams};
+
+use super::answer::quote;
+use super::spec::Exec;
+use super::{Answer, Asker};
+use crate::cluster::exec::{Finished, run};
+use crate::cluster::forward::api_text;
+
+pub(super) async fn ask(asker: &Asker, namespace: &str, spec: &Exec) -> Result<Answer, String> {
+    let labels: Vec<String> = spec.selector.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let labels = labels.join(",");
+    let pods: Api<Pod> = Api::namespaced(asker.client.clone(), namespace);
+    let found = pods.list(&ListParams::default().labels(&labels)).await.map_err(|error| api_text(&error))?;
+    let pod = newest_ready(&found.items).ok_or_else(|| match found.items.len() {
+        0 => format!("no pod has the labels {labels}"),
+        1 => format!("pod {} is not ready", found.items[0].name_any()),
+        count => format!("none of {count} pods with the labels {labels} is ready"),
+    })?;
+    let finished = run(&pods, pod, spec.container.as_deref(), &spec.command).await?;
+    Ok(judge(spec, pod, &finished))
+}
+
+fn judge(spec: &Exec, pod: &str, finished: &Finished) -> Answer {
+    let said = |bytes: &[u8]| quote(&String::from_utf8_lossy(bytes));
+    if finished.code != 0 {
+        let words = [said(&finished.stderr), said(&finished.stdout)].into_iter().find(|words| !words.is_empty());
+        let words = words.map(|words| format!(": {words}")).unwrap_or_default();
+        return Answer::waiting(format!("exit code {} in pod {pod}{words}", finished.code));
+    }
+    let printed = match said(&finished.stdout) {
+        words if words.is_empty() => "nothing".to_owned(),
+        words => words,
+    };
+    match &spec.expect {
+        Some(expect) if !expect.matches(&finished.stdout) => {
+            Answer::waiting(format!("printed {printed}, wanted {}", quote(&expect.to_string())))
+        }
+        Some(_) => Answer::passed(format!("printed {printed}")),
+        None => Answer::passed(format!("exit code 0 in pod {pod}")),
+    }
+}
+
+/// The pod that was made last among those that are ready and not being deleted.
+fn newest_ready(pods: &[Pod]) -> Option<&str> {
+    let ready = |pod: &&Pod| {
+        let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+        pod.metadata.deletion_timestamp.is_none()
+            && conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    };
+    let newest = pods
+        .iter()
+        .filter(ready)
+        .max_by_key(|pod| (pod.metadata.creation_timestamp.as_ref().map(|time| time.0), pod.metadata.name.clone()));
+    newest.and_then(|pod| pod.metadata.name.as_deref())
+}
