@@ -9,6 +9,7 @@ mod health;
 mod render;
 mod secrets;
 mod settings;
+mod show;
 mod status;
 mod ui;
 mod up;
@@ -21,9 +22,33 @@ pub use command_line::command_line;
 pub use error::{CliError, Exit};
 use settings::Context;
 
+const AFTER_HELP: &str = "\
+Examples:
+  rekindle env list                the environments of the kit inside this binary
+  rekindle up local                rebuild one of them in the cluster of your kubeconfig
+  rekindle status local            look at it
+  rekindle check --kit ./my-kit    find mistakes in a kit of your own, without a cluster
+
+Data goes to stdout, everything else to stderr; with -o json stdout holds one
+JSON object a line. A secret is never shown. Commands in messages can be pasted.
+
+Exit codes:
+  0  done                            5  cluster unreachable or not allowed
+  1  a bug in rekindle               6  the cluster refused an object
+  2  wrong usage                     7  not healthy in time, or failed for good
+  3  the kit is wrong                8  somebody else holds the lock
+  4  refused to protect something    9  there are changes (with --exit-code)";
+
 /// Rebuild a whole Kubernetes environment from nothing with one command
 #[derive(Parser)]
-#[command(name = "rekindle", version, max_term_width = 110, disable_help_subcommand = true)]
+#[command(
+    name = "rekindle",
+    version,
+    max_term_width = 110,
+    disable_help_subcommand = true,
+    arg_required_else_help = true,
+    after_help = AFTER_HELP
+)]
 struct Cli {
     #[command(flatten)]
     common: Common,
@@ -33,6 +58,7 @@ struct Cli {
 
 /// Flags of every command.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Common options")]
 pub struct Common {
     /// Use the kit in this folder instead of the one inside the binary
     #[arg(long, global = true, value_name = "DIR")]
@@ -55,10 +81,10 @@ pub struct Common {
     /// Override an image, e.g. api=registry/name:tag (repeatable)
     #[arg(long = "image", global = true, value_name = "NAME=REF")]
     pub image: Vec<String>,
-    /// Print for people or for programs
-    #[arg(short = 'o', long, global = true, value_enum, default_value_t = Output::Human)]
+    /// Print for people (human) or for programs (json)
+    #[arg(short = 'o', long, global = true, value_enum, default_value_t = Output::Human, hide_possible_values = true)]
     pub output: Output,
-    /// Show more: -v requests to the cluster, -vv everything
+    /// Show more: -v every event and request to the cluster, -vv everything
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
     /// How the program was called, if by a path; for the commands that messages show.

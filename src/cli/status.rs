@@ -3,14 +3,51 @@
 use clap::Args;
 
 use super::settings::Context;
-use super::{CliError, Exit};
+use super::{CliError, Exit, command_line};
+use crate::report::sanitize::clean;
+use crate::report::status::{Observed, rows, summary};
+
+const AFTER_HELP: &str = "\
+Reads the cluster and writes nothing. Every object of the kit is judged by what
+its controllers say of it, by the rules that `up` waits by; gates are not asked.
+With -o json: one object a line, with its phase, object, status (ready,
+progressing, failed or missing) and reason.
+
+Examples:
+  rekindle status production
+  rekindle status staging --instance pr-123 -o json | jq 'select(.status != \"ready\")'
+
+Exit codes:
+  0  everything is ready             5  cluster unreachable or not allowed
+  2  wrong usage                     7  something is not ready
+  3  the kit is wrong";
 
 /// Arguments of `status`.
 #[derive(Args, Debug)]
-pub struct StatusArgs {}
+#[command(after_help = AFTER_HELP)]
+pub struct StatusArgs {
+    /// The environment to look at; `rekindle env list` names them
+    #[arg(value_name = "ENV")]
+    pub environment: String,
+}
 
 /// Runs the command.
 pub fn run(context: &mut Context, args: &StatusArgs) -> Result<Exit, CliError> {
-    let _ = (context, args);
-    Err(CliError::new(Exit::Bug, "not built yet"))
+    let observed: Result<Vec<Observed>, CliError> = Err(CliError::new(Exit::Bug, "not built yet"));
+    Ok(show(context, &args.environment, &observed?))
+}
+
+/// Prints the verdicts: objects to stdout, the summary to stderr.
+fn show(context: &mut Context, environment: &str, observed: &[Observed]) -> Exit {
+    if context.json() {
+        for one in observed {
+            context.ui.out(&one.to_json().to_string());
+        }
+    } else {
+        let lines = rows(observed, &|reason| clean(&context.ui.redact(reason)));
+        context.ui.out_lines(&lines);
+        let again = command_line(&context.common, &["up", environment]);
+        context.ui.say_lines(&summary(environment, observed, &again));
+    }
+    if observed.iter().all(Observed::is_ready) { Exit::Done } else { Exit::Unhealthy }
 }

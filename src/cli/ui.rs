@@ -20,7 +20,7 @@ pub struct Wishes {
     pub colour: bool,
     /// The terminal cannot move its cursor: `TERM=dumb`.
     pub dumb: bool,
-    /// `$COLUMNS`, for where there is no terminal to ask.
+    /// `$COLUMNS`.
     pub columns: Option<usize>,
 }
 
@@ -104,7 +104,7 @@ impl Ui {
         self.streams().redactor.redact(text)
     }
 
-    /// Columns of the terminal, or `$COLUMNS`, or 100.
+    /// Columns of the terminal, `$COLUMNS` if that is less or there is no terminal, else 100.
     pub fn width(&self) -> usize {
         self.size().0
     }
@@ -112,7 +112,7 @@ impl Ui {
     /// Columns and rows.
     pub fn size(&self) -> (usize, usize) {
         match terminal_size::terminal_size_of(io::stderr()).filter(|_| self.interactive) {
-            Some((width, height)) => (width.0.into(), height.0.into()),
+            Some((width, height)) => (self.columns.unwrap_or(usize::MAX).min(width.0.into()), height.0.into()),
             None => (self.columns.unwrap_or(DEFAULT_WIDTH), usize::MAX),
         }
     }
@@ -344,4 +344,4 @@ impl Drop for LogWriter {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

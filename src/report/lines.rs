@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use unicode_width::UnicodeWidthStr;
 
 use super::duration::human;
-use super::progress::{ItemState, PhaseState, Progress, seconds_between};
+use super::progress::{PhaseState, Progress, seconds_between};
 use super::text::{Line, Tone, count};
 use crate::rebuild::event::{Action, Event, EventKind, ObjectName, PhaseSummary};
 
@@ -19,8 +19,9 @@ use crate::rebuild::event::{Action, Event, EventKind, ObjectName, PhaseSummary};
 const AT_ONCE: f64 = 1.0;
 /// A wait is named when it has lasted so many seconds, and a changed reason no more often than that.
 const PATIENCE: f64 = 5.0;
-/// After so many seconds without a line, one says what is still waited for.
+/// After so many seconds without a line, one says what is still waited for; later, after this part of the run so far.
 const SILENCE: f64 = 30.0;
+const SILENT_PART: f64 = 0.1;
 
 /// Turns events into lines.
 #[derive(Debug)]
@@ -57,7 +58,8 @@ impl Lines {
     /// Lines that are due because time has passed.
     pub fn tick(&mut self, now: Timestamp) -> Vec<Line> {
         let mut lines = self.due(now);
-        let quiet = self.spoken.is_some_and(|spoken| seconds_between(spoken, now) >= SILENCE);
+        let silence = SILENCE.max(self.progress.seconds_at(now) * SILENT_PART);
+        let quiet = self.spoken.is_some_and(|spoken| seconds_between(spoken, now) >= silence);
         if lines.is_empty() && quiet && self.progress.end.is_none() {
             lines.extend(self.still(now));
         }
@@ -95,8 +97,10 @@ impl Lines {
             }
             EventKind::PhaseStarted { phase } => {
                 let known = self.progress.phases.iter().find(|known| &known.name == phase);
-                let parts =
-                    known.map(|known| format!(": {}, {}", count(known.objects, "object"), count(known.gates, "gate")));
+                let parts = known.map(|known| {
+                    let gates = (known.gates > 0).then(|| format!(", {}", count(known.gates, "gate")));
+                    format!(": {}{}", count(known.objects, "object"), gates.unwrap_or_default())
+                });
                 (phase, Line::from(format!("started{}", parts.unwrap_or_default())))
             }
             EventKind::ObjectApplied { phase, object, action } => {
@@ -176,13 +180,13 @@ impl Lines {
         let phase = self.progress.phases.iter().find(|phase| phase.state == PhaseState::Running)?;
         let waited = phase.waited();
         let first = waited.first()?;
-        let more = if waited.len() > 1 { format!(" and {} more", waited.len() - 1) } else { String::new() };
         let reason = if first.reason.is_empty() { String::new() } else { format!(": {}", first.reason) };
-        let since = human(seconds_between(first.since, now));
-        let ready = phase.items.iter().filter(|item| matches!(item.state, ItemState::Ready { .. })).count();
+        let more = if waited.len() > 1 { format!(", {} more waiting", waited.len() - 1) } else { String::new() };
         let text = format!(
-            "still waiting for {}{more}, {ready} of {} ready; the first for {since}{reason}",
+            "{} still waiting after {}{reason} ({} of {} ready{more})",
             first.subject,
+            human(seconds_between(first.since, now)),
+            phase.ready,
             count(phase.objects, "object"),
         );
         Some(self.line(now, Some(&phase.name), text.into()))

@@ -5,8 +5,15 @@
 //! [`status`] shows the verdicts of `rekindle status`. All of it is pure: text in, text out, no clock and no terminal.
 
 pub mod duration;
+pub mod ending;
 pub mod json;
 pub mod lines;
 pub mod progress;
 pub mod sanitize;
+pub mod screen;
+pub mod status;
 pub mod text;
+pub mod timeline;
+
+#[cfg(test)]
+mod tests;

@@ -78,6 +78,51 @@ mod tests {
         }
     }
 
+    #[test]
+    fn every_text_of_an_event_is_changed() {
+        use crate::manifest::Origin;
+        use crate::rebuild::event::ObjectName;
+
+        let secret = || "s3cret".to_owned();
+        let object = ObjectName { api_version: "v1".into(), kind: "Pod".into(), namespace: None, name: "x".into() };
+        let (phase, gate, origin) = ("p".to_owned(), "g".to_owned(), Origin::default());
+        let container = ContainerReport {
+            pod: secret(),
+            container: secret(),
+            state: secret(),
+            last_words: vec![secret(), secret()],
+        };
+        let event = EventReport {
+            time: secret(),
+            severity: secret(),
+            reason: secret(),
+            regarding: secret(),
+            message: secret(),
+        };
+        let diagnosis = Diagnosis { containers: vec![container], events: vec![event] };
+        for kind in [
+            EventKind::ObjectWaiting { phase: phase.clone(), object: object.clone(), reason: secret() },
+            EventKind::ObjectReady { phase: phase.clone(), object: object.clone(), seconds: 1.0, reason: secret() },
+            EventKind::ObjectFailed {
+                phase: phase.clone(),
+                object,
+                origin: origin.clone(),
+                reason: secret(),
+                diagnosis,
+            },
+            EventKind::GateWaiting { phase: phase.clone(), gate: gate.clone(), answer: secret() },
+            EventKind::GatePassed { phase: phase.clone(), gate: gate.clone(), answer: secret(), seconds: 1.0 },
+            EventKind::GateSkipped { phase: phase.clone(), gate: gate.clone(), reason: secret() },
+            EventKind::GateFailed { phase, gate, origin, answer: secret() },
+            EventKind::Warning { message: secret() },
+        ] {
+            let mut event = Event { version: 1, time: jiff::Timestamp::UNIX_EPOCH, run: "r".into(), kind };
+            map_text(&mut event, &|text| text.replace("s3cret", "•••"));
+            let text = crate::report::json::line(&event);
+            assert!(text.contains("•••") && !text.contains("s3cret"), "{text}");
+        }
+    }
+
     proptest::proptest! {
         #[test]
         fn nothing_that_controls_survives(text in "\\PC*|[\\x00-\\x20\\x7f-\\u{9f}\\[a-z;0-9]{0,60}") {

@@ -3,13 +3,16 @@
 use super::*;
 use crate::cli::Exit;
 
-const SECRET: &str = "correct-horse-battery-staple";
+/// A value the redactor of [`ui`] knows.
+pub const SECRET: &str = "correct-horse-battery-staple";
 
+/// What was written.
 #[derive(Clone, Default)]
-struct Buffer(Arc<Mutex<Vec<u8>>>);
+pub struct Buffer(Arc<Mutex<Vec<u8>>>);
 
 impl Buffer {
-    fn text(&self) -> String {
+    /// All of it.
+    pub fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 }
@@ -21,6 +24,13 @@ impl Write for Buffer {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+impl Ui {
+    /// Another width.
+    pub fn set_columns(&mut self, columns: usize) {
+        self.columns = Some(columns);
     }
 }
 
@@ -58,7 +68,8 @@ fn ui_on(out: impl Write + Send + 'static, input: &'static str) -> (Ui, Buffer) 
     (ui, err)
 }
 
-fn ui(input: &'static str) -> (Ui, Buffer, Buffer) {
+/// A user interface with 40 columns on buffers for stdout and stderr.
+pub fn ui(input: &'static str) -> (Ui, Buffer, Buffer) {
     let out = Buffer::default();
     let (ui, err) = ui_on(out.clone(), input);
     (ui, out, err)

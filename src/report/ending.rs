@@ -1,0 +1,334 @@
+//! The last screen of a run, enough to understand it: what happened, what is done and kept, what to do next.
+
+use super::duration::human;
+use super::progress::{End, Failure, Item, Phase, PhaseState, Progress};
+use super::text::{Line, Tone, count, list, wrap};
+use super::timeline::timeline;
+use crate::health::diagnosis::{ContainerReport, Diagnosis, EventReport};
+use crate::manifest::Origin;
+use crate::rebuild::event::Outcome;
+
+/// Columns used at most.
+const WIDEST: usize = 110;
+/// Failures shown in full; more at the same moment are only named.
+const FAILURES: usize = 4;
+/// From this length of a run on it is worth saying what its time went into, seconds.
+const LONG: f64 = 10.0;
+
+/// What the last screen needs to know beside the events.
+#[derive(Clone, Debug, Default)]
+pub struct Setting {
+    /// The command that goes on, as the user would type it.
+    pub again: String,
+    /// The command that only looks.
+    pub look: String,
+    /// Addresses at which the stack answers, e.g. `https://acoustid.org`.
+    pub hosts: Vec<String>,
+}
+
+/// The meaning of an exit code, as in the documentation.
+pub fn exit_meaning(exit: u8) -> &'static str {
+    match exit {
+        0 => "done",
+        2 => "wrong usage",
+        3 => "the kit is wrong",
+        4 => "refused to protect something",
+        5 => "cluster unreachable or not allowed",
+        6 => "the cluster refused an object",
+        7 => "not healthy in time, or failed for good",
+        8 => "somebody else holds the lock",
+        9 => "there are changes",
+        _ => "a bug in rekindle",
+    }
+}
+
+/// The last screen. Where the events stopped without an end, it says so.
+pub fn ending(progress: &Progress, setting: &Setting, width: usize) -> Vec<Line> {
+    let width = width.min(WIDEST);
+    match &progress.end {
+        Some(end) if end.outcome == Outcome::Done => success(progress, end, setting, width),
+        Some(end) => stopped(progress, end, setting, width),
+        None => {
+            let mut lines = vec![bad("the run ended without saying how: this is a bug in rekindle".into())];
+            lines.extend(go_on(progress, setting));
+            lines
+        }
+    }
+}
+
+fn bad(headline: String) -> Line {
+    Line::new().with(Tone::Bad, "✗ ").with(Tone::Strong, headline)
+}
+
+fn success(progress: &Progress, end: &End, setting: &Setting, width: usize) -> Vec<Line> {
+    let total = human(end.seconds);
+    let done: Vec<&str> = names(progress, |phase| phase.begun());
+    let left_out: Vec<&str> = names(progress, |phase| !phase.begun());
+    let headline = match (done.as_slice(), left_out.is_empty()) {
+        (_, true) => format!("{} is up", progress.environment),
+        (names, false) => {
+            let verb = if names.len() == 1 { "is" } else { "are" };
+            format!("{} of {} {verb} up", list(names), progress.environment)
+        }
+    };
+    let objects = progress.total(|phase| if phase.begun() { phase.objects } else { 0 });
+    let line = Line::new().with(Tone::Good, "✓ ").with(Tone::Strong, headline).and(format!("   {total}"));
+    let passed = progress.total(|phase| phase.passed);
+    let gates = if passed > 0 { format!(", {} passed", count(passed, "gate")) } else { String::new() };
+    let mut lines = Vec::new();
+    if end.written == 0 {
+        lines.push(line.and(", nothing had to be written"));
+        lines.push(format!("  {} already as the kit says{gates}", count(objects, "object")).into());
+    } else {
+        lines.push(line.and(bound_by(end)));
+        lines.push(Line::new());
+        lines.extend(timeline(progress, end.seconds, width));
+        lines.push(Line::new());
+        let rest = objects.saturating_sub(end.written);
+        let unchanged = if rest > 0 { format!(", {rest} already as the kit says") } else { String::new() };
+        lines.push(format!("  {} written{unchanged}{gates}", count(end.written, "object")).into());
+    }
+    lines.extend(switched_off(progress, width));
+    if !left_out.is_empty() {
+        lines.push(format!("  not part of this run: {}", list(&left_out)).into());
+    }
+    lines.extend(warnings(progress, width));
+    if !setting.hosts.is_empty() {
+        lines.extend(
+            wrap(&setting.hosts.join("  "), width - 2)
+                .into_iter()
+                .map(|hosts| Line::new().and("  ").with(Tone::Paste, hosts)),
+        );
+    }
+    lines
+}
+
+/// The one step that most of a long run's time went into, if there is such a step.
+fn bound_by(end: &End) -> String {
+    let longest = end.critical_path.iter().max_by(|a, b| a.seconds.total_cmp(&b.seconds));
+    match longest.filter(|step| end.seconds >= LONG && step.seconds >= end.seconds / 3.0) {
+        Some(step) => format!(", of which {} waiting for {}", human(step.seconds), step.step),
+        None => String::new(),
+    }
+}
+
+fn stopped(progress: &Progress, end: &End, setting: &Setting, width: usize) -> Vec<Line> {
+    let mut lines = vec![bad(headline(progress, end)).and(format!("   after {}", human(end.seconds))), Line::new()];
+    for failure in progress.failures.iter().take(FAILURES) {
+        lines.extend(failure_lines(failure, width));
+        lines.push(Line::new());
+    }
+    let named: Vec<String> = progress.failures.iter().skip(FAILURES).map(Failure::subject).collect();
+    if !named.is_empty() {
+        lines.extend(paragraph("  at the same moment failed: ", &list(&named), width));
+        lines.push(Line::new());
+    }
+    if progress.phases.iter().any(Phase::begun) {
+        lines.extend(timeline(progress, end.seconds, width));
+        lines.push(Line::new());
+    }
+    if progress.failures.is_empty() {
+        lines.extend(waited_for(progress, width));
+    }
+    lines.extend(kept(progress, end, width));
+    lines.extend(switched_off(progress, width));
+    lines.extend(warnings(progress, width));
+    lines.push(Line::new());
+    lines.extend(go_on(progress, setting));
+    let meaning = if end.outcome == Outcome::Interrupted { "interrupted" } else { exit_meaning(end.exit) };
+    lines.push(Line::new().with(Tone::Dim, format!("  exit code {}: {meaning}", end.exit)));
+    lines
+}
+
+fn headline(progress: &Progress, end: &End) -> String {
+    match (end.outcome, progress.failures.first()) {
+        (Outcome::Interrupted, _) => format!("{} interrupted: nothing more is written", progress.environment),
+        (Outcome::Unreachable, _) => format!("{} stopped: the cluster is not reached any more", progress.environment),
+        (Outcome::Refused, Some(failure)) => {
+            format!("{} stopped: the cluster refused {}", failure.phase(), failure.subject())
+        }
+        (_, Some(Failure::Gate { phase, gate, .. })) => format!("{phase} stopped: gate {gate} did not pass"),
+        (_, Some(failure)) => format!("{} stopped: {} will not become ready", failure.phase(), failure.subject()),
+        (_, None) => {
+            let stuck = progress.phases.iter().find(|phase| phase.begun() && phase.state != PhaseState::Done);
+            let name = stuck.map_or(progress.environment.as_str(), |phase| phase.name.as_str());
+            format!("{name} stopped: not healthy in time")
+        }
+    }
+}
+
+fn failure_lines(failure: &Failure, width: usize) -> Vec<Line> {
+    match failure {
+        Failure::Object { object, origin, reason, diagnosis, .. } => {
+            let name = match &object.namespace {
+                Some(namespace) => format!("{} {namespace}/{}", object.kind, object.name),
+                None => format!("{} {}", object.kind, object.name),
+            };
+            let mut lines = vec![subject(name, origin, width)];
+            lines.extend(paragraph("    ", reason, width));
+            lines.extend(diagnosis_lines(diagnosis, reason, width));
+            lines
+        }
+        Failure::Gate { gate, origin, answer, .. } => {
+            let mut lines = vec![subject(format!("gate {gate}"), origin, width)];
+            lines.extend(paragraph("    the last answer: ", answer, width));
+            lines
+        }
+    }
+}
+
+fn subject(name: String, origin: &Origin, width: usize) -> Line {
+    let left = Line::new().and("  ").with(Tone::Strong, name);
+    let place = origin.to_string();
+    if left.width() + place.chars().count() + 3 > width.min(90) {
+        left.and("   ").with(Tone::Paste, place)
+    } else {
+        left.with_right(Line::new().with(Tone::Paste, place), width.min(90))
+    }
+}
+
+fn diagnosis_lines(diagnosis: &Diagnosis, reason: &str, width: usize) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for ContainerReport { pod, container, state, last_words } in &diagnosis.containers {
+        // The reason often is this very sentence.
+        let said = reason.contains(pod.as_str()) && reason.contains(&format!("container {container}"));
+        if !said {
+            lines.extend(paragraph("    ", &format!("container {container} of pod {pod}: {state}"), width));
+        }
+        if last_words.is_empty() {
+            continue;
+        }
+        let whose = if said { format!("the last words of {container}:") } else { "its last words:".to_owned() };
+        lines.push(format!("    {whose}").into());
+        for words in last_words {
+            lines.extend(
+                wrap(words, width.saturating_sub(8))
+                    .into_iter()
+                    .map(|words| Line::new().with(Tone::Dim, "      | ").and(words)),
+            );
+        }
+    }
+    if !diagnosis.events.is_empty() {
+        lines.push("    events (UTC):".into());
+    }
+    let longest = diagnosis.events.iter().map(|event| event.reason.len()).max().unwrap_or_default();
+    for EventReport { time, severity, reason, regarding, message } in &diagnosis.events {
+        let tone = if severity == "Warning" { Tone::Warn } else { Tone::Plain };
+        let head = Line::new().with(Tone::Dim, format!("      {}  ", time_of_day(time))).with(tone, reason);
+        let head = head.to_column(16 + longest + 2);
+        let about = if regarding.is_empty() { String::new() } else { format!("  ({regarding})") };
+        let indent = head.width();
+        let mut pieces = wrap(&format!("{message}{about}"), width.saturating_sub(indent)).into_iter();
+        lines.push(head.and(pieces.next().unwrap_or_default()));
+        lines.extend(pieces.map(|piece| Line::new().to_column(indent).and(piece)));
+    }
+    lines
+}
+
+/// The time of day of an RFC 3339 time, or the text as it is.
+fn time_of_day(time: &str) -> String {
+    time.parse::<jiff::Timestamp>().map_or_else(|_| time.to_owned(), |time| time.strftime("%H:%M:%S").to_string())
+}
+
+/// What was waited for when the run was stopped from outside.
+fn waited_for(progress: &Progress, width: usize) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for phase in progress.phases.iter().filter(|phase| phase.state == PhaseState::Running) {
+        let waited = phase.waited();
+        if waited.is_empty() {
+            continue;
+        }
+        lines.push("  not ready yet; what was sent goes on starting by itself:".into());
+        for waited in waited.iter().take(FAILURES) {
+            let reason = if waited.reason.is_empty() { "sent just now" } else { waited.reason };
+            lines.extend(paragraph("    ", &format!("{}: {reason}", waited.subject), width));
+        }
+        if waited.len() > FAILURES {
+            lines.push(format!("    and {} more", waited.len() - FAILURES).into());
+        }
+    }
+    lines
+}
+
+fn kept(progress: &Progress, end: &End, width: usize) -> Vec<Line> {
+    let written = progress.total(|phase| phase.items.iter().filter(|item| was_written(item)).count()).max(end.written);
+    let mut parts: Vec<String> =
+        names(progress, |phase| phase.state == PhaseState::Done).into_iter().map(String::from).collect();
+    for phase in progress.phases.iter().filter(|phase| phase.ready > 0 && phase.state != PhaseState::Done) {
+        parts.push(format!("{} of {} of {}", phase.ready, count(phase.objects, "object"), phase.name));
+    }
+    let wrote = match written {
+        0 => "nothing was written".to_owned(),
+        written => format!("{} written, nothing was undone", count(written, "object")),
+    };
+    let mut lines = Vec::new();
+    if !parts.is_empty() {
+        lines.extend(paragraph("  done and kept: ", &parts.join(", "), width));
+    }
+    lines.push(format!("  {wrote}").into());
+    lines
+}
+
+fn was_written(item: &Item) -> bool {
+    use crate::rebuild::event::Action;
+    item.action.is_some_and(|action| action != Action::Unchanged)
+}
+
+fn switched_off(progress: &Progress, width: usize) -> Vec<Line> {
+    let gates: Vec<(&str, &str)> = progress.switched_off().collect();
+    if gates.is_empty() {
+        return Vec::new();
+    }
+    let mut lines = vec![
+        Line::new()
+            .with(Tone::Warn, format!("  {} switched off", count(gates.len(), "gate")))
+            .and(" by the environment, so this was not asked:"),
+    ];
+    // Gates that share a reason, as one pattern gives it, share a line.
+    let mut by_reason: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (gate, reason) in gates {
+        match by_reason.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, names)) => names.push(gate),
+            None => by_reason.push((reason, vec![gate])),
+        }
+    }
+    for (reason, names) in by_reason {
+        lines.extend(paragraph("    ", &format!("{}: {reason}", names.join(", ")), width));
+    }
+    lines
+}
+
+fn warnings(progress: &Progress, width: usize) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for warning in &progress.warnings {
+        for (index, piece) in wrap(warning, width.saturating_sub(4)).into_iter().enumerate() {
+            lines.push(Line::new().with(Tone::Warn, if index == 0 { "  ! " } else { "    " }).and(piece));
+        }
+    }
+    lines
+}
+
+fn go_on(progress: &Progress, setting: &Setting) -> Vec<Line> {
+    let begun = progress.phases.iter().any(Phase::begun);
+    let again = if begun { "again, from where it stopped:   " } else { "again:                          " };
+    let mut lines = vec![Line::new().and("  ").and(again).with(Tone::Paste, &setting.again)];
+    if !setting.look.is_empty() {
+        lines.push(Line::new().and("  only look:                      ").with(Tone::Paste, &setting.look));
+    }
+    lines
+}
+
+/// A text behind a label, wrapped so that it stays behind it.
+fn paragraph(label: &str, text: &str, width: usize) -> Vec<Line> {
+    let indent = label.chars().count();
+    let pieces = wrap(text, width.saturating_sub(indent));
+    let lines = pieces.into_iter().enumerate().map(|(index, piece)| {
+        let head = if index == 0 { label.to_owned() } else { " ".repeat(indent) };
+        Line::from(head).and(piece)
+    });
+    lines.collect()
+}
+
+fn names(progress: &Progress, of: impl Fn(&Phase) -> bool) -> Vec<&str> {
+    progress.phases.iter().filter(|phase| of(phase)).map(|phase| phase.name.as_str()).collect()
+}
