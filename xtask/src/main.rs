@@ -27,12 +27,15 @@ enum Task {
     /// Clusters on this machine: a control plane, one with simulated nodes, or a real node
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
+    /// The node bed's images: builds what is not in the cache and prints the docker-archive's path
+    Images,
 }
 
 fn main() -> ExitCode {
     let task = Cli::parse().task;
     let result = progress::catch_interrupts().and_then(|()| match task {
         Task::Cluster(command) => cluster::run(command),
+        Task::Images => images::archive().map(|path| println!("{}", path.display())),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,

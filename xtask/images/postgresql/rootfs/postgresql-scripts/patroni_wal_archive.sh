@@ -1,0 +1,3 @@
+#!/bin/sh
+# archive_command: %p
+exec wal-g wal-push "$1"
