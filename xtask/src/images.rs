@@ -15,7 +15,7 @@ mod references;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail};
 use serde_json::json;
 
 use self::cache::Cache;
@@ -43,19 +43,6 @@ const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin
 
 /// The environment of the kit whose image names are used.
 const ENVIRONMENT: &str = "local";
-
-/// The image behind every pod's sandbox. It is no image of the kit, so its name is fixed.
-const PAUSE: Image = Image {
-    key: "pause",
-    standins: false,
-    entrypoint: &["/usr/bin/dumb-init", "--", "/bin/sleep", "infinity"],
-    command: &[],
-    user: "",
-    folder: "/",
-    environment: &[],
-    folders: &[],
-};
-const PAUSE_NAME: &str = "docker.io/library/pause:local";
 
 const IMAGES: &[Image] = &[
     Image {
@@ -215,8 +202,7 @@ fn build_in(
     let mut manifest = Vec::new();
     let mut configs = Vec::new();
     let mut blobs = vec![base.clone(), standins.clone()];
-    let named = IMAGES.iter().filter_map(|image| Some((image, references.get(image.key)?)));
-    for (image, name) in named.chain([(&PAUSE, PAUSE_NAME)]) {
+    for (image, name) in IMAGES.iter().filter_map(|image| Some((image, references.get(image.key)?))) {
         say(format_args!("image {name}"));
         let mut layers = vec![base.clone()];
         if image.standins {
@@ -307,14 +293,18 @@ fn repository() -> PathBuf {
     here.parent().unwrap_or(here).to_path_buf()
 }
 
-/// Runs a command whose output matters only when it fails; then the last lines of it are the error.
+/// Runs a command whose output matters only when it fails; then the lines that speak of an error, and the last ones, do.
 fn run(command: &mut std::process::Command) -> Result<Vec<u8>> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command.output().with_context(|| format!("cannot start {program}"))?;
-    let text = String::from_utf8_lossy(&output.stderr);
-    let lines: Vec<&str> = text.lines().collect();
-    let last = lines[lines.len().saturating_sub(15)..].join("\n");
-    ensure!(output.status.success(), "{program} failed ({}):\n{last}", output.status);
+    if !output.status.success() {
+        let text = String::from_utf8_lossy(&output.stderr);
+        let lines: Vec<&str> = text.lines().collect();
+        let (before, last) = lines.split_at(lines.len().saturating_sub(10));
+        let errors = before.iter().filter(|line| line.to_lowercase().contains("error"));
+        let shown: Vec<&str> = errors.chain(last).copied().collect();
+        bail!("{program} failed ({}):\n{}", output.status, shown.join("\n"));
+    }
     Ok(output.stdout)
 }
 

@@ -16,7 +16,7 @@ from typing import Any
 import redis
 import redis.sentinel
 
-from shared import Checks, Database, Index, Pool, Problem, Stop, env, fail, truth
+from shared import Checks, Database, Index, Pool, Problem, Stop, env, fail, reason, truth
 
 DATABASES = ("app", "fingerprint", "ingest", "musicbrainz")
 
@@ -58,7 +58,6 @@ class Settings:
     def __post_init__(self) -> None:
         item = self.item
         self.databases = {f"{name}{side}": self._database(name, side) for name in DATABASES for side in ("", ":ro")}
-        self.pool_size = env("ACOUSTID_DATABASE_APP_POOL_SIZE", 20, int)
         self.index = Index(item("index", "host", "INDEX_HOST", "127.0.0.1"), item("index", "port", "INDEX_PORT", 6080, int))
         self.fpstore_host = item("fpstore", "host", "FPSTORE_HOST", "")
         self.fpstore_port = item("fpstore", "port", "FPSTORE_PORT", 4659, int)
@@ -89,6 +88,11 @@ class Settings:
             setattr(found, key, self.item(section, key, f"{variable}_{key.upper()}", getattr(found, key), convert))
         return found
 
+    def pool(self, name: str) -> tuple[int, float]:
+        """Size of a database's pool, and seconds to wait for a free connection of it."""
+        variable = f"ACOUSTID_DATABASE_{name}_POOL_".replace(":", "_").upper()
+        return env(variable + "SIZE", 20, int), env(variable + "TIMEOUT", 2.0, float)
+
     @property
     def master(self) -> bool:
         """Whether this site writes."""
@@ -112,7 +116,7 @@ class Site:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.pools = {name: Pool(database, settings.pool_size) for name, database in settings.databases.items()}
+        self.pools = {name: Pool(database, *settings.pool(name)) for name, database in settings.databases.items()}
         self.redis = settings.redis()
         self.index = settings.index
 
@@ -126,13 +130,25 @@ class Site:
         if self.settings.master and ":" not in name and base != "musicbrainz" and pool.value("select pg_is_in_recovery()"):
             raise Problem(f"database {pool.database}: is in recovery, so it takes no writes")
 
-    def check_fpstore(self) -> None:
-        """Searches the fingerprint store for nothing."""
-        url = f"http://{self.settings.fpstore_host}:{self.settings.fpstore_port}/v1/fingerprint/_search"
-        body = json.dumps({"fingerprint": {"version": 1, "hashes": []}, "limit": 1}).encode()
-        request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=3) as answer:
-            json.load(answer)
+    def fpstore_search(self, items: list[int], limit: int = 10) -> list[int]:
+        """Ids of fingerprints that the fingerprint store finds, best first."""
+        where = f"{self.settings.fpstore_host}:{self.settings.fpstore_port}"
+        wanted = {"fingerprint": {"version": 1, "hashes": [item & 0xFFFFFFFF for item in items]}, "limit": limit, "min_score": 0.0}
+        request = urllib.request.Request(
+            f"http://{where}/v1/fingerprint/_search", json.dumps(wanted).encode(), {"Content-Type": "application/json"}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=5) as answer:
+                return [int(result["id"]) for result in json.load(answer)["results"]]
+        except (OSError, ValueError, KeyError) as error:
+            raise Problem(f"fpstore {where}: {reason(error)}") from error
+
+    def candidates(self, items: list[int]) -> list[int]:
+        """Ids of fingerprints like this one: from the fingerprint store where one is named, otherwise from the index."""
+        if self.settings.fpstore_host:
+            return self.fpstore_search(items)
+        query = self.pools["fingerprint:ro"].value("select acoustid_extract_query(%s::integer[])", (items,))
+        return [id for id, _score in self.index.search(query or [])[:10]]
 
     def checks(self, stop: Stop, databases: list[str], index: bool = False) -> Checks:
         """The background checks of a process that uses Redis and these databases."""
@@ -141,7 +157,7 @@ class Site:
         if index:
             found["index"] = self.index.ping
             if self.settings.fpstore_host:
-                found["fpstore"] = self.check_fpstore
+                found["fpstore"] = lambda: self.fpstore_search([], 1)
         return Checks(stop, found)
 
 

@@ -66,18 +66,13 @@ class Api:
         if self.settings.rate_limit is not None and count > self.settings.rate_limit:
             raise Refused(15, "rate limit exceeded", 429)
 
-    def candidates(self, items: list[int]) -> list[int]:
-        """Ids of fingerprints that share items with this one, best first."""
-        query = self.site.pools["fingerprint:ro"].value("select acoustid_extract_query(%s::integer[])", (items,))
-        return [id for id, _score in self.site.index.search(query or [])[:10]]
-
     def lookup(self, values: dict[str, str], address: str) -> dict:
         """Which tracks a fingerprint belongs to."""
         self.limit_rate(address)
         application = self.application(values.get("client"))
         items, length = fingerprint(values, "")
         results = []
-        if ids := self.candidates(items):
+        if ids := self.site.candidates(items):
             query = """
                 select t.gid::text, acoustid_compare2(f.fingerprint, %s::integer[], 80)
                 from fingerprint f join track t on t.id = f.track_id

@@ -47,10 +47,10 @@ impl Recipe {
         let path = cache.entry(&format!("base-{}", self.key), "layer.tar", |partial| {
             provide_mmdebstrap()?;
             let step = Step::begin("making the images' shared layer: Debian with PostgreSQL, Redis and Python");
-            let sources = partial.with_extension("sources");
+            let sources = partial.with_extension("list");
             fs::write(&sources, &self.sources)?;
             let mut command = Command::new("mmdebstrap");
-            command.args(["--variant=minbase", "--format=tar", "--quiet"]);
+            command.args(["--variant=minbase", "--format=tar"]);
             command.arg(format!("--include={}", self.packages.join(",")));
             command.arg("--aptopt=APT::Install-Recommends \"false\"");
             command.arg("--aptopt=Acquire::Retries \"3\"");
