@@ -1,5 +1,21 @@
 //! The cluster: connecting, discovery, applying, watching, reaching into it.
 
+pub mod apply;
+pub mod connect;
 pub mod endpoints;
+mod error;
 pub mod exec;
 pub mod forward;
+pub mod inventory;
+pub mod kinds;
+pub mod observe;
+pub mod watch;
+
+pub use connect::{Cluster, Target};
+pub use error::ClusterError;
+
+/// Field manager of everything that Rekindle writes.
+pub const FIELD_MANAGER: &str = "rekindle";
+
+/// Namespace of Rekindle's own records.
+pub const SYSTEM_NAMESPACE: &str = "rekindle-system";

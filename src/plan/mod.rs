@@ -1,1 +1,128 @@
-//! The plan: every object with its place in the order. Pure.
+//! The plan: every object with its place in the order, every gate. Pure data, made from a rendered kit.
+
+mod graph;
+
+use serde_json::{Value, json};
+
+use crate::cluster::inventory::desired_hash;
+use crate::cluster::observe::{ENVIRONMENT_LABEL, INSTANCE_LABEL, selector};
+use crate::health::gate::Gate;
+use crate::kit::{PhaseSettings, Rendered};
+use crate::manifest::mistake::Mistakes;
+use crate::manifest::{Object, ObjectKey};
+
+/// Annotation with a CEL expression over `object` that says when it is ready.
+pub const READY_ANNOTATION: &str = "rekindle.dev/ready";
+
+/// Annotation that allows deleting an object and making it again when a field cannot be changed in place.
+pub const REPLACE_ANNOTATION: &str = "rekindle.dev/replace";
+
+/// Annotation with an object's own limit from being sent to being ready.
+pub const TIMEOUT_ANNOTATION: &str = "rekindle.dev/timeout";
+
+/// What `up` executes.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The environment, with the instance: `staging` or `staging/pr-123`.
+    pub environment: String,
+    /// Name of the stack.
+    pub stack: String,
+    /// Label selector of the environment's objects.
+    pub selector: String,
+    /// Phases in order.
+    pub phases: Vec<PlannedPhase>,
+}
+
+/// A phase: a barrier around objects that go in parallel as far as their needs let them.
+#[derive(Clone, Debug)]
+pub struct PlannedPhase {
+    /// Its name.
+    pub name: String,
+    /// Its limits.
+    pub settings: PhaseSettings,
+    /// Its objects.
+    pub items: Vec<Item>,
+    /// The gates that close it.
+    pub gates: Vec<Gate>,
+}
+
+/// An object with what it needs first.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// The object as it is sent, labels included.
+    pub object: Object,
+    /// Its identity.
+    pub key: ObjectKey,
+    /// Hash of what is sent.
+    pub desired: String,
+    /// Objects of the same phase that come first; those of earlier phases are there already.
+    pub needs: Vec<Need>,
+}
+
+/// An object that must come first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Need {
+    /// Index among the phase's items.
+    pub item: usize,
+    /// Whether it must be ready; otherwise it is enough that it exists.
+    pub ready: bool,
+}
+
+/// Labels the object as the environment's.
+fn label(object: &mut Object, environment: &str, instance: Option<&str>) {
+    let Some(metadata) = object.body_mut().get_mut("metadata").and_then(Value::as_object_mut) else { return };
+    let labels = metadata.entry("labels").or_insert_with(|| json!({}));
+    if !labels.is_object() {
+        // `labels: null` is what an empty block in a template gives.
+        *labels = json!({});
+    }
+    if let Some(labels) = labels.as_object_mut() {
+        labels.insert("app.kubernetes.io/managed-by".into(), "rekindle".into());
+        labels.insert(ENVIRONMENT_LABEL.into(), environment.into());
+        if let Some(instance) = instance {
+            labels.insert(INSTANCE_LABEL.into(), instance.into());
+        }
+    }
+}
+
+impl Plan {
+    /// Plans a rendered environment.
+    ///
+    /// # Errors
+    /// When objects need each other in a circle, or something of an earlier phase needs something of a later one.
+    pub fn of(rendered: &Rendered) -> Result<Self, Mistakes> {
+        let environment = &rendered.environment;
+        let instance = environment.instance.as_deref();
+        let needs = graph::needs(rendered)?;
+        let phases = rendered
+            .phases
+            .iter()
+            .zip(needs)
+            .map(|(phase, needs)| PlannedPhase {
+                name: phase.name.clone(),
+                settings: phase.settings.clone(),
+                gates: phase.gates.clone(),
+                items: phase
+                    .objects
+                    .iter()
+                    .zip(needs)
+                    .map(|(object, needs)| {
+                        let mut object = object.clone();
+                        label(&mut object, &environment.name, instance);
+                        let (key, desired) = (object.key(), desired_hash(object.body()));
+                        Item { object, key, desired, needs }
+                    })
+                    .collect(),
+            })
+            .collect();
+        Ok(Self {
+            environment: match instance {
+                Some(instance) => format!("{}/{instance}", environment.name),
+                None => environment.name.clone(),
+            },
+            stack: rendered.stack.clone(),
+            selector: selector(&environment.name, instance),
+            phases,
+        })
+    }
+}

@@ -85,6 +85,8 @@ pub enum Outcome {
     Refused,
     /// Something did not become healthy in time, or failed for good.
     Unhealthy,
+    /// The cluster does not let us do what is needed.
+    NotAllowed,
     /// The cluster could not be reached any more.
     Unreachable,
     /// Ended by Ctrl-C or a termination signal.

@@ -1,3 +1,15 @@
 //! Executes a plan: a dispatcher that owns all state and emits typed [`event`]s.
+//!
+//! [`run`] is the way in. It surveys what is there, then goes phase by phase: send, wait until ready, ask the gates.
+//! It knows no clock but tokio's and no cluster but the client it is given.
 
+mod dispatcher;
+mod emitter;
 pub mod event;
+mod node;
+mod path;
+mod phase;
+mod store;
+mod tasks;
+
+pub use dispatcher::{Options, run};

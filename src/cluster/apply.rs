@@ -1,0 +1,221 @@
+//! Sending objects: server-side apply with strict field validation, and deletion for replacement.
+
+use std::time::Duration;
+
+use http_body_util::BodyExt as _;
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
+use kube::core::Request;
+use kube::{Resource as _, core::Status};
+use serde_json::Value;
+
+use super::connect::{REQUEST_TIMEOUT, timed};
+use super::kinds::ServedKind;
+use super::{Cluster, ClusterError, FIELD_MANAGER};
+
+/// The server's answer to an apply.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// Whether the object did not exist before.
+    pub created: bool,
+    /// The object as it is now.
+    pub live: Value,
+}
+
+/// Why an object was not applied.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ApplyError {
+    /// It may work a little later: an overloaded or starting server, a webhook that does not answer yet, a namespace
+    /// that is still being deleted.
+    #[error("{reason}")]
+    Later {
+        /// What the server says, shortened to one line.
+        reason: String,
+        /// How long the server asks us to wait (`Retry-After`).
+        wait: Option<Duration>,
+    },
+    /// Another field manager holds fields that we want to set differently.
+    #[error("{} held by another field manager: {}", if .0.len() == 1 { "a field is" } else { "fields are" }, .0.join("; "))]
+    Conflict(Vec<String>),
+    /// A field cannot be changed in place.
+    #[error("{0}")]
+    Immutable(String),
+    /// The server will not take it as it is.
+    #[error("{0}")]
+    Refused(String),
+    /// The server does not let us.
+    #[error("not allowed: {0}")]
+    Forbidden(String),
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+/// Sorts an error status into what can be done about it. The texts are those of Kubernetes' own validation and
+/// admission code; the causes of a conflict are `FieldManagerConflict` with the field and a message naming the manager.
+fn classify(status: &Status, wait: Option<Duration>) -> ApplyError {
+    let causes = status.details.as_ref().map(|details| details.causes.as_slice()).unwrap_or_default();
+    let message = if status.message.is_empty() {
+        format!("the API server answered {}", status.code)
+    } else {
+        status.message.clone()
+    };
+    let later = |reason: &str| ApplyError::Later { reason: first_line(reason), wait };
+    match status.code {
+        409 if causes.iter().any(|cause| cause.reason == "FieldManagerConflict") => ApplyError::Conflict(
+            causes.iter().map(|cause| format!("{} ({})", cause.field, cause.message.replace('"', ""))).collect(),
+        ),
+        // The object changed while the server was merging.
+        409 => later(&message),
+        403 if message.contains("because it is being terminated") => later(&message),
+        401 | 403 => ApplyError::Forbidden(message),
+        // Discovery or the namespace has not reached this API server yet.
+        404 => later(&message),
+        422 if message.contains("immutable")
+            || message.contains("updates to statefulset spec for fields other than")
+            || message.contains("may not change once set")
+            || message.contains("cannot change roleRef")
+            || message.contains("may not be changed") =>
+        {
+            ApplyError::Immutable(message)
+        }
+        500 if message.contains("failed calling webhook") || message.contains("conversion webhook") => later(&message),
+        408 | 429 | 500 | 502 | 503 | 504 => later(&message),
+        _ => ApplyError::Refused(message),
+    }
+}
+
+fn url_path(kind: &ServedKind, namespace: Option<&str>) -> String {
+    DynamicObject::url_path(&kind.resource, namespace.filter(|_| kind.namespaced))
+}
+
+fn name_of(body: &Value) -> (&str, Option<&str>) {
+    let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str);
+    (text("/metadata/name").unwrap_or_default(), text("/metadata/namespace"))
+}
+
+/// Sends one object by server-side apply. Fields that the server's schema does not know are an error, never dropped.
+///
+/// # Errors
+/// See [`ApplyError`]; nothing is retried here.
+pub async fn apply(cluster: &Cluster, kind: &ServedKind, body: &Value, force: bool) -> Result<Reply, ApplyError> {
+    let (name, namespace) = name_of(body);
+    let mut params = PatchParams::apply(FIELD_MANAGER).validation_strict();
+    params.force = force;
+    let request = Request::new(url_path(kind, namespace))
+        .patch(name, &params, &Patch::Apply(body))
+        .map_err(|error| ApplyError::Refused(error.to_string()))?;
+    let later = |reason: String| ApplyError::Later { reason, wait: None };
+    let exchange = async {
+        let response = cluster.client.send(request.map(kube::client::Body::from)).await?;
+        let (parts, stream) = response.into_parts();
+        let bytes = stream.collect().await?.to_bytes();
+        Ok((parts, bytes))
+    };
+    let (parts, bytes) = timed(&cluster.server, exchange).await.map_err(|error| later(error.to_string()))?;
+    if parts.status.is_success() {
+        let live = serde_json::from_slice(&bytes)
+            .map_err(|error| later(format!("the API server's answer cannot be read: {error}")))?;
+        return Ok(Reply { created: parts.status == http::StatusCode::CREATED, live });
+    }
+    let wait = parts
+        .headers
+        .get(http::header::RETRY_AFTER)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.parse().ok())
+        .map(Duration::from_secs);
+    let mut status = serde_json::from_slice::<Status>(&bytes).unwrap_or_else(|_| Status {
+        message: first_line(&String::from_utf8_lossy(&bytes)),
+        ..Status::default()
+    });
+    status.code = parts.status.as_u16();
+    Err(classify(&status, wait))
+}
+
+/// Deletes an object so that it can be made again, and waits until it is gone with everything it owns.
+///
+/// # Errors
+/// When the server refuses, or the object (with the same UID) is still there after `limit`.
+pub async fn delete_and_wait(
+    cluster: &Cluster,
+    kind: &ServedKind,
+    live: &Value,
+    limit: Duration,
+) -> Result<(), ClusterError> {
+    let (name, namespace) = name_of(live);
+    let uid = live.pointer("/metadata/uid").and_then(Value::as_str).map(str::to_owned);
+    let api = cluster.api(kind, namespace);
+    let params = DeleteParams {
+        preconditions: Some(Preconditions { uid: uid.clone(), resource_version: None }),
+        ..DeleteParams::foreground()
+    };
+    match timed(&cluster.server, api.delete(name, &params)).await {
+        Ok(_) | Err(ClusterError::Status { code: 404, .. }) => {}
+        Err(error) => return Err(error),
+    }
+    let gone = async {
+        let mut pause = Duration::from_millis(50);
+        loop {
+            match timed(&cluster.server, api.get_metadata_opt(name)).await {
+                Ok(None) => return,
+                Ok(Some(found)) if found.metadata.uid != uid => return,
+                Ok(Some(_)) | Err(_) => {}
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(1));
+        }
+    };
+    tokio::time::timeout(limit.max(REQUEST_TIMEOUT), gone).await.map_err(|_| ClusterError::Status {
+        code: 409,
+        reason: "Terminating".into(),
+        message: format!("{name} is still being deleted"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn status(code: u16, message: &str) -> Status {
+        let mut status = Status::failure(message, "");
+        status.code = code;
+        status
+    }
+
+    #[test]
+    fn statuses_are_sorted_by_what_can_be_done() {
+        let later = |code, message: &str| {
+            assert!(matches!(classify(&status(code, message), None), ApplyError::Later { .. }), "{code} {message}");
+        };
+        later(409, "the object has been modified");
+        later(403, "namespaces \"a\" is forbidden: unable to create new content in namespace a because it is being terminated");
+        later(500, "Internal error occurred: failed calling webhook \"x\": connection refused");
+        later(429, "too many requests");
+        later(503, "");
+        assert!(matches!(classify(&status(403, "secrets is forbidden"), None), ApplyError::Forbidden(_)));
+        assert!(matches!(
+            classify(&status(422, "Job.batch \"a\" is invalid: spec.template: field is immutable"), None),
+            ApplyError::Immutable(_)
+        ));
+        assert!(matches!(
+            classify(&status(400, "failed to create typed patch object: .spec.x: field not declared in schema"), None),
+            ApplyError::Refused(_)
+        ));
+    }
+
+    #[test]
+    fn a_conflict_names_field_and_manager() {
+        let mut conflict = status(409, "Apply failed with 1 conflict");
+        conflict.details = Some(
+            serde_json::from_value(serde_json::json!({"causes": [{
+                "reason": "FieldManagerConflict", "field": ".spec.replicas", "message": "conflict with \"kubectl\""
+            }]}))
+            .unwrap(),
+        );
+        assert_eq!(
+            classify(&conflict, None).to_string(),
+            "a field is held by another field manager: .spec.replicas (conflict with kubectl)"
+        );
+    }
+}

@@ -1,0 +1,222 @@
+//! Reading what is there: one LIST per kind and namespace in use, nothing written.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use kube::api::ListParams;
+use kube::core::Request;
+use kube::{Resource as _, api::DynamicObject};
+use serde_json::Value;
+
+use super::connect::timed;
+use super::kinds::ServedKind;
+use super::{Cluster, ClusterError};
+use crate::health::status::{Related, Status, pods_of, status};
+use crate::kit::Rendered;
+use crate::manifest::{Object, ObjectKey};
+
+/// LISTs under way at once.
+const CONCURRENCY: usize = 8;
+
+/// Objects per page of a LIST.
+const PAGE: u32 = 500;
+
+/// Label that every applied object carries: the environment's name.
+pub const ENVIRONMENT_LABEL: &str = "rekindle.dev/environment";
+
+/// Label of an instance's objects.
+pub const INSTANCE_LABEL: &str = "rekindle.dev/instance";
+
+/// Kinds without a status worth reading: of these only the metadata is fetched, so that the data of Secrets never
+/// travels for a comparison.
+const WITHOUT_STATUS: &[(&str, &str)] = &[
+    ("", "ConfigMap"),
+    ("", "Secret"),
+    ("", "ServiceAccount"),
+    ("", "LimitRange"),
+    ("rbac.authorization.k8s.io", "Role"),
+    ("rbac.authorization.k8s.io", "RoleBinding"),
+    ("rbac.authorization.k8s.io", "ClusterRole"),
+    ("rbac.authorization.k8s.io", "ClusterRoleBinding"),
+    ("networking.k8s.io", "NetworkPolicy"),
+    ("networking.k8s.io", "IngressClass"),
+    ("scheduling.k8s.io", "PriorityClass"),
+    ("storage.k8s.io", "CSIDriver"),
+    ("node.k8s.io", "RuntimeClass"),
+];
+
+/// Whether objects of a kind are ready as soon as they exist, as far as their status goes.
+pub fn has_no_status(group: &str, kind: &str) -> bool {
+    WITHOUT_STATUS.contains(&(group, kind))
+}
+
+/// A set of LISTs: which kinds, where.
+pub type Places = BTreeMap<(String, String, Option<String>), ServedKind>;
+
+/// The kinds and namespaces in which a set of objects lives, as far as the cluster serves their kinds.
+pub fn places<'a>(cluster: &Cluster, objects: impl IntoIterator<Item = &'a Object>) -> Places {
+    objects
+        .into_iter()
+        .filter_map(|object| {
+            let kind = cluster.kinds.of(object)?;
+            let namespace = object.namespace().filter(|_| kind.namespaced).map(str::to_owned);
+            Some(((object.api_version().to_owned(), object.kind().to_owned(), namespace), kind.clone()))
+        })
+        .collect()
+}
+
+/// The key of a live object; `apiVersion` and `kind` come from the LIST it was in.
+pub fn live_key(kind: &ServedKind, live: &Value) -> ObjectKey {
+    let text = |pointer: &str| live.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    ObjectKey {
+        group: kind.resource.group.clone(),
+        kind: kind.resource.kind.clone(),
+        namespace: kind.namespaced.then(|| text("/metadata/namespace")),
+        name: text("/metadata/name"),
+    }
+}
+
+/// Selects the objects of an environment.
+pub fn selector(environment: &str, instance: Option<&str>) -> String {
+    match instance {
+        Some(instance) => format!("{ENVIRONMENT_LABEL}={environment},{INSTANCE_LABEL}={instance}"),
+        None => format!("{ENVIRONMENT_LABEL}={environment},!{INSTANCE_LABEL}"),
+    }
+}
+
+/// All objects of a kind in a namespace (or everywhere), whole or only their metadata.
+///
+/// # Errors
+/// When the cluster does not answer or does not let us.
+pub async fn list(
+    cluster: &Cluster,
+    kind: &ServedKind,
+    namespace: Option<&str>,
+    labels: Option<&str>,
+    metadata_only: bool,
+) -> Result<Vec<Value>, ClusterError> {
+    let path = DynamicObject::url_path(&kind.resource, namespace.filter(|_| kind.namespaced));
+    let mut found = Vec::new();
+    let mut params = ListParams::default().limit(PAGE);
+    params.label_selector = labels.map(str::to_owned);
+    loop {
+        let request = Request::new(path.clone());
+        let request = if metadata_only { request.list_metadata(&params) } else { request.list(&params) };
+        let request = request.map_err(|error| ClusterError::Kubeconfig(error.to_string()))?;
+        let mut page: Value = timed(&cluster.server, cluster.client.request(request)).await?;
+        if let Some(Value::Array(items)) = page.get_mut("items").map(Value::take) {
+            found.extend(items.into_iter().map(|mut item| {
+                // Items of a typed list carry no kind of their own.
+                if let Some(item) = item.as_object_mut() {
+                    item.insert("apiVersion".into(), kind.resource.api_version.clone().into());
+                    item.insert("kind".into(), kind.resource.kind.clone().into());
+                }
+                item
+            }));
+        }
+        match page.pointer("/metadata/continue").and_then(Value::as_str).filter(|token| !token.is_empty()) {
+            Some(token) => params = params.continue_token(token),
+            None => return Ok(found),
+        }
+    }
+}
+
+/// Every live object of the environment in the given places, by key.
+///
+/// # Errors
+/// When the cluster does not answer or does not let us list a kind.
+pub async fn survey(
+    cluster: &Cluster,
+    places: &Places,
+    labels: &str,
+) -> Result<HashMap<ObjectKey, Value>, ClusterError> {
+    let lists = places.iter().map(|((_, _, namespace), kind)| async move {
+        let metadata_only = has_no_status(&kind.resource.group, &kind.resource.kind);
+        let items = list(cluster, kind, namespace.as_deref(), Some(labels), metadata_only).await?;
+        Ok::<_, ClusterError>(items.into_iter().map(|live| (live_key(kind, &live), live)).collect::<Vec<_>>())
+    });
+    let pages: Vec<_> = stream::iter(lists).buffer_unordered(CONCURRENCY).try_collect().await?;
+    Ok(pages.into_iter().flatten().collect())
+}
+
+/// An object of the kit beside what the cluster has.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// Its phase.
+    pub phase: String,
+    /// As the kit says.
+    pub object: Object,
+    /// As the cluster has it; `None` when it is not there.
+    pub live: Option<Value>,
+    /// The verdict; `None` when it is not there.
+    pub status: Option<Status>,
+}
+
+/// Objects that verdicts on others may need: pods, ReplicaSets, StorageClasses, CRDs.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// Pods of the namespaces in use.
+    pub pods: Vec<Value>,
+    /// ReplicaSets of the namespaces in use.
+    pub replica_sets: Vec<Value>,
+    /// All StorageClasses.
+    pub storage_classes: Vec<Value>,
+}
+
+impl Surroundings {
+    /// Reads them. What may not be read is left out: verdicts are then based on less.
+    pub async fn read(cluster: &Cluster, namespaces: &BTreeSet<String>) -> Self {
+        let list_all = |api_version: &'static str, kind: &'static str, namespace: Option<String>| async move {
+            match cluster.kinds.get(api_version, kind) {
+                Some(kind) => list(cluster, kind, namespace.as_deref(), None, false).await.unwrap_or_default(),
+                None => Vec::new(),
+            }
+        };
+        let everywhere = |api_version, kind| async move {
+            let lists = namespaces.iter().map(|namespace| list_all(api_version, kind, Some(namespace.clone())));
+            futures::future::join_all(lists).await.concat()
+        };
+        let (pods, replica_sets, storage_classes) = tokio::join!(
+            everywhere("v1", "Pod"),
+            everywhere("apps/v1", "ReplicaSet"),
+            list_all("storage.k8s.io/v1", "StorageClass", None),
+        );
+        Self { pods, replica_sets, storage_classes }
+    }
+
+    /// The verdict on a live object of the kit.
+    pub fn judge(&self, object: &Object, live: &Value) -> Status {
+        let in_namespace =
+            |other: &&Value| other.pointer("/metadata/namespace").and_then(Value::as_str) == object.namespace();
+        let pods: Vec<&Value> = self.pods.iter().filter(in_namespace).collect();
+        let replica_sets: Vec<&Value> = self.replica_sets.iter().filter(in_namespace).collect();
+        let own = pods_of(live, &pods, &replica_sets);
+        let storage_classes: Vec<&Value> = self.storage_classes.iter().collect();
+        let ready_expression = object.annotation(crate::plan::READY_ANNOTATION);
+        status(live, Related { pods: &own, storage_classes: &storage_classes, ready_expression, ..Related::default() })
+    }
+}
+
+/// Reads every object of a rendered environment and judges it.
+///
+/// # Errors
+/// When the cluster does not answer or does not let us list a kind.
+pub async fn observe(cluster: &Cluster, rendered: &Rendered) -> Result<Vec<Observed>, ClusterError> {
+    let environment = &rendered.environment;
+    let objects = || rendered.phases.iter().flat_map(|phase| &phase.objects);
+    let namespaces = objects().filter_map(|object| object.namespace().map(str::to_owned)).collect();
+    let labels = selector(&environment.name, environment.instance.as_deref());
+    let (places, surroundings) = (places(cluster, objects()), Surroundings::read(cluster, &namespaces));
+    let (mut live, surroundings) = tokio::join!(survey(cluster, &places, &labels), surroundings);
+    let live = live.as_mut().map_err(|error| error.clone())?;
+    Ok(rendered
+        .phases
+        .iter()
+        .flat_map(|phase| phase.objects.iter().map(|object| (phase.name.clone(), object.clone())))
+        .map(|(phase, object)| {
+            let live = live.remove(&object.key());
+            let status = live.as_ref().map(|live| surroundings.judge(&object, live));
+            Observed { phase, object, live, status }
+        })
+        .collect())
+}

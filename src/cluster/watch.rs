@@ -1,0 +1,107 @@
+//! Watching: one watcher per kind and namespace, all feeding one channel.
+
+use futures::StreamExt as _;
+use kube::runtime::{WatchStreamExt as _, watcher};
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use super::kinds::ServedKind;
+use super::observe::live_key;
+use super::{Cluster, ClusterError};
+use crate::manifest::ObjectKey;
+
+/// What a watcher saw.
+#[derive(Clone, Debug)]
+pub enum Seen {
+    /// An object as it is now.
+    There(ObjectKey, Box<Value>),
+    /// An object is gone.
+    Gone(ObjectKey),
+    /// A complete list begins: what is not named between this and [`Seen::Listed`] is gone.
+    Relisting(Place),
+    /// A complete list has ended.
+    Listed(Place),
+    /// The watch is interrupted; it goes on by itself with a backoff.
+    Trouble(ClusterError),
+}
+
+/// What one watcher watches: a kind, in a namespace or everywhere.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// API group.
+    pub group: String,
+    /// Kind.
+    pub kind: String,
+    /// Namespace; `None` is everywhere.
+    pub namespace: Option<String>,
+}
+
+impl Place {
+    /// Whether an object belongs there.
+    pub fn holds(&self, key: &ObjectKey) -> bool {
+        key.group == self.group
+            && key.kind == self.kind
+            && (self.namespace.is_none() || self.namespace == key.namespace)
+    }
+}
+
+/// Watches the objects of a kind until the handle is aborted. Reconnects by itself: dropped streams, `410 Gone` and
+/// errors lead to a new list, with a backoff of 0.8 s to 30 s.
+pub fn spawn(
+    cluster: &Cluster,
+    kind: &ServedKind,
+    namespace: Option<&str>,
+    labels: Option<&str>,
+    seen: mpsc::UnboundedSender<Seen>,
+) -> AbortHandle {
+    let mut config = watcher::Config::default();
+    config.label_selector = labels.map(str::to_owned);
+    let stream = watcher(cluster.api(kind, namespace), config).default_backoff();
+    let (kind, server) = (kind.clone(), cluster.server.clone());
+    let place = Place {
+        group: kind.resource.group.clone(),
+        kind: kind.resource.kind.clone(),
+        namespace: namespace.filter(|_| kind.namespaced).map(str::to_owned),
+    };
+    let task = async move {
+        let mut stream = std::pin::pin!(stream);
+        while let Some(event) = stream.next().await {
+            let message = match event {
+                Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object)) => {
+                    let live = to_value(&kind, object);
+                    Seen::There(live_key(&kind, &live), Box::new(live))
+                }
+                Ok(watcher::Event::Delete(object)) => Seen::Gone(live_key(&kind, &to_value(&kind, object))),
+                Ok(watcher::Event::Init) => Seen::Relisting(place.clone()),
+                Ok(watcher::Event::InitDone) => Seen::Listed(place.clone()),
+                Err(error) => Seen::Trouble(match error {
+                    watcher::Error::InitialListFailed(error)
+                    | watcher::Error::WatchStartFailed(error)
+                    | watcher::Error::WatchFailed(error) => ClusterError::from_kube(&server, &error),
+                    watcher::Error::WatchError(status) => {
+                        ClusterError::from_kube(&server, &kube::Error::Api(status))
+                    }
+                    watcher::Error::NoResourceVersion => ClusterError::Unreachable {
+                        server: server.clone(),
+                        reason: format!("{} cannot be watched", kind.resource.kind),
+                    },
+                }),
+            };
+            if seen.send(message).is_err() {
+                return;
+            }
+        }
+    };
+    tokio::spawn(task).abort_handle()
+}
+
+fn to_value(kind: &ServedKind, mut object: kube::api::DynamicObject) -> Value {
+    object.metadata.managed_fields = None;
+    let mut value = serde_json::to_value(object).unwrap_or_default();
+    if let Some(map) = value.as_object_mut() {
+        map.insert("apiVersion".into(), kind.resource.api_version.clone().into());
+        map.insert("kind".into(), kind.resource.kind.clone().into());
+    }
+    value
+}

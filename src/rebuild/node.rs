@@ -1,0 +1,242 @@
+//! One object on its way to being ready: pure bookkeeping, no requests.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::health::status::{Cause, Status};
+use crate::kit::PhaseSettings;
+
+/// Limits of a phase with the defaults filled in.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// For the whole phase.
+    pub phase: Duration,
+    /// For one object, from being sent to being ready.
+    pub object: Duration,
+    /// For a phase in which nothing changes.
+    pub stall: Duration,
+    /// For a failing image pull.
+    pub pull: Duration,
+    /// For a crashing container.
+    pub crash: Duration,
+}
+
+impl Limits {
+    /// The settings with defaults where they say nothing.
+    pub fn of(settings: &PhaseSettings) -> Self {
+        let phase = settings.timeout.unwrap_or(Duration::from_secs(30 * 60));
+        Self {
+            phase,
+            object: settings.object_timeout.unwrap_or(phase),
+            stall: settings.stall_timeout.unwrap_or(Duration::from_secs(10 * 60)),
+            pull: settings.pull_grace.unwrap_or(Duration::from_secs(30)),
+            crash: settings.crash_grace.unwrap_or(Duration::from_secs(60)),
+        }
+    }
+
+    /// How long something that fails for this cause is given to heal.
+    pub fn grace(&self, cause: Cause) -> Duration {
+        match cause {
+            Cause::Pull | Cause::Config => self.pull,
+            Cause::Crash => self.crash,
+            // A node may still have to be made; only the object's own limit decides.
+            Cause::Unschedulable => self.object,
+        }
+    }
+}
+
+/// How far an object is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum State {
+    /// Other objects must come first.
+    Blocked,
+    /// May be sent now.
+    Queued,
+    /// Being sent.
+    Applying,
+    /// Sent; waited for.
+    Waiting,
+    /// A definition of custom kinds that is established, but not yet served.
+    Discovering,
+    /// Ready.
+    Ready,
+    /// Will not become ready, or was refused.
+    Failed,
+}
+
+/// What a new verdict means for an object.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Turn {
+    /// Nothing that has to be told.
+    Nothing,
+    /// It has become ready; the remark may be empty.
+    Ready(String),
+    /// It waits for something else than before.
+    Waiting(String),
+    /// It has failed for good.
+    Failed(String),
+}
+
+/// The bookkeeping of one object.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// How far it is.
+    pub state: State,
+    /// Needs that are not met yet.
+    pub open_needs: usize,
+    /// When it was sent.
+    pub sent: Option<Instant>,
+    /// When it became ready.
+    pub ready: Option<Instant>,
+    /// The object whose progress let this one begin.
+    pub released_by: Option<usize>,
+    /// Limit from being sent to being ready.
+    pub limit: Duration,
+    /// Whether this run wrote it.
+    pub written: bool,
+    /// What it waits for, as last told.
+    pub reason: String,
+    failing: Option<(Instant, Cause, String)>,
+}
+
+impl Node {
+    /// An object that has not been sent.
+    pub fn new(open_needs: usize, limit: Duration) -> Self {
+        Self {
+            state: if open_needs == 0 { State::Queued } else { State::Blocked },
+            open_needs,
+            sent: None,
+            ready: None,
+            released_by: None,
+            limit,
+            written: false,
+            reason: String::new(),
+            failing: None,
+        }
+    }
+
+    /// Whether it exists in the cluster as the kit says.
+    pub fn is_applied(&self) -> bool {
+        matches!(self.state, State::Waiting | State::Discovering | State::Ready)
+    }
+
+    /// Takes in a verdict.
+    pub fn judge(&mut self, status: Status, now: Instant) -> Turn {
+        if self.state != State::Waiting {
+            return Turn::Nothing;
+        }
+        let told = |reason: String, before: &mut String| {
+            if *before == reason {
+                Turn::Nothing
+            } else {
+                before.clone_from(&reason);
+                Turn::Waiting(reason)
+            }
+        };
+        match status {
+            Status::Ready { reason } => {
+                self.failing = None;
+                Turn::Ready(reason)
+            }
+            Status::Failed { reason } => {
+                self.reason.clone_from(&reason);
+                Turn::Failed(reason)
+            }
+            Status::Failing { reason, cause } => {
+                let since = match self.failing {
+                    Some((since, same, _)) if same == cause => since,
+                    _ => now,
+                };
+                self.failing = Some((since, cause, reason.clone()));
+                told(reason, &mut self.reason)
+            }
+            Status::Progressing { reason } | Status::Terminating { reason } => {
+                self.failing = None;
+                told(reason, &mut self.reason)
+            }
+        }
+    }
+
+    /// Whether something is wrong with it right now.
+    pub fn is_failing(&self) -> bool {
+        self.failing.is_some()
+    }
+
+    /// The moment at which patience ends, and the reason to give then.
+    pub fn deadline(&self, limits: &Limits) -> Option<(Instant, String)> {
+        if !matches!(self.state, State::Applying | State::Waiting | State::Discovering) {
+            return None;
+        }
+        let sent = self.sent?;
+        let late = (sent + self.limit, format!("not ready after {}: {}", words(self.limit), self.reason));
+        let failing = self.failing.as_ref().map(|(since, cause, reason)| (*since + limits.grace(*cause), reason.clone()));
+        match failing {
+            Some(failing) if failing.0 < late.0 => Some(failing),
+            _ => Some(late),
+        }
+    }
+}
+
+fn words(duration: Duration) -> String {
+    crate::report::duration::words(duration)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits() -> Limits {
+        Limits::of(&PhaseSettings::default())
+    }
+
+    fn waiting(now: Instant) -> Node {
+        let mut node = Node::new(0, Duration::from_secs(600));
+        node.state = State::Waiting;
+        node.sent = Some(now);
+        node
+    }
+
+    fn pull(reason: &str) -> Status {
+        Status::Failing { reason: reason.into(), cause: Cause::Pull }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_gets_its_grace_from_the_first_time_it_was_seen() {
+        let start = Instant::now();
+        let mut node = waiting(start);
+        assert_eq!(node.judge(pull("cannot pull x"), start), Turn::Waiting("cannot pull x".into()));
+        assert_eq!(node.judge(pull("back-off pulling x"), start + Duration::from_secs(20)), {
+            Turn::Waiting("back-off pulling x".into())
+        });
+        let (deadline, reason) = node.deadline(&limits()).unwrap_or((start, String::new()));
+        assert_eq!((deadline - start, reason.as_str()), (Duration::from_secs(30), "back-off pulling x"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_that_heals_is_forgotten() {
+        let start = Instant::now();
+        let mut node = waiting(start);
+        node.judge(pull("cannot pull x"), start);
+        node.judge(Status::Progressing { reason: "starting".into() }, start + Duration::from_secs(5));
+        assert!(!node.is_failing());
+        assert_eq!(node.deadline(&limits()).map(|(at, _)| at - start), Some(Duration::from_secs(600)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_same_reason_is_told_once() {
+        let start = Instant::now();
+        let mut node = waiting(start);
+        let progressing = || Status::Progressing { reason: "0 of 1 pods ready".into() };
+        assert_eq!(node.judge(progressing(), start), Turn::Waiting("0 of 1 pods ready".into()));
+        assert_eq!(node.judge(progressing(), start), Turn::Nothing);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_object_that_was_not_sent_has_no_deadline_and_takes_no_verdict() {
+        let mut node = Node::new(1, Duration::from_secs(1));
+        assert_eq!(node.state, State::Blocked);
+        assert_eq!(node.judge(Status::Ready { reason: String::new() }, Instant::now()), Turn::Nothing);
+        assert!(node.deadline(&limits()).is_none());
+    }
+}

@@ -1,0 +1,190 @@
+//! One phase under way: the state of its objects and gates. Pure bookkeeping; requests are the dispatcher's.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::event::Outcome;
+use super::node::{Limits, Node, State};
+use super::path::Step;
+use crate::manifest::{Object, ObjectKey};
+use crate::plan::{PlannedPhase, TIMEOUT_ANNOTATION};
+use crate::report::duration::words;
+
+/// How far a gate is.
+#[derive(Clone, Debug, Default)]
+pub struct GateState {
+    /// It passed.
+    pub passed: bool,
+    /// The environment switches it off.
+    pub skipped: bool,
+    /// The last answer.
+    pub answer: String,
+    /// When it was first asked.
+    pub began: Option<Instant>,
+    /// When it passed.
+    pub ended: Option<Instant>,
+}
+
+/// Why a phase cannot go on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Failure {
+    /// The objects at fault with the reason, the decisive one first.
+    pub objects: Vec<(usize, String)>,
+    /// The gates at fault with their last answer.
+    pub gates: Vec<(usize, String)>,
+    /// How the run ends.
+    pub outcome: Outcome,
+    /// The exit code.
+    pub exit: u8,
+}
+
+impl Failure {
+    /// Something did not become healthy.
+    pub fn unhealthy(objects: Vec<(usize, String)>, gates: Vec<(usize, String)>) -> Self {
+        Self { objects, gates, outcome: Outcome::Unhealthy, exit: 7 }
+    }
+}
+
+/// A phase under way.
+pub struct Phase<'a> {
+    /// As planned.
+    pub plan: &'a PlannedPhase,
+    /// Its limits.
+    pub limits: Limits,
+    /// Its objects, in the order of the plan.
+    pub nodes: Vec<Node>,
+    /// Its gates, in the order of the plan.
+    pub gates: Vec<GateState>,
+    /// Whether the gates are being asked.
+    pub asking: bool,
+    /// Why it cannot go on, once it is known.
+    pub failure: Option<Failure>,
+    /// Which object has which identity.
+    pub by_key: HashMap<ObjectKey, usize>,
+    /// For each object, the objects that need it, and whether they need it ready.
+    dependents: Vec<Vec<(usize, bool)>>,
+    began: Instant,
+    changed: Instant,
+}
+
+/// The limit that an object sets for itself.
+fn own_limit(object: &Object) -> Option<Duration> {
+    let text = object.annotation(TIMEOUT_ANNOTATION)?;
+    text.parse::<jiff::SignedDuration>().ok().and_then(|limit| Duration::try_from(limit).ok())
+}
+
+impl<'a> Phase<'a> {
+    /// A phase that begins now.
+    pub fn begin(plan: &'a PlannedPhase) -> Self {
+        let limits = Limits::of(&plan.settings);
+        let mut dependents = vec![Vec::new(); plan.items.len()];
+        for (index, item) in plan.items.iter().enumerate() {
+            for need in &item.needs {
+                dependents[need.item].push((index, need.ready));
+            }
+        }
+        Self {
+            plan,
+            limits,
+            nodes: plan
+                .items
+                .iter()
+                .map(|item| Node::new(item.needs.len(), own_limit(&item.object).unwrap_or(limits.object)))
+                .collect(),
+            gates: plan.gates.iter().map(|_| GateState::default()).collect(),
+            asking: false,
+            failure: None,
+            by_key: plan.items.iter().enumerate().map(|(index, item)| (item.key.clone(), index)).collect(),
+            dependents,
+            began: Instant::now(),
+            changed: Instant::now(),
+        }
+    }
+
+    /// Something moved: the clock of the stall limit starts again.
+    pub fn moved(&mut self) {
+        self.changed = Instant::now();
+    }
+
+    /// Whether every object is ready.
+    pub fn all_ready(&self) -> bool {
+        self.nodes.iter().all(|node| node.state == State::Ready)
+    }
+
+    /// Whether every gate has passed or is switched off.
+    pub fn all_passed(&self) -> bool {
+        self.asking && self.gates.iter().all(|gate| gate.passed || gate.skipped)
+    }
+
+    /// Meets the needs of others for this object: those that need it to exist, or those that need it ready.
+    pub fn release(&mut self, index: usize, ready: bool) {
+        for (dependent, needs_ready) in &self.dependents[index] {
+            if *needs_ready != ready {
+                continue;
+            }
+            let node = &mut self.nodes[*dependent];
+            node.open_needs = node.open_needs.saturating_sub(1);
+            if node.open_needs == 0 && node.state == State::Blocked {
+                node.state = State::Queued;
+                node.released_by = Some(index);
+            }
+        }
+    }
+
+    /// The next moment at which patience ends, and the failure that it then is.
+    pub fn deadline(&self) -> (Instant, Failure) {
+        let phase = (self.began + self.limits.phase, None);
+        let stall = (self.changed + self.limits.stall, None);
+        let objects = self
+            .nodes
+            .iter()
+            .enumerate()
+            .filter_map(|(index, node)| node.deadline(&self.limits).map(|(at, reason)| (at, Some((index, reason)))));
+        let (at, object) = objects.chain([phase, stall]).min_by_key(|(at, _)| *at).unwrap_or((phase.0, None));
+        let failure = match object {
+            Some(object) => Failure::unhealthy(vec![object], Vec::new()),
+            None => {
+                let limit = if at == phase.0 {
+                    format!("the phase's limit of {} is reached", words(self.limits.phase))
+                } else {
+                    format!("nothing has changed for {}", words(self.limits.stall))
+                };
+                let say = |reason: &str| {
+                    if reason.is_empty() { limit.clone() } else { format!("{limit}: {reason}") }
+                };
+                let waiting = |node: &Node| matches!(node.state, State::Waiting | State::Applying | State::Discovering);
+                let objects = self.nodes.iter().enumerate().filter(|(_, node)| waiting(node));
+                let gates = self.gates.iter().enumerate().filter(|(_, gate)| {
+                    self.asking && !gate.passed && !gate.skipped
+                });
+                Failure::unhealthy(
+                    objects.map(|(index, node)| (index, say(&node.reason))).collect(),
+                    gates.map(|(index, gate)| (index, say(&gate.answer))).collect(),
+                )
+            }
+        };
+        (at, failure)
+    }
+
+    /// What took time, for the critical path; times since the run's start, which was `elapsed` ago.
+    pub fn steps(&self, elapsed: Duration) -> Vec<Step> {
+        let now = Instant::now();
+        let since = |at: Instant| elapsed.saturating_sub(now.saturating_duration_since(at));
+        let objects = self.plan.items.iter().zip(&self.nodes).map(|(item, node)| Step {
+            name: item.key.to_string(),
+            began: node.sent.map_or(elapsed, since),
+            ended: node.ready.map_or(Duration::ZERO, since),
+            after: node.released_by,
+        });
+        let last_object = (0..self.nodes.len()).max_by_key(|index| self.nodes[*index].ready);
+        let gates = self.plan.gates.iter().zip(&self.gates).map(|(gate, state)| Step {
+            name: format!("gate {}", gate.name),
+            began: state.began.map_or(elapsed, since),
+            ended: state.ended.map_or(Duration::ZERO, since),
+            after: last_object,
+        });
+        objects.chain(gates).collect()
+    }
+}
