@@ -124,10 +124,8 @@ pub async fn apply(cluster: &Cluster, kind: &ServedKind, body: &Value, force: bo
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.parse().ok())
         .map(Duration::from_secs);
-    let mut status = serde_json::from_slice::<Status>(&bytes).unwrap_or_else(|_| Status {
-        message: first_line(&String::from_utf8_lossy(&bytes)),
-        ..Status::default()
-    });
+    let mut status = serde_json::from_slice::<Status>(&bytes)
+        .unwrap_or_else(|_| Status { message: first_line(&String::from_utf8_lossy(&bytes)), ..Status::default() });
     status.code = parts.status.as_u16();
     Err(classify(&status, wait))
 }
@@ -189,7 +187,10 @@ mod tests {
             assert!(matches!(classify(&status(code, message), None), ApplyError::Later { .. }), "{code} {message}");
         };
         later(409, "the object has been modified");
-        later(403, "namespaces \"a\" is forbidden: unable to create new content in namespace a because it is being terminated");
+        later(
+            403,
+            "namespaces \"a\" is forbidden: unable to create new content in namespace a because it is being terminated",
+        );
         later(500, "Internal error occurred: failed calling webhook \"x\": connection refused");
         later(429, "too many requests");
         later(503, "");

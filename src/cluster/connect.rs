@@ -158,10 +158,7 @@ impl Cluster {
 ///
 /// # Errors
 /// Those of the request; no answer in time is [`ClusterError::Unreachable`].
-pub async fn timed<T>(
-    server: &str,
-    request: impl Future<Output = Result<T, kube::Error>>,
-) -> Result<T, ClusterError> {
+pub async fn timed<T>(server: &str, request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, ClusterError> {
     match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => Err(ClusterError::from_kube(server, &error)),

@@ -174,7 +174,8 @@ impl Inventory {
         });
         let params = PatchParams::apply(FIELD_MANAGER).force();
         let api: Api<Secret> = Api::namespaced(cluster.client.clone(), SYSTEM_NAMESPACE);
-        let write = || timed(&cluster.server, api.patch(&record_name(environment), &params, &Patch::Apply(&record)));
+        let (name, body) = (record_name(environment), Patch::Apply(&record));
+        let write = || timed(&cluster.server, api.patch(&name, &params, &body));
         match write().await {
             Err(ClusterError::Status { code: 404, .. }) => {
                 let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(cluster.client.clone());

@@ -79,9 +79,7 @@ pub fn spawn(
                     watcher::Error::InitialListFailed(error)
                     | watcher::Error::WatchStartFailed(error)
                     | watcher::Error::WatchFailed(error) => ClusterError::from_kube(&server, &error),
-                    watcher::Error::WatchError(status) => {
-                        ClusterError::from_kube(&server, &kube::Error::Api(status))
-                    }
+                    watcher::Error::WatchError(status) => ClusterError::from_kube(&server, &kube::Error::Api(status)),
                     watcher::Error::NoResourceVersion => ClusterError::Unreachable {
                         server: server.clone(),
                         reason: format!("{} cannot be watched", kind.resource.kind),

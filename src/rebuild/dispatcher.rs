@@ -8,6 +8,7 @@ use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::Instant;
 
 use super::emitter::Emitter;
+use super::event::seconds;
 use super::event::{Action, CriticalStep, Event, EventKind, ObjectName, Outcome, PhaseSummary};
 use super::node::{State, Turn};
 use super::path::critical;
@@ -23,9 +24,8 @@ use crate::cluster::{Cluster, ClusterError};
 use crate::health::diagnosis::{Diagnosis, diagnose};
 use crate::health::gate::{Answer, Asker};
 use crate::health::status::{Related, pods_of, status};
-use crate::manifest::ObjectKey;
+use crate::manifest::{Object, ObjectKey};
 use crate::plan::{Plan, PlannedPhase, READY_ANNOTATION};
-use crate::report::duration::rounded;
 
 /// Requests that write, under way at once. More does not make an API server on two cores faster.
 const CONCURRENCY: usize = 16;
@@ -89,11 +89,8 @@ pub async fn run(
     let classes = async {
         if wants_classes { Surroundings::read(&cluster, &no_namespaces).await.storage_classes } else { Vec::new() }
     };
-    let (live, inventory, classes) = tokio::join!(
-        survey(&cluster, &places, &plan.selector),
-        Inventory::load(&cluster, &plan.environment),
-        classes
-    );
+    let (live, inventory, classes) =
+        tokio::join!(survey(&cluster, &places, &plan.selector), Inventory::load(&cluster, &plan.environment), classes);
     let (live, inventory) = (live?, inventory?);
     let mut store = Store::default();
     for (key, live) in live {
@@ -192,7 +189,7 @@ impl Dispatcher<'_> {
         self.emitter.send(EventKind::RunFinished {
             outcome: stop.outcome,
             exit: stop.exit,
-            seconds: rounded(self.emitter.elapsed()),
+            seconds: seconds(self.emitter.elapsed()),
             written: self.summaries.iter().map(|summary| summary.written).sum(),
             phases: self.summaries.clone(),
             critical_path: std::mem::take(&mut self.path),
@@ -216,13 +213,13 @@ impl Dispatcher<'_> {
 
     async fn phase(&mut self, index: usize, planned: &PlannedPhase) -> Result<(), Stop> {
         let began = self.emitter.elapsed();
-        self.summaries[index].started = Some(rounded(began));
+        self.summaries[index].started = Some(seconds(began));
         self.emitter.send(EventKind::PhaseStarted { phase: planned.name.clone() });
         let mut phase = Phase::begin(planned);
         let (notes, mut remarks) = mpsc::unbounded_channel();
         let result = self.drive(&mut phase, &notes, &mut remarks).await;
         let summary = &mut self.summaries[index];
-        summary.seconds = Some(rounded(self.emitter.elapsed() - began));
+        summary.seconds = Some(seconds(self.emitter.elapsed() - began));
         summary.ready = phase.nodes.iter().filter(|node| node.state == State::Ready).count();
         summary.written = phase.nodes.iter().filter(|node| node.written).count();
         summary.passed = phase.gates.iter().filter(|gate| gate.passed).count();
@@ -255,14 +252,14 @@ impl Dispatcher<'_> {
             if phase.all_passed() {
                 return Ok(());
             }
-            let (deadline, late) = phase.deadline();
+            let deadline = phase.deadline();
             tokio::select! {
                 biased;
                 _ = self.stop.changed() => {}
                 Some(done) = self.tasks.join_next() => self.done(phase, done),
                 Some(note) = remarks.recv() => self.note(phase, note),
                 Some(seen) = self.sightings.recv() => self.saw(phase, seen),
-                () = tokio::time::sleep_until(deadline) => phase.failure = Some(late),
+                () = tokio::time::sleep_until(deadline) => phase.failure = Some(phase.overdue(Instant::now())),
             }
         }
     }
@@ -335,9 +332,12 @@ impl Dispatcher<'_> {
         }
         let Some(live) = self.store.get(&item.key) else { return };
         let namespace = item.key.namespace.as_deref();
-        let (pods, replica_sets) =
-            (self.store.of_kind("", "Pod", namespace), self.store.of_kind("apps", "ReplicaSet", namespace));
-        let own = pods_of(live, &pods, &replica_sets);
+        let own = if owns_pods(&item.object) {
+            let pods = self.store.of_kind("", "Pod", namespace);
+            pods_of(live, &pods, &self.store.of_kind("apps", "ReplicaSet", namespace))
+        } else {
+            Vec::new()
+        };
         let related = Related {
             pods: &own,
             storage_classes: &self.store.of_kind("storage.k8s.io", "StorageClass", None),
@@ -374,7 +374,7 @@ impl Dispatcher<'_> {
         self.emitter.send(EventKind::ObjectReady {
             phase: phase.plan.name.clone(),
             object: ObjectName::of(&phase.plan.items[index].object),
-            seconds: rounded(node.sent.map_or(std::time::Duration::ZERO, |sent| now - sent)),
+            seconds: seconds(node.sent.map_or(std::time::Duration::ZERO, |sent| now - sent)),
             reason: remark,
         });
         phase.release(index, true);
@@ -390,7 +390,7 @@ impl Dispatcher<'_> {
             let labels = (!matches!(object.kind(), "Pod" | "ReplicaSet")).then_some(ours);
             self.watch(&kind, namespace, labels);
         }
-        if matches!(object.kind(), "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "Job") {
+        if owns_pods(object) {
             for (api_version, kind) in [("v1", "Pod"), ("apps/v1", "ReplicaSet")] {
                 if let Some(kind) = self.cluster.kinds.get(api_version, kind).cloned() {
                     self.watch(&kind, namespace, None);
@@ -436,12 +436,8 @@ impl Dispatcher<'_> {
         if let (Some(uid), Some(fields)) =
             (live.pointer("/metadata/uid").and_then(serde_json::Value::as_str), owned_fields_hash(&live))
         {
-            let entry = Entry {
-                uid: uid.to_owned(),
-                desired: item.desired.clone(),
-                fields,
-                phase: phase.plan.name.clone(),
-            };
+            let entry =
+                Entry { uid: uid.to_owned(), desired: item.desired.clone(), fields, phase: phase.plan.name.clone() };
             self.inventory.entries.insert(item.key.clone(), entry);
         }
         if let Some(metadata) = live.get_mut("metadata").and_then(serde_json::Value::as_object_mut) {
@@ -494,7 +490,8 @@ impl Dispatcher<'_> {
                 }
             } else if matches!(key.kind.as_str(), "Pod" | "ReplicaSet") {
                 for index in 0..phase.nodes.len() {
-                    if phase.plan.items[index].key.namespace == key.namespace {
+                    let item = &phase.plan.items[index];
+                    if item.key.namespace == key.namespace && owns_pods(&item.object) {
                         self.judge(phase, index);
                     }
                 }
@@ -534,7 +531,7 @@ impl Dispatcher<'_> {
                     phase: phase.plan.name.clone(),
                     gate: phase.plan.gates[index].name.clone(),
                     answer: answer.text,
-                    seconds: rounded(state.began.map_or(std::time::Duration::ZERO, |began| now - began)),
+                    seconds: seconds(state.began.map_or(std::time::Duration::ZERO, |began| now - began)),
                 });
             }
             Err(answer) => phase.failure = Some(Failure::unhealthy(Vec::new(), vec![(index, answer.text)])),
@@ -598,6 +595,12 @@ impl Dispatcher<'_> {
         }
         Stop { outcome: failure.outcome, exit: failure.exit }
     }
+}
+
+/// Whether pods say something about its health.
+fn owns_pods(object: &Object) -> bool {
+    matches!((object.group(), object.kind()), ("apps", "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet"))
+        || matches!((object.group(), object.kind()), ("batch", "Job"))
 }
 
 /// What it means that the API server did not take an object.

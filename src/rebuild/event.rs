@@ -268,3 +268,8 @@ pub struct CriticalStep {
     /// How long it took.
     pub seconds: f64,
 }
+
+/// A duration as events tell it: seconds, rounded to milliseconds.
+pub fn seconds(duration: std::time::Duration) -> f64 {
+    (duration.as_secs_f64() * 1000.0).round() / 1000.0
+}

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use crate::health::status::{Cause, Status};
 use crate::kit::PhaseSettings;
+use crate::report::duration::human;
 
 /// Limits of a phase with the defaults filled in.
 #[derive(Clone, Copy, Debug)]
@@ -116,11 +117,6 @@ impl Node {
         }
     }
 
-    /// Whether it exists in the cluster as the kit says.
-    pub fn is_applied(&self) -> bool {
-        matches!(self.state, State::Waiting | State::Discovering | State::Ready)
-    }
-
     /// Takes in a verdict.
     pub fn judge(&mut self, status: Status, now: Instant) -> Turn {
         if self.state != State::Waiting {
@@ -163,23 +159,28 @@ impl Node {
         self.failing.is_some()
     }
 
-    /// The moment at which patience ends, and the reason to give then.
-    pub fn deadline(&self, limits: &Limits) -> Option<(Instant, String)> {
-        if !matches!(self.state, State::Applying | State::Waiting | State::Discovering) {
-            return None;
-        }
-        let sent = self.sent?;
-        let late = (sent + self.limit, format!("not ready after {}: {}", words(self.limit), self.reason));
-        let failing = self.failing.as_ref().map(|(since, cause, reason)| (*since + limits.grace(*cause), reason.clone()));
-        match failing {
-            Some(failing) if failing.0 < late.0 => Some(failing),
-            _ => Some(late),
+    /// Whether it has been sent and is not ready.
+    pub fn is_under_way(&self) -> bool {
+        matches!(self.state, State::Applying | State::Waiting | State::Discovering)
+    }
+
+    /// The moment at which patience with it ends: its own limit, or the grace of what is wrong with it.
+    pub fn deadline(&self, limits: &Limits) -> Option<Instant> {
+        let late = self.sent.filter(|_| self.is_under_way())? + self.limit;
+        let failing = self.failing.as_ref().map(|(since, cause, _)| *since + limits.grace(*cause));
+        Some(failing.map_or(late, |failing| failing.min(late)))
+    }
+
+    /// The reason to give when the deadline has come.
+    pub fn overdue(&self, limits: &Limits) -> String {
+        match (&self.failing, self.sent) {
+            (Some((since, cause, reason)), Some(sent)) if *since + limits.grace(*cause) < sent + self.limit => {
+                reason.clone()
+            }
+            _ if self.reason.is_empty() => format!("not ready after {}", human(self.limit.as_secs_f64())),
+            _ => format!("not ready after {}: {}", human(self.limit.as_secs_f64()), self.reason),
         }
     }
-}
-
-fn words(duration: Duration) -> String {
-    crate::report::duration::words(duration)
 }
 
 #[cfg(test)]
@@ -209,8 +210,8 @@ mod tests {
         assert_eq!(node.judge(pull("back-off pulling x"), start + Duration::from_secs(20)), {
             Turn::Waiting("back-off pulling x".into())
         });
-        let (deadline, reason) = node.deadline(&limits()).unwrap_or((start, String::new()));
-        assert_eq!((deadline - start, reason.as_str()), (Duration::from_secs(30), "back-off pulling x"));
+        assert_eq!(node.deadline(&limits()).map(|at| at - start), Some(Duration::from_secs(30)));
+        assert_eq!(node.overdue(&limits()), "back-off pulling x");
     }
 
     #[tokio::test(start_paused = true)]
@@ -220,7 +221,8 @@ mod tests {
         node.judge(pull("cannot pull x"), start);
         node.judge(Status::Progressing { reason: "starting".into() }, start + Duration::from_secs(5));
         assert!(!node.is_failing());
-        assert_eq!(node.deadline(&limits()).map(|(at, _)| at - start), Some(Duration::from_secs(600)));
+        assert_eq!(node.deadline(&limits()).map(|at| at - start), Some(Duration::from_secs(600)));
+        assert_eq!(node.overdue(&limits()), "not ready after 10 m: starting");
     }
 
     #[tokio::test(start_paused = true)]

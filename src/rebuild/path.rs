@@ -30,7 +30,7 @@ pub fn critical(phase: &str, steps: &[Step]) -> Vec<CriticalStep> {
             chain.push(CriticalStep {
                 phase: phase.to_owned(),
                 step: step.name.clone(),
-                seconds: crate::report::duration::rounded(took),
+                seconds: super::event::seconds(took),
             });
         }
         // A chain longer than the phase has steps would be a circle.

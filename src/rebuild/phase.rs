@@ -10,7 +10,7 @@ use super::node::{Limits, Node, State};
 use super::path::Step;
 use crate::manifest::{Object, ObjectKey};
 use crate::plan::{PlannedPhase, TIMEOUT_ANNOTATION};
-use crate::report::duration::words;
+use crate::report::duration::human;
 
 /// How far a gate is.
 #[derive(Clone, Debug, Default)]
@@ -133,39 +133,34 @@ impl<'a> Phase<'a> {
         }
     }
 
-    /// The next moment at which patience ends, and the failure that it then is.
-    pub fn deadline(&self) -> (Instant, Failure) {
-        let phase = (self.began + self.limits.phase, None);
-        let stall = (self.changed + self.limits.stall, None);
-        let objects = self
-            .nodes
-            .iter()
-            .enumerate()
-            .filter_map(|(index, node)| node.deadline(&self.limits).map(|(at, reason)| (at, Some((index, reason)))));
-        let (at, object) = objects.chain([phase, stall]).min_by_key(|(at, _)| *at).unwrap_or((phase.0, None));
-        let failure = match object {
-            Some(object) => Failure::unhealthy(vec![object], Vec::new()),
-            None => {
-                let limit = if at == phase.0 {
-                    format!("the phase's limit of {} is reached", words(self.limits.phase))
-                } else {
-                    format!("nothing has changed for {}", words(self.limits.stall))
-                };
-                let say = |reason: &str| {
-                    if reason.is_empty() { limit.clone() } else { format!("{limit}: {reason}") }
-                };
-                let waiting = |node: &Node| matches!(node.state, State::Waiting | State::Applying | State::Discovering);
-                let objects = self.nodes.iter().enumerate().filter(|(_, node)| waiting(node));
-                let gates = self.gates.iter().enumerate().filter(|(_, gate)| {
-                    self.asking && !gate.passed && !gate.skipped
-                });
-                Failure::unhealthy(
-                    objects.map(|(index, node)| (index, say(&node.reason))).collect(),
-                    gates.map(|(index, gate)| (index, say(&gate.answer))).collect(),
-                )
-            }
+    /// The next moment at which patience ends.
+    pub fn deadline(&self) -> Instant {
+        let limits = [self.began + self.limits.phase, self.changed + self.limits.stall];
+        let objects = self.nodes.iter().filter_map(|node| node.deadline(&self.limits));
+        objects.chain(limits).min().unwrap_or(self.began)
+    }
+
+    /// The failure that it is when the deadline has come: the objects whose own patience has ended or, when a limit of
+    /// the phase has, everything that is still waited for.
+    pub fn overdue(&self, now: Instant) -> Failure {
+        let late = |node: &Node| node.deadline(&self.limits).is_some_and(|at| at <= now);
+        let nodes = || self.nodes.iter().enumerate();
+        let objects: Vec<_> =
+            nodes().filter(|(_, node)| late(node)).map(|(index, node)| (index, node.overdue(&self.limits))).collect();
+        if !objects.is_empty() {
+            return Failure::unhealthy(objects, Vec::new());
+        }
+        let limit = if self.began + self.limits.phase <= now {
+            format!("the phase's limit of {} is reached", human(self.limits.phase.as_secs_f64()))
+        } else {
+            format!("nothing has changed for {}", human(self.limits.stall.as_secs_f64()))
         };
-        (at, failure)
+        let say = |reason: &str| if reason.is_empty() { limit.clone() } else { format!("{limit}: {reason}") };
+        let objects = nodes().filter(|(_, node)| node.is_under_way()).map(|(index, node)| (index, say(&node.reason)));
+        let open = |gate: &GateState| self.asking && !gate.passed && !gate.skipped;
+        let gates = self.gates.iter().enumerate().filter(|(_, gate)| open(gate));
+        let gates = gates.map(|(index, gate)| (index, say(&gate.answer))).collect();
+        Failure::unhealthy(objects.collect(), gates)
     }
 
     /// What took time, for the critical path; times since the run's start, which was `elapsed` ago.
