@@ -1,0 +1,74 @@
+//! From flags and kubeconfig to a cluster, and from its errors to advice.
+
+use super::settings::Context;
+use super::{CliError, Exit};
+use crate::cluster::{Cluster, ClusterError, Target};
+use crate::kit::Environment;
+
+impl Context {
+    /// The cluster a person means: `--kubeconfig`, `$KUBECONFIG` or `~/.kube/config`; `--context`, the environment's hint if
+    /// that file knows it, or the current context.
+    pub fn target(&self, environment: &Environment) -> Target {
+        let files = match &self.common.kubeconfig {
+            Some(file) => vec![file.clone()],
+            None if !self.kubeconfig_files.is_empty() => self.kubeconfig_files.clone(),
+            None => self.home.iter().map(|home| home.join(".kube/config")).collect(),
+        };
+        Target { files, context: self.common.context.clone(), hint: environment.cluster.context.clone() }
+    }
+
+    /// Connects, and refuses a cluster that is not the one the environment is pinned to. Writes nothing.
+    ///
+    /// # Errors
+    /// Exit 5 when the cluster is not reached, exit 4 when it is another one.
+    pub async fn connect(&self, environment: &Environment) -> Result<Cluster, CliError> {
+        let target = self.target(environment);
+        let cluster = Cluster::connect(&target).await.map_err(|error| {
+            let files: Vec<_> = target.files.iter().map(|file| file.display().to_string()).collect();
+            CliError::from(error).detail(format!("kubeconfig: {}", files.join(", ")))
+        })?;
+        if let Some(pinned) = environment.cluster.uid.as_ref().filter(|pinned| **pinned != cluster.uid) {
+            let place = environment.provenance.get("cluster.uid").map(ToString::to_string).unwrap_or_default();
+            let name = &environment.name;
+            return Err(CliError::new(Exit::Protected, format!("refused: this is not {name}'s cluster; nothing was written"))
+                .detail(format!("{name} is bound to   {pinned}   {place}"))
+                .detail(format!("you have reached   {}   context {} at {}", cluster.uid, cluster.context, cluster.server))
+                .hint("choose the right cluster with --kubeconfig and --context"));
+        }
+        Ok(cluster)
+    }
+}
+
+impl From<ClusterError> for CliError {
+    fn from(error: ClusterError) -> Self {
+        let message = error.to_string();
+        match error {
+            ClusterError::Kubeconfig(_) => Self::new(Exit::Unreachable, message)
+                .hint("choose a cluster with --kubeconfig FILE and --context NAME"),
+            ClusterError::Unreachable { .. } => Self::new(Exit::Unreachable, message)
+                .hint("is the cluster running, and does the kubeconfig point at it?  kubectl version"),
+            ClusterError::Forbidden(_) => {
+                Self::new(Exit::Unreachable, message).hint("what may you do there?  kubectl auth can-i --list")
+            }
+            ClusterError::Status { .. } => Self::new(Exit::Refused, message),
+        }
+    }
+}
+
+/// Runs a future to its end on the runtime that a command needs.
+///
+/// # Errors
+/// Exit 1 when the operating system gives no threads.
+pub fn block_on<T>(future: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
+    // An error here means that the process has a provider already, which then serves as well.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::new(Exit::Bug, format!("no threads to run on: {error}")))?;
+    let result = runtime.block_on(future);
+    // A request that hangs must not keep the process.
+    runtime.shutdown_background();
+    result
+}

@@ -1,0 +1,242 @@
+//! What tests against real clusters share: a kit in a temporary folder, the binary in a cleared environment, and a look
+//! at the cluster that does not go through Rekindle.
+
+#![allow(dead_code, reason = "each test target uses a part of it")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use kube::api::{Api, DynamicObject, ListParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::{ApiResource, GroupVersionKind};
+use kube::{Client, Config};
+
+/// The longest any single wait of a test may take.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A cluster that `cargo xtask test` has started, from the environment variable that names its kubeconfig.
+pub struct Bed {
+    pub kubeconfig: PathBuf,
+    pub client: Client,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Bed {
+    /// Connects, or panics with what to run: a real-cluster test that cannot run must not look as if it had passed.
+    pub fn from_variable(variable: &str) -> Self {
+        let Some(kubeconfig) = std::env::var_os(variable).map(PathBuf::from) else {
+            panic!("{variable} is not set: run these tests with cargo xtask test");
+        };
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let client = runtime.block_on(async {
+            let config = Kubeconfig::read_from(&kubeconfig).unwrap();
+            let config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await.unwrap();
+            Client::try_from(config).unwrap()
+        });
+        Self { kubeconfig, client, runtime }
+    }
+
+    pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(async { tokio::time::timeout(PATIENCE, future).await.expect("no answer in time") })
+    }
+
+    pub fn api(&self, api_version: &str, kind: &str, namespace: Option<&str>) -> Api<DynamicObject> {
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+        match namespace {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
+            None => Api::all_with(self.client.clone(), &resource),
+        }
+    }
+
+    /// Applies a document as another tool would, under a field manager of its own.
+    pub fn apply_as(&self, manager: &str, yaml: &str) {
+        let body: serde_json::Value = serde_saphyr::from_str(yaml).unwrap();
+        let text = |pointer: &str| body.pointer(pointer).and_then(serde_json::Value::as_str);
+        let api = self.api(text("/apiVersion").unwrap(), text("/kind").unwrap(), text("/metadata/namespace"));
+        let params = kube::api::PatchParams::apply(manager).force();
+        self.block_on(api.patch(text("/metadata/name").unwrap(), &params, &kube::api::Patch::Apply(&body))).unwrap();
+    }
+
+    pub fn get(&self, api_version: &str, kind: &str, namespace: Option<&str>, name: &str) -> Option<serde_json::Value> {
+        let found = self.block_on(self.api(api_version, kind, namespace).get_opt(name)).unwrap();
+        found.map(|object| serde_json::to_value(object).unwrap())
+    }
+
+    /// `Kind/name` → resourceVersion of everything of these kinds in a namespace: what a run that writes nothing leaves as
+    /// it was.
+    pub fn versions(&self, namespace: &str, kinds: &[(&str, &str)]) -> BTreeMap<String, String> {
+        let mut versions = BTreeMap::new();
+        for (api_version, kind) in kinds {
+            let list = self.block_on(self.api(api_version, kind, Some(namespace)).list(&ListParams::default())).unwrap();
+            for object in list {
+                let name = object.metadata.name.unwrap_or_default();
+                versions.insert(format!("{kind}/{name}"), object.metadata.resource_version.unwrap_or_default());
+            }
+        }
+        versions
+    }
+
+    /// Waits until a condition of the cluster holds; polls, because it looks from outside.
+    pub fn wait_until(&self, what: &str, mut holds: impl FnMut(&Self) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !holds(self) {
+            assert!(Instant::now() < deadline, "waited too long until {what}");
+            std::thread::park_timeout(Duration::from_millis(100));
+        }
+    }
+}
+
+/// A namespace of a test's own, deleted when the test ends, however it ends.
+pub struct Space<'a> {
+    pub bed: &'a Bed,
+    pub name: String,
+}
+
+impl<'a> Space<'a> {
+    pub fn new(bed: &'a Bed, test: &str) -> Self {
+        let unique = format!("{:x}", std::process::id() as u128 ^ std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos());
+        Self { bed, name: format!("{test}-{}", &unique[unique.len() - 8..]) }
+    }
+}
+
+impl Drop for Space<'_> {
+    fn drop(&mut self) {
+        let api = self.bed.api("v1", "Namespace", None);
+        let _ = self.bed.runtime.block_on(api.delete(&self.name, &kube::api::DeleteParams::default()));
+    }
+}
+
+/// A kit in a temporary folder, with one environment `test`.
+pub struct Kit {
+    folder: tempfile::TempDir,
+}
+
+impl Kit {
+    /// A kit whose environment uses a namespace.
+    pub fn new(namespace: &str, phases: &str) -> Self {
+        let kit = Self { folder: tempfile::tempdir().unwrap() };
+        kit.write("environments/test.yaml", &format!("namespace: {namespace}\n"));
+        kit.write("templates/stack.yaml", &format!("name: test\nphases:\n{phases}\n"));
+        kit
+    }
+
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn write(&self, path: &str, text: &str) -> &Self {
+        let path = self.folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+        self
+    }
+
+    pub fn remove(&self, path: &str) -> &Self {
+        std::fs::remove_file(self.folder.path().join(path)).unwrap();
+        self
+    }
+}
+
+/// The binary in a cleared environment.
+pub fn rekindle(kit: Option<&Kit>, kubeconfig: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rekindle"));
+    command.env_clear().env("HOME", "/nonexistent").stdin(Stdio::null()).args(arguments);
+    command.arg("--kubeconfig").arg(kubeconfig);
+    if let Some(kit) = kit {
+        command.arg("--kit").arg(kit.path());
+    }
+    command
+}
+
+/// What a run printed and how it ended.
+#[derive(Debug)]
+#[must_use = "look at the exit code"]
+pub struct Ran {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+    pub took: Duration,
+}
+
+impl Ran {
+    fn of(output: Output, took: Duration) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("output is UTF-8");
+        Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr), took }
+    }
+
+    /// Asserts an exit code and shows everything when it is another one.
+    #[track_caller]
+    pub fn exit(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// Asserts that stderr says something.
+    #[track_caller]
+    pub fn says(self, text: &str) -> Self {
+        assert!(self.stderr.contains(text), "{text:?} is missing in:\n{}", self.stderr);
+        self
+    }
+
+    /// The events of a run with `-o json`.
+    pub fn events(&self) -> Vec<serde_json::Value> {
+        self.stdout.lines().map(|line| serde_json::from_str(line).expect("a JSON object a line")).collect()
+    }
+
+    /// The last event, which counts what was done.
+    pub fn last(&self) -> serde_json::Value {
+        self.events().pop().expect("at least one event")
+    }
+}
+
+/// Runs to the end.
+pub fn run(kit: &Kit, bed: &Bed, arguments: &[&str]) -> Ran {
+    finish(rekindle(Some(kit), &bed.kubeconfig, arguments))
+}
+
+/// Runs a command to the end.
+pub fn finish(mut command: Command) -> Ran {
+    let began = Instant::now();
+    let output = command.output().expect("the binary runs");
+    Ran::of(output, began.elapsed())
+}
+
+/// Starts a run in the background.
+pub fn start(kit: &Kit, bed: &Bed, arguments: &[&str]) -> Running {
+    let mut command = rekindle(Some(kit), &bed.kubeconfig, arguments);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    Running { child: Some(command.spawn().expect("the binary runs")), began: Instant::now() }
+}
+
+/// A run in the background; killed when the test gives it up.
+pub struct Running {
+    child: Option<Child>,
+    began: Instant,
+}
+
+impl Running {
+    /// Sends a signal by name, e.g. `INT`.
+    pub fn signal(&self, name: &str) {
+        let id = self.child.as_ref().expect("not ended").id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
+    }
+
+    /// Waits for its end.
+    pub fn wait(mut self) -> Ran {
+        let child = self.child.take().expect("not ended");
+        Ran::of(child.wait_with_output().unwrap(), self.began.elapsed())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
