@@ -30,10 +30,13 @@ impl Context {
         if let Some(pinned) = environment.cluster.uid.as_ref().filter(|pinned| **pinned != cluster.uid) {
             let place = environment.provenance.get("cluster.uid").map(ToString::to_string).unwrap_or_default();
             let name = &environment.name;
-            return Err(CliError::new(Exit::Protected, format!("refused: this is not {name}'s cluster; nothing was written"))
-                .detail(format!("{name} is bound to   {pinned}   {place}"))
-                .detail(format!("you have reached   {}   context {} at {}", cluster.uid, cluster.context, cluster.server))
-                .hint("choose the right cluster with --kubeconfig and --context"));
+            return Err(CliError::new(
+                Exit::Protected,
+                format!("refused: this is not {name}'s cluster; nothing was written"),
+            )
+            .detail(format!("{name} is bound to   {pinned}   {place}"))
+            .detail(format!("you have reached   {}   context {} at {}", cluster.uid, cluster.context, cluster.server))
+            .hint("choose the right cluster with --kubeconfig and --context"));
         }
         Ok(cluster)
     }
@@ -43,8 +46,9 @@ impl From<ClusterError> for CliError {
     fn from(error: ClusterError) -> Self {
         let message = error.to_string();
         match error {
-            ClusterError::Kubeconfig(_) => Self::new(Exit::Unreachable, message)
-                .hint("choose a cluster with --kubeconfig FILE and --context NAME"),
+            ClusterError::Kubeconfig(_) => {
+                Self::new(Exit::Unreachable, message).hint("choose a cluster with --kubeconfig FILE and --context NAME")
+            }
             ClusterError::Unreachable { .. } => Self::new(Exit::Unreachable, message)
                 .hint("is the cluster running, and does the kubeconfig point at it?  kubectl version"),
             ClusterError::Forbidden(_) => {

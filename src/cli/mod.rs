@@ -3,6 +3,7 @@
 mod check;
 mod command_line;
 mod completions;
+mod connection;
 mod env;
 mod error;
 mod health;

@@ -192,8 +192,7 @@ impl Surroundings {
         let replica_sets: Vec<&Value> = self.replica_sets.iter().filter(in_namespace).collect();
         let own = pods_of(live, &pods, &replica_sets);
         let storage_classes: Vec<&Value> = self.storage_classes.iter().collect();
-        let ready_expression = object.annotation(crate::plan::READY_ANNOTATION);
-        status(live, Related { pods: &own, storage_classes: &storage_classes, ready_expression, ..Related::default() })
+        status(live, Related { pods: &own, storage_classes: &storage_classes, ..Related::default() })
     }
 }
 

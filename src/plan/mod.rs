@@ -11,9 +11,6 @@ use crate::kit::{PhaseSettings, Rendered};
 use crate::manifest::mistake::Mistakes;
 use crate::manifest::{Object, ObjectKey};
 
-/// Annotation with a CEL expression over `object` that says when it is ready.
-pub const READY_ANNOTATION: &str = "rekindle.dev/ready";
-
 /// Annotation that allows deleting an object and making it again when a field cannot be changed in place.
 pub const REPLACE_ANNOTATION: &str = "rekindle.dev/replace";
 
@@ -31,6 +28,8 @@ pub struct Plan {
     pub selector: String,
     /// Phases in order.
     pub phases: Vec<PlannedPhase>,
+    /// The CustomResourceDefinitions of the kit, to know what to expect of custom resources.
+    definitions: Vec<Value>,
 }
 
 /// A phase: a barrier around objects that go in parallel as far as their needs let them.
@@ -86,6 +85,17 @@ fn label(object: &mut Object, environment: &str, instance: Option<&str>) {
 }
 
 impl Plan {
+    /// The CustomResourceDefinition of the kit that makes an object's kind, if there is one.
+    pub fn definition_of(&self, object: &Object) -> Option<&Value> {
+        let text = |definition: &'_ Value, pointer: &str| {
+            definition.pointer(pointer).and_then(Value::as_str).map(str::to_owned)
+        };
+        self.definitions.iter().find(|definition| {
+            text(definition, "/spec/group").as_deref() == Some(object.group())
+                && text(definition, "/spec/names/kind").as_deref() == Some(object.kind())
+        })
+    }
+
     /// Plans a rendered environment.
     ///
     /// # Errors
@@ -94,6 +104,9 @@ impl Plan {
         let environment = &rendered.environment;
         let instance = environment.instance.as_deref();
         let needs = graph::needs(rendered)?;
+        let objects = rendered.phases.iter().flat_map(|phase| &phase.objects);
+        let definitions = objects.filter(|object| object.kind() == "CustomResourceDefinition");
+        let definitions = definitions.map(|object| object.body().clone()).collect();
         let phases = rendered
             .phases
             .iter()
@@ -123,6 +136,7 @@ impl Plan {
             stack: rendered.stack.clone(),
             selector: selector(&environment.name, instance),
             phases,
+            definitions,
         })
     }
 }

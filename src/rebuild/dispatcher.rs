@@ -1,6 +1,7 @@
 //! The dispatcher: owns all state of a run and takes every decision in one place, one message at a time.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -25,7 +26,8 @@ use crate::health::diagnosis::{Diagnosis, diagnose};
 use crate::health::gate::{Answer, Asker};
 use crate::health::status::{Related, pods_of, status};
 use crate::manifest::{Object, ObjectKey};
-use crate::plan::{Plan, PlannedPhase, READY_ANNOTATION};
+use crate::plan::{Plan, PlannedPhase};
+use crate::secrets::redact::Redactor;
 
 /// Requests that write, under way at once. More does not make an API server on two cores faster.
 const CONCURRENCY: usize = 16;
@@ -37,7 +39,7 @@ const WIND_DOWN: Duration = Duration::from_secs(5);
 const DIAGNOSED: usize = 3;
 
 /// How a run is to be done.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     /// The run's id.
     pub run: String,
@@ -45,6 +47,8 @@ pub struct Options {
     pub started: jiff::Timestamp,
     /// Take over fields that other managers hold.
     pub take_ownership: bool,
+    /// Learns the values of Secrets that gates use.
+    pub redactor: Redactor,
     /// Begin with this phase; earlier ones are left as they are.
     pub from: Option<String>,
     /// End after this phase.
@@ -103,7 +107,7 @@ pub async fn run(
     }
     let (seen, sightings) = mpsc::unbounded_channel();
     let mut dispatcher = Dispatcher {
-        asker: Asker::new(cluster.client.clone()),
+        asker: Arc::new(Asker::new(cluster.client.clone(), options.redactor.clone())),
         cluster,
         plan,
         recorded: inventory.clone(),
@@ -137,7 +141,7 @@ fn summary(phase: &PlannedPhase) -> PhaseSummary {
 
 struct Dispatcher<'a> {
     cluster: Cluster,
-    asker: Asker,
+    asker: Arc<Asker>,
     plan: &'a Plan,
     /// As the cluster holds it.
     recorded: Inventory,
@@ -341,7 +345,7 @@ impl Dispatcher<'_> {
         let related = Related {
             pods: &own,
             storage_classes: &self.store.of_kind("storage.k8s.io", "StorageClass", None),
-            ready_expression: item.object.annotation(READY_ANNOTATION),
+            crd: self.plan.definition_of(&item.object),
             ..Related::default()
         };
         let verdict = status(live, related);

@@ -40,7 +40,7 @@ impl Limits {
     pub fn grace(&self, cause: Cause) -> Duration {
         match cause {
             Cause::Pull | Cause::Config => self.pull,
-            Cause::Crash => self.crash,
+            Cause::Crash | Cause::Refused => self.crash,
             // A node may still have to be made; only the object's own limit decides.
             Cause::Unschedulable => self.object,
         }

@@ -1,5 +1,6 @@
 //! The requests of a run, as tasks: each ends with one message to the dispatcher and says on the way why it waits.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -149,7 +150,7 @@ pub async fn discover(cluster: Cluster, index: usize, definition: Value) -> Done
 }
 
 /// Asks a gate until it passes, stays true for `hold`, or its time is up.
-pub async fn ask(asker: Asker, index: usize, gate: Gate, hold: Duration, notes: UnboundedSender<Note>) -> Done {
+pub async fn ask(asker: Arc<Asker>, index: usize, gate: Gate, hold: Duration, notes: UnboundedSender<Note>) -> Done {
     let answer = gate::wait(&asker, &gate, hold, |answer| {
         let _ = notes.send(Note::Gate(index, answer.text.clone()));
     })

@@ -71,7 +71,8 @@ impl Bed {
     pub fn versions(&self, namespace: &str, kinds: &[(&str, &str)]) -> BTreeMap<String, String> {
         let mut versions = BTreeMap::new();
         for (api_version, kind) in kinds {
-            let list = self.block_on(self.api(api_version, kind, Some(namespace)).list(&ListParams::default())).unwrap();
+            let list =
+                self.block_on(self.api(api_version, kind, Some(namespace)).list(&ListParams::default())).unwrap();
             for object in list {
                 let name = object.metadata.name.unwrap_or_default();
                 versions.insert(format!("{kind}/{name}"), object.metadata.resource_version.unwrap_or_default());

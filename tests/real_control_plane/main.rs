@@ -10,13 +10,8 @@ use support::{Bed, Kit, Space, finish, rekindle, run, start};
 
 const BED: &str = "REKINDLE_TEST_CONTROL_PLANE";
 
-const KINDS: &[(&str, &str)] = &[
-    ("v1", "ConfigMap"),
-    ("v1", "Secret"),
-    ("v1", "Service"),
-    ("v1", "ServiceAccount"),
-    ("apps/v1", "Deployment"),
-];
+const KINDS: &[(&str, &str)] =
+    &[("v1", "ConfigMap"), ("v1", "Secret"), ("v1", "Service"), ("v1", "ServiceAccount"), ("apps/v1", "Deployment")];
 
 const STACK: &str = "- name: storage\n- name: services";
 
@@ -72,7 +67,10 @@ fn drift_is_mended_and_nothing_else_is_written() {
     run(&kit, &bed, &["up", "test"]).exit(0);
     bed.apply_as(
         "somebody",
-        &format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: a, namespace: {}}}\ndata: {{key: theirs}}", space.name),
+        &format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: a, namespace: {}}}\ndata: {{key: theirs}}",
+            space.name
+        ),
     );
     let refused = run(&kit, &bed, &["up", "test"]).exit(6).says("data.key").says("somebody");
     assert!(refused.stderr.contains("--take-ownership"), "{}", refused.stderr);
@@ -191,12 +189,23 @@ fn an_interruption_stops_writing_and_says_what_is_done() {
     kit.write("templates/storage/a.yaml", &config("a", "kit"));
     // No node runs its pod: the phase services waits.
     kit.write("templates/services/api.yaml", &deployment("api", 1));
-    kit.write("templates/services/b.yaml", &(config("b", "kit").replace("{name: b}", "{name: b, annotations: {rekindle.dev/after: Deployment/api}}")));
+    kit.write(
+        "templates/services/b.yaml",
+        &(config("b", "kit").replace("{name: b}", "{name: b, annotations: {rekindle.dev/after: Deployment/api}}")),
+    );
     let running = start(&kit, &bed, &["up", "test"]);
-    bed.wait_until("the Deployment is there", |bed| bed.get("apps/v1", "Deployment", Some(&space.name), "api").is_some());
+    bed.wait_until("the Deployment is there", |bed| {
+        bed.get("apps/v1", "Deployment", Some(&space.name), "api").is_some()
+    });
     running.signal("INT");
     let ran = running.wait().exit(130).says("storage");
-    assert!(ran.stderr.contains("rekindle up test") || ran.stderr.contains("rekindle\" up") || ran.stderr.contains(" up test"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("rekindle up test")
+            || ran.stderr.contains("rekindle\" up")
+            || ran.stderr.contains(" up test"),
+        "{}",
+        ran.stderr
+    );
     assert!(bed.get("v1", "ConfigMap", Some(&space.name), "b").is_none());
 }
 
@@ -253,7 +262,10 @@ fn a_change_that_is_not_possible_in_place_is_refused_and_says_so() {
     let changed = deployment("api", 0).replace("app: api", "app: other");
     kit.write("templates/services/api.yaml", &changed);
     let _ = run(&kit, &bed, &["up", "test"]).exit(6).says("immutable").says("rekindle.dev/replace");
-    kit.write("templates/services/api.yaml", &changed.replace("{name: api}", "{name: api, annotations: {rekindle.dev/replace: allowed}}"));
+    kit.write(
+        "templates/services/api.yaml",
+        &changed.replace("{name: api}", "{name: api, annotations: {rekindle.dev/replace: allowed}}"),
+    );
     let _ = run(&kit, &bed, &["up", "test"]).exit(0);
 }
 
@@ -263,7 +275,11 @@ fn objects_wait_for_what_they_declare() {
     let bed = Bed::from_variable(BED);
     let space = Space::new(&bed, "after");
     let kit = Kit::new(&space.name, STACK);
-    kit.write("templates/services/a.yaml", &config("first", "kit").replace("{name: first}", "{name: first, annotations: {rekindle.dev/after: Deployment/api}}"));
+    kit.write(
+        "templates/services/a.yaml",
+        &config("first", "kit")
+            .replace("{name: first}", "{name: first, annotations: {rekindle.dev/after: Deployment/api}}"),
+    );
     kit.write("templates/services/b.yaml", &deployment("api", 0));
     let ran = run(&kit, &bed, &["up", "test", "-o", "json"]).exit(0);
     let position = |event: &str, kind: &str| {
@@ -323,7 +339,10 @@ fn two_instances_live_side_by_side() {
     let (one, two) = (format!("{}-one", space.name), format!("{}-two", space.name));
     let _cleanup = (Space { bed: &bed, name: one.clone() }, Space { bed: &bed, name: two.clone() });
     let kit = Kit::new(&space.name, STACK);
-    kit.write("templates/storage/a.yaml.tera", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {instance: {{ instance }}}\n");
+    kit.write(
+        "templates/storage/a.yaml.tera",
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {instance: {{ instance }}}\n",
+    );
     for instance in ["one", "two"] {
         let _ = run(&kit, &bed, &["up", "test", "--instance", instance]).exit(0);
     }
