@@ -50,7 +50,7 @@ pub enum CelError {
     #[error("{0}")]
     Missing(String),
     /// It gives something else than true or false.
-    #[error("gives a {0}, not true or false")]
+    #[error("its value is of type {0}, not true or false")]
     NotBoolean(String),
     /// It went wrong on the way.
     #[error("{0}")]
@@ -495,7 +495,7 @@ mod tests {
             ("frob(1)", "no function `frob`"),
             ("has(object.nowhere) && frob(1)", "no function `frob`"),
             ("rekindle_step()", "no function `rekindle_step`"),
-            ("object.spec.replicas", "gives a int"),
+            ("object.spec.replicas", "of type int"),
         ] {
             let error = eval(expression).unwrap_err();
             assert!(error.is_lasting() && !error.is_missing(), "{expression}: {error:?}");

@@ -153,7 +153,10 @@ pub fn unseen(object: &Value) -> Option<Status> {
 /// A text of the cluster as part of a sentence: one line, no control characters, no full stop, at most 300 characters.
 pub fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len().min(LONGEST * 4));
-    for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
+    // Bidirectional controls reorder what a terminal shows after them.
+    let splits =
+        |c: char| c.is_whitespace() || c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    for word in text.split(splits).filter(|word| !word.is_empty()) {
         if !line.is_empty() {
             line.push(' ');
         }
