@@ -75,6 +75,14 @@ impl CliError {
     }
 }
 
+/// What the system says, as a fragment: without the number and the capital of `No such file or directory (os error 2)`.
+pub fn plain(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut characters = text.chars();
+    characters.next().map(|first| first.to_lowercase().chain(characters).collect()).unwrap_or_default()
+}
+
 impl From<Mistakes> for CliError {
     fn from(mistakes: Mistakes) -> Self {
         let mut error = Self::new(Exit::Kit, mistakes.to_string());

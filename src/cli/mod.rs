@@ -7,6 +7,7 @@ mod connection;
 mod env;
 mod error;
 mod health;
+mod identities;
 mod render;
 mod secrets;
 mod settings;
@@ -20,6 +21,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 pub use command_line::command_line;
+use error::plain;
 pub use error::{CliError, Exit};
 use settings::Context;
 

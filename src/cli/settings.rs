@@ -22,6 +22,8 @@ pub struct Context {
     pub identity_variable: Option<String>,
     /// `$VISUAL` or `$EDITOR`.
     pub editor: Option<String>,
+    /// `$XDG_RUNTIME_DIR`: a private folder in memory.
+    pub runtime_dir: Option<PathBuf>,
 }
 
 impl Context {
@@ -48,6 +50,7 @@ impl Context {
                 .unwrap_or_default(),
             identity_variable: var("REKINDLE_IDENTITY"),
             editor: var("VISUAL").or_else(|| var("EDITOR")),
+            runtime_dir: var("XDG_RUNTIME_DIR").map(PathBuf::from),
         }
     }
 

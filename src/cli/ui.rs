@@ -122,6 +122,14 @@ impl Ui {
         self.streams().out(line);
     }
 
+    /// Writes a text to stdout as it is, without a line end: the one way around the redactor, for a secret whose value
+    /// was asked for by name.
+    pub fn reveal(&mut self, text: &str) {
+        let mut streams = self.streams();
+        let written = streams.out.write_all(text.as_bytes());
+        streams.note(written);
+    }
+
     /// Writes lines of a view to stdout.
     pub fn out_lines(&mut self, lines: &[Line]) {
         let colour = self.colour_out;

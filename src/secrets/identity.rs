@@ -124,6 +124,13 @@ impl Identities {
         Err(OpenError::NoMatch(self.describe()))
     }
 
+    /// Whether one of the keys that need no passphrase opens a file.
+    pub fn opens_without_asking(&self, sealed: &Sealed) -> bool {
+        let keys = self.sources.iter().flat_map(|source| source.keys.iter().map(|key| (source.label.as_str(), key)));
+        keys.filter(|(_, key)| !key.needs_passphrase())
+            .any(|(label, key)| matches!(self.try_key(sealed, label, key), Ok(Some(_))))
+    }
+
     /// A line a source: its label and its public keys.
     pub fn describe(&self) -> Vec<String> {
         let line = |source: &Source| {
