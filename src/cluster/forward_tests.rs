@@ -1,35 +1,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
-use std::sync::{Arc, Mutex};
-
-use http::{Request, Response, StatusCode};
-use kube::client::Body;
+use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::*;
-
-/// A client whose API server knows these paths (with query), and a record of what it was asked.
-fn server(answers: Vec<(&'static str, StatusCode, Value)>) -> (Client, Arc<Mutex<Vec<String>>>) {
-    let asked = Arc::new(Mutex::new(Vec::new()));
-    let record = asked.clone();
-    let service = tower::service_fn(move |request: Request<Body>| {
-        let path = request.uri().to_string();
-        record.lock().unwrap().push(path.clone());
-        let found = answers.iter().find(|(prefix, ..)| path.starts_with(prefix));
-        let (status, body) = found.map_or_else(
-            || {
-                let message = format!("no answer for {path}");
-                (
-                    StatusCode::NOT_FOUND,
-                    json!({"kind": "Status", "code": 404, "reason": "NotFound", "message": message}),
-                )
-            },
-            |(_, status, body)| (*status, body.clone()),
-        );
-        let response = Response::builder().status(status).body(Body::from(body.to_string().into_bytes())).unwrap();
-        async move { Ok::<_, std::convert::Infallible>(response) }
-    });
-    (Client::new(service, "default"), asked)
-}
+use crate::cluster::mock::server;
 
 const DB: &str = "/api/v1/namespaces/acoustid/services/db";
 const SLICES: &str =

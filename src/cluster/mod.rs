@@ -8,6 +8,8 @@ pub mod exec;
 pub mod forward;
 pub mod inventory;
 pub mod kinds;
+#[cfg(test)]
+pub(crate) mod mock;
 pub mod observe;
 pub mod watch;
 

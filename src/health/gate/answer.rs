@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::future::Future;
 use std::io;
+use std::sync::Arc;
 
 use crate::cluster::forward::PodReport;
 
@@ -57,6 +58,11 @@ pub(super) fn explain(error: &(dyn Error + 'static), peer: &str) -> String {
     let mut current = Some(error);
     let mut deepest = error;
     while let Some(cause) = current {
+        // The Redis client hands its causes out behind a shared pointer, which hides their type.
+        let cause = match cause.downcast_ref::<Arc<dyn Error + Send + Sync>>() {
+            Some(shared) => &**shared as &(dyn Error + 'static),
+            None => cause,
+        };
         if let Some(io) = cause.downcast_ref::<io::Error>()
             && let Some(text) = explain_io(io, peer)
         {

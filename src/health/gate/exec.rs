@@ -57,3 +57,50 @@ fn newest_ready(pods: &[Pod]) -> Option<&str> {
         .max_by_key(|pod| (pod.metadata.creation_timestamp.as_ref().map(|time| time.0), pod.metadata.name.clone()));
     newest.and_then(|pod| pod.metadata.name.as_deref())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use serde_json::{Value, json};
+
+    use super::super::Pattern;
+    use super::*;
+
+    #[test]
+    fn exit_code_first_then_output() {
+        for (code, stdout, stderr, expect, passed, text) in [
+            (0, "", "", None, true, "exit code 0 in pod cron-0"),
+            (0, "noise", "", None, true, "exit code 0 in pod cron-0"),
+            (0, "role: master\n", "", Some("^role: master$"), false, "printed role: master, wanted ^role: master$"),
+            (0, "role: master\n", "", Some("(?m)^role: master$"), true, "printed role: master"),
+            (0, "", "warning", Some("x"), false, "printed nothing, wanted x"),
+            (2, "x", "no such file\n", Some("x"), false, "exit code 2 in pod cron-0: no such file"),
+            (1, "not yet", "", None, false, "exit code 1 in pod cron-0: not yet"),
+            (137, "", "", None, false, "exit code 137 in pod cron-0"),
+        ] {
+            let expect = expect.map(|expect| Pattern::new(expect).unwrap());
+            let spec = Exec { selector: Default::default(), container: None, command: vec!["x".into()], expect };
+            let finished = Finished { code, stdout: stdout.into(), stderr: stderr.into() };
+            assert_eq!(judge(&spec, "cron-0", &finished), Answer::of(passed, text));
+        }
+    }
+
+    #[test]
+    fn the_newest_ready_pod_is_asked() {
+        let pod = |name: &str, made: &str, ready: &str, extra: Value| -> Pod {
+            let mut pod = json!({"metadata": {"name": name, "creationTimestamp": made},
+                "status": {"conditions": [{"type": "Ready", "status": ready}]}});
+            pod["metadata"].as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+            serde_json::from_value(pod).unwrap()
+        };
+        let leaving = json!({"deletionTimestamp": "2026-01-05T00:00:00Z"});
+        let pods = [
+            pod("old", "2026-01-01T00:00:00Z", "True", json!({})),
+            pod("new", "2026-01-02T00:00:00Z", "True", json!({})),
+            pod("newer", "2026-01-03T00:00:00Z", "False", json!({})),
+            pod("newest", "2026-01-04T00:00:00Z", "True", leaving),
+        ];
+        assert_eq!(newest_ready(&pods), Some("new"));
+        assert_eq!(newest_ready(&pods[2..]), None);
+    }
+}

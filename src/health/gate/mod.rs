@@ -53,3 +53,6 @@ pub struct Gate {
 fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(duration.as_secs_f64())
 }
+
+#[cfg(test)]
+mod probe_tests;

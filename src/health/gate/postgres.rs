@@ -1,10 +1,19 @@
 //! PostgreSQL gates: a query asked by a real client.
 
-use tokio_postgres::{Config, NoTls, SimpleQueryMessage};
+use std::pin::pin;
+use std::time::Duration;
 
-use super::answer::{explain, quote};
+use futures::future::FusedFuture;
+use futures::{FutureExt, StreamExt};
+use tokio::time::timeout;
+use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
+
+use super::answer::{beside, explain, quote};
 use super::spec::Postgres;
 use super::{Answer, Asker};
+
+/// How long taking leave may take once the answer is known.
+const GOODBYE: Duration = Duration::from_millis(500);
 
 pub(super) async fn ask(asker: &Asker, namespace: &str, spec: &Postgres) -> Result<Answer, String> {
     let credentials = asker.credentials(namespace, &spec.credentials).await?;
@@ -18,32 +27,39 @@ pub(super) async fn ask(asker: &Asker, namespace: &str, spec: &Postgres) -> Resu
     let peer = reached.peer;
     let (client, connection) =
         config.connect_raw(reached.stream, NoTls).await.map_err(|error| failure(&error, &peer))?;
-    // The simple protocol gives every value as text. The client goes first, so that the server sees a proper goodbye.
-    let query = async {
-        let rows = client.simple_query(&spec.query).await;
+    let mut why = None;
+    let first = {
+        let mut driver = pin!(async { why = connection.await.err() }.fuse());
+        let first = beside(first_value(&client, &spec.query), &mut driver).await;
+        // A goodbye, so that the server does not log a lost client.
         drop(client);
-        rows
+        if !driver.is_terminated() {
+            let _ = timeout(GOODBYE, driver).await;
+        }
+        first
     };
-    let (rows, ended) = tokio::join!(query, connection);
-    let rows = match (rows, ended) {
-        (Ok(rows), _) => rows,
-        (Err(error), Err(why)) if error.is_closed() => return Err(failure(&why, &peer)),
-        (Err(error), _) => return Err(failure(&error, &peer)),
-    };
-    Ok(judge(spec, &rows))
+    match (first, why) {
+        (Ok(first), _) => Ok(judge(spec.expect.as_deref(), first.as_ref().map(Option::as_deref))),
+        (Err(error), Some(why)) if error.is_closed() => Err(failure(&why, &peer)),
+        (Err(error), _) => Err(failure(&error, &peer)),
+    }
 }
 
-/// Whether the answer passes: the first column of the first row as text.
-fn judge(spec: &Postgres, rows: &[SimpleQueryMessage]) -> Answer {
-    let row = rows.iter().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => Some(row),
-        _ => None,
-    });
-    judge_value(spec.expect.as_deref(), row.map(|row| if row.is_empty() { None } else { row.get(0) }))
+/// The first column of the first row, as the text that the simple protocol gives; more rows are not kept. `None`: no row;
+/// `Some(None)`: NULL, or a row without columns.
+async fn first_value(client: &Client, query: &str) -> Result<Option<Option<String>>, tokio_postgres::Error> {
+    let mut messages = pin!(client.simple_query_raw(query).await?);
+    while let Some(message) = messages.next().await {
+        if let SimpleQueryMessage::Row(row) = message? {
+            let first = if row.is_empty() { None } else { row.get(0) };
+            return Ok(Some(first.map(str::to_owned)));
+        }
+    }
+    Ok(None)
 }
 
-/// `None`: no row; `Some(None)`: NULL, or a row without columns.
-fn judge_value(expect: Option<&str>, first: Option<Option<&str>>) -> Answer {
+/// Whether the first value passes.
+fn judge(expect: Option<&str>, first: Option<Option<&str>>) -> Answer {
     match (expect, first) {
         (None, None) => Answer::waiting("answered no row"),
         (Some(expect), None) => Answer::waiting(format!("answered no row, wanted {}", quote(expect))),
@@ -87,7 +103,7 @@ mod tests {
             (None, Some(None), true, "answered NULL"),
             (None, None, false, "answered no row"),
         ] {
-            assert_eq!(judge_value(expect, first), Answer::of(passed, text), "{expect:?} {first:?}");
+            assert_eq!(judge(expect, first), Answer::of(passed, text), "{expect:?} {first:?}");
         }
     }
 }

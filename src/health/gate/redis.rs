@@ -1,7 +1,7 @@
 //! Redis gates: a command asked by a real client.
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, RedisConnectionInfo, RedisError, Value, cmd};
+use redis::{AsyncConnectionConfig, ErrorKind, RedisConnectionInfo, RedisError, Value, cmd};
 
 use super::answer::{beside, explain, quote};
 use super::spec::Redis;
@@ -67,5 +67,11 @@ fn text(value: &Value) -> String {
 /// The server's own words for its errors; any other by its most telling cause.
 fn failure(error: &RedisError, peer: &str) -> String {
     let words = [error.code(), error.detail()].into_iter().flatten().collect::<Vec<_>>().join(" ");
-    if error.is_io_error() || words.is_empty() { explain(error, peer) } else { format!("answered {}", quote(&words)) }
+    match error.kind() {
+        ErrorKind::AuthenticationFailed => format!("{peer} refused the password"),
+        ErrorKind::Io => explain(error, peer),
+        ErrorKind::Parse => format!("{peer} does not speak Redis"),
+        _ if words.is_empty() => format!("{peer}: {}", quote(error.category())),
+        _ => format!("answered {}", quote(&words)),
+    }
 }
