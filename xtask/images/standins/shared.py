@@ -229,7 +229,7 @@ class Checks:
             for name, check in self.checks.items():
                 self._ask(name, check)
             self.settled.set()
-            self.stop.wait(self.interval)
+            self.stop.wait(0.5 if self.problems else self.interval)
 
     def problem(self) -> str | None:
         """What does not work, or None."""
