@@ -10,6 +10,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
 import yaml
@@ -94,12 +95,13 @@ class Dynamic:
 def build_middleware(name: str, definition: dict) -> Middleware:
     """A middleware as a function of client, host, path and TLS; it answers, or gives None to let the request pass."""
     match definition:
-        case {"ipAllowList": {"sourceRange": ranges}}:
+        case {"ipAllowList": {"sourceRange": ranges, **more}}:
             networks = [ipaddress.ip_network(text, strict=False) for text in ranges]
+            refusal = HTTPStatus(more.get("rejectStatusCode", 403))
 
             def allow(client: str, _host: str, _path: str, _tls: bool) -> Answer | None:
                 here = ipaddress.ip_address(client)
-                return None if any(here in network for network in networks) else Answer("Forbidden", 403)
+                return None if any(here in network for network in networks) else Answer(refusal.phrase, refusal.value)
 
             return allow
         case {"redirectScheme": {"scheme": scheme, **more}}:
