@@ -58,7 +58,9 @@ class Settings:
     def __post_init__(self) -> None:
         item = self.item
         self.databases = {f"{name}{side}": self._database(name, side) for name in DATABASES for side in ("", ":ro")}
-        self.index = Index(item("index", "host", "INDEX_HOST", "127.0.0.1"), item("index", "port", "INDEX_PORT", 6080, int))
+        self.index = Index(
+            item("index", "host", "INDEX_HOST", "127.0.0.1"), item("index", "port", "INDEX_PORT", 6080, int)
+        )
         self.fpstore_host = item("fpstore", "host", "FPSTORE_HOST", "")
         self.fpstore_port = item("fpstore", "port", "FPSTORE_PORT", 4659, int)
         self.redis_host = item("redis", "host", "REDIS_HOST", "127.0.0.1")
@@ -100,7 +102,11 @@ class Settings:
 
     def redis(self) -> redis.Redis:
         """A client of the Redis it is told to use, by Sentinel where that is switched on."""
-        options = {"socket_timeout": 5, "socket_connect_timeout": 2, "password": self.redis_password or None}
+        options: dict[str, Any] = {
+            "socket_timeout": 5,
+            "socket_connect_timeout": 2,
+            "password": self.redis_password or None,
+        }
         if self.sentinel:
             sentinel = redis.sentinel.Sentinel([(self.redis_host, self.redis_port)], socket_timeout=2)
             return sentinel.master_for(self.redis_cluster, **options)
@@ -127,13 +133,22 @@ class Site:
             raise Problem("gave a wrong answer")
         if base in PROOFS:
             pool.value(f"select 1 from {PROOFS[base]} limit 1")
-        if self.settings.master and ":" not in name and base != "musicbrainz" and pool.value("select pg_is_in_recovery()"):
+        if (
+            self.settings.master
+            and ":" not in name
+            and base != "musicbrainz"
+            and pool.value("select pg_is_in_recovery()")
+        ):
             raise Problem(f"database {pool.database}: is in recovery, so it takes no writes")
 
     def fpstore_search(self, items: list[int], limit: int = 10) -> list[int]:
         """Ids of fingerprints that the fingerprint store finds, best first."""
         where = f"{self.settings.fpstore_host}:{self.settings.fpstore_port}"
-        wanted = {"fingerprint": {"version": 1, "hashes": [item & 0xFFFFFFFF for item in items]}, "limit": limit, "min_score": 0.0}
+        wanted = {
+            "fingerprint": {"version": 1, "hashes": [item & 0xFFFFFFFF for item in items]},
+            "limit": limit,
+            "min_score": 0.0,
+        }
         request = urllib.request.Request(
             f"http://{where}/v1/fingerprint/_search", json.dumps(wanted).encode(), {"Content-Type": "application/json"}
         )

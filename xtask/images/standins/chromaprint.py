@@ -68,8 +68,10 @@ def encode(items: list[int]) -> str:
                     long.append(distance - 7)
         short.append(0)
         previous = item
+
     def pack(values: list[int], width: int) -> bytes:
         whole = sum(value << (width * position) for position, value in enumerate(values))
         return whole.to_bytes((len(values) * width + 7) // 8, "little")
+
     data = b"\x01" + len(items).to_bytes(3, "big") + pack(short, 3) + pack(long, 5)
     return base64.urlsafe_b64encode(data).decode().rstrip("=")

@@ -178,7 +178,9 @@ def main() -> None:
             case "/_health/ready" | "/_health/alive":
                 return healthy(checks.problem())
             case "/_metrics":
-                return Answer(f"# TYPE aindex_max_document_id gauge\naindex_max_document_id {store.attribute('max_document_id') or 0}\n")
+                return Answer(
+                    f"# TYPE aindex_max_document_id gauge\naindex_max_document_id {store.attribute('max_document_id') or 0}\n"
+                )
         return Answer("not found\n", 404)
 
     server = line_server(options.address, options.port, store)

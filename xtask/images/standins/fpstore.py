@@ -48,23 +48,36 @@ class Store:
     """Search over its three dependencies."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        self.pool = Pool(Database(
-            options.postgres_host, options.postgres_port, options.postgres_user, options.postgres_password, options.postgres_database
-        ))
+        self.pool = Pool(
+            Database(
+                options.postgres_host,
+                options.postgres_port,
+                options.postgres_user,
+                options.postgres_password,
+                options.postgres_database,
+            )
+        )
         self.redis = redis.Redis(
-            options.redis_host, options.redis_port, options.redis_database, options.redis_password or None,
-            socket_timeout=5, socket_connect_timeout=2,
+            options.redis_host,
+            options.redis_port,
+            options.redis_database,
+            options.redis_password or None,
+            socket_timeout=5,
+            socket_connect_timeout=2,
         )
         self.index = Index(options.index_host, options.index_port)
         self.searches = 0
 
     def checks(self, stop: Stop) -> Checks:
         """All three, including the table that is searched."""
-        return Checks(stop, {
-            "database": lambda: self.pool.value("select 1 from fingerprint limit 1"),
-            "redis": self.redis.ping,
-            "index": self.index.ping,
-        })
+        return Checks(
+            stop,
+            {
+                "database": lambda: self.pool.value("select 1 from fingerprint limit 1"),
+                "redis": self.redis.ping,
+                "index": self.index.ping,
+            },
+        )
 
     def search(self, hashes: list[int], limit: int, min_score: float) -> list[dict]:
         """Fingerprints like this one, from the cache where it was asked for before."""
@@ -140,7 +153,9 @@ def run_server(options: argparse.Namespace) -> None:
         if request.path != "/metrics":
             return Answer("not found\n", 404)
         up = int(checks.problem() is None)
-        return Answer(f"# TYPE fpstore_up gauge\nfpstore_up {up}\n# TYPE fpstore_searches_total counter\nfpstore_searches_total {store.searches}\n")
+        return Answer(
+            f"# TYPE fpstore_up gauge\nfpstore_up {up}\n# TYPE fpstore_searches_total counter\nfpstore_searches_total {store.searches}\n"
+        )
 
     start(web_server(options.metrics_listen_host, options.metrics_listen_port, metrics), "fpstore metrics")
     guarded(stop, checks, lambda: Server((options.listen_host, options.listen_port), Connection))
@@ -169,7 +184,11 @@ def run_gateway(options: argparse.Namespace) -> None:
         if last == "_search":
             wanted = json.loads(request.body or b"{}")
             hashes = wanted.get("fingerprint", {}).get("hashes", [])
-            search = {"search": hashes, "limit": int(wanted.get("limit", 10)), "min_score": float(wanted.get("min_score", 0))}
+            search = {
+                "search": hashes,
+                "limit": int(wanted.get("limit", 10)),
+                "min_score": float(wanted.get("min_score", 0)),
+            }
             return Answer(ask(search))
         if last.isdigit():
             hashes = ask({"get": int(last)})["hashes"]

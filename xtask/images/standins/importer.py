@@ -33,13 +33,16 @@ def store(site: Site, cursor, items: list[int], length: int, mbid: str | None) -
     """The track and fingerprint for these items: those of an equal fingerprint, otherwise new ones."""
     cursor.execute("select acoustid_extract_query(%s::integer[])", (items,))
     near = [id for id, _score in site.index.search(cursor.fetchone()[0])[:10]]
-    cursor.execute("select track_id, id from fingerprint where id = any(%s) and fingerprint = %s::integer[]", (near, items))
+    cursor.execute(
+        "select track_id, id from fingerprint where id = any(%s) and fingerprint = %s::integer[]", (near, items)
+    )
     found = cursor.fetchone()
     if found is None:
         cursor.execute("insert into track default values returning id")
         track = cursor.fetchone()[0]
         cursor.execute(
-            "insert into fingerprint (fingerprint, length, track_id) values (%s, %s, %s) returning id", (items, length, track)
+            "insert into fingerprint (fingerprint, length, track_id) values (%s, %s, %s) returning id",
+            (items, length, track),
         )
         found = track, cursor.fetchone()[0]
     else:

@@ -34,7 +34,9 @@ class Api:
         except OSError as error:
             fail(f"no service account is mounted at {ACCOUNT}: {error}")
 
-    def request(self, method: str, path: str, body: Object | None = None, timeout: float = 10) -> http.client.HTTPResponse:
+    def request(
+        self, method: str, path: str, body: Object | None = None, timeout: float = 10
+    ) -> http.client.HTTPResponse:
         """An answer, its body still to be read."""
         connection = http.client.HTTPSConnection(self.host, self.port, timeout=timeout, context=self.tls)
         # Read each time: the kubelet renews it.

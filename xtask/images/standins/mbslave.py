@@ -25,7 +25,9 @@ class Settings:
 
     def __init__(self) -> None:
         parser = RawConfigParser()
-        parser.read([os.environ["MBSLAVE_CONFIG"]] if "MBSLAVE_CONFIG" in os.environ else ["mbslave.conf", "/etc/mbslave.conf"])
+        parser.read(
+            [os.environ["MBSLAVE_CONFIG"]] if "MBSLAVE_CONFIG" in os.environ else ["mbslave.conf", "/etc/mbslave.conf"]
+        )
 
         def item(section: str, key: str, variable: str, default, convert=str):
             return env("MBSLAVE_" + variable, convert(parser.get(section, key, fallback=default)), convert)
@@ -34,9 +36,23 @@ class Settings:
         host = item("database", "host", "DB_HOST", "/var/run/postgresql")
         port = item("database", "port", "DB_PORT", 5432, int)
         name = item("database", "name", "DB_DB", "musicbrainz")
-        self.database = Database(host, port, item("database", "user", "DB_USER", "musicbrainz"), item("database", "password", "DB_PASSWORD", ""), name)
-        self.admin = Database(host, port, item("database", "admin_user", "DB_ADMIN_USER", "postgres"), item("database", "admin_password", "DB_ADMIN_PASSWORD", ""), name)
-        self.base_url = item("musicbrainz", "base_url", "MUSICBRAINZ_BASE_URL", "https://metabrainz.org/api/musicbrainz/")
+        self.database = Database(
+            host,
+            port,
+            item("database", "user", "DB_USER", "musicbrainz"),
+            item("database", "password", "DB_PASSWORD", ""),
+            name,
+        )
+        self.admin = Database(
+            host,
+            port,
+            item("database", "admin_user", "DB_ADMIN_USER", "postgres"),
+            item("database", "admin_password", "DB_ADMIN_PASSWORD", ""),
+            name,
+        )
+        self.base_url = item(
+            "musicbrainz", "base_url", "MUSICBRAINZ_BASE_URL", "https://metabrainz.org/api/musicbrainz/"
+        )
         self.token = item("musicbrainz", "token", "MUSICBRAINZ_TOKEN", "")
 
 
@@ -58,24 +74,46 @@ EXTENSIONS = ("cube", "earthdistance", "unaccent")
 def initialise(settings: Settings, options: argparse.Namespace) -> None:
     """Makes user, database, extensions and tables; may run again."""
     try:
-        maintenance = Database(settings.admin.host, settings.admin.port, settings.admin.user, settings.admin.password, "postgres")
+        maintenance = Database(
+            settings.admin.host, settings.admin.port, settings.admin.user, settings.admin.password, "postgres"
+        )
         if options.create_user:
-            execute(maintenance, "select 1 from pg_roles where rolname = %s", settings.database.user, sql.SQL(
-                "create user {} password {}").format(sql.Identifier(settings.database.user), sql.Literal(settings.database.password)))
+            execute(
+                maintenance,
+                "select 1 from pg_roles where rolname = %s",
+                settings.database.user,
+                sql.SQL("create user {} password {}").format(
+                    sql.Identifier(settings.database.user), sql.Literal(settings.database.password)
+                ),
+            )
         if options.create_database:
-            execute(maintenance, "select 1 from pg_database where datname = %s", settings.database.name, sql.SQL(
-                "create database {} owner {}").format(sql.Identifier(settings.database.name), sql.Identifier(settings.database.user)))
+            execute(
+                maintenance,
+                "select 1 from pg_database where datname = %s",
+                settings.database.name,
+                sql.SQL("create database {} owner {}").format(
+                    sql.Identifier(settings.database.name), sql.Identifier(settings.database.user)
+                ),
+            )
         for extension in EXTENSIONS:
-            execute(settings.admin, "select 1 from pg_extension where extname = %s", extension, sql.SQL(
-                "create extension {}").format(sql.Identifier(extension)))
+            execute(
+                settings.admin,
+                "select 1 from pg_extension where extname = %s",
+                extension,
+                sql.SQL("create extension {}").format(sql.Identifier(extension)),
+            )
         with settings.database.connect() as connection, connection.cursor() as cursor:
             cursor.execute(TABLES)
             if not options.empty:
-                log("the bed has no way to MusicBrainz: its full export is not fetched, the tables stay empty", "WARNING")
+                log(
+                    "the bed has no way to MusicBrainz: its full export is not fetched, the tables stay empty",
+                    "WARNING",
+                )
             # The real row comes with the export.
             cursor.execute(
                 "insert into replication_control (current_schema_sequence, current_replication_sequence, last_replication_date)"
-                " select %s, 0, now() where not exists (select from replication_control)", (SCHEMA_SEQUENCE,)
+                " select %s, 0, now() where not exists (select from replication_control)",
+                (SCHEMA_SEQUENCE,),
             )
     except (Problem, psycopg2.Error) as error:
         fail(reason(error))
@@ -110,11 +148,16 @@ def synchronise(settings: Settings, options: argparse.Namespace) -> None:
     if options.port:
 
         def metrics(_request: Request) -> Answer:
-            return Answer(f"# TYPE mbslave_replication_sequence gauge\nmbslave_replication_sequence {state['sequence']}\n")
+            return Answer(
+                f"# TYPE mbslave_replication_sequence gauge\nmbslave_replication_sequence {state['sequence']}\n"
+            )
 
         start(web_server("0.0.0.0", options.port, metrics), "mbslave metrics")
     while not stop:
-        log(f"packet {state['sequence'] + 1} not found (there is no way to {settings.base_url} from here)" + (", waiting" if options.keep_running else ""))
+        log(
+            f"packet {state['sequence'] + 1} not found (there is no way to {settings.base_url} from here)"
+            + (", waiting" if options.keep_running else "")
+        )
         if not options.keep_running:
             return
         for _ in range(WAIT // 5):
@@ -129,7 +172,9 @@ def synchronise(settings: Settings, options: argparse.Namespace) -> None:
 def position(connection) -> tuple[int, int]:
     """Schema and replication sequence."""
     with connection.cursor() as cursor:
-        cursor.execute("select current_schema_sequence, current_replication_sequence from musicbrainz.replication_control")
+        cursor.execute(
+            "select current_schema_sequence, current_replication_sequence from musicbrainz.replication_control"
+        )
         row = cursor.fetchone()
     if row is None:
         fail("musicbrainz.replication_control is empty: the database was never filled")

@@ -139,7 +139,9 @@ def upgrade(settings: Settings) -> None:
                 there = {extension for (extension,) in cursor}
                 missing = [extension for extension in EXTENSIONS[name] if extension not in there]
                 if missing:
-                    fail(f"{name}: the extension {missing[0]} is missing; a superuser must create it before the migrations run")
+                    fail(
+                        f"{name}: the extension {missing[0]} is missing; a superuser must create it before the migrations run"
+                    )
                 # One migration at a time, also when two Jobs meet.
                 cursor.execute("select pg_advisory_xact_lock(7030)")
                 cursor.execute(TABLES[name])

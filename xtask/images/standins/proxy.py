@@ -6,20 +6,41 @@ import http.client
 import socket
 import ssl
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 from routing import Dynamic, Router
-from shared import Answer, fail, log, reason
+from shared import Answer, Listener, fail, log, reason
 
-HOP = {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailers", "transfer-encoding", "upgrade"}
+HOP = {
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "te",
+    "trailers",
+    "transfer-encoding",
+    "upgrade",
+}
 # Believed from nobody: the servers see one hop, ours.
-FORWARDED = {"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-port", "x-forwarded-server", "x-real-ip"}
+FORWARDED = {
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-forwarded-port",
+    "x-forwarded-server",
+    "x-real-ip",
+}
 
 
 def entry_point(
-    name: str, host: str, port: int, tls_only: bool, routers: Callable[[], list[Router]], dynamic: Dynamic,
+    name: str,
+    host: str,
+    port: int,
+    tls_only: bool,
+    routers: Callable[[], list[Router]],
+    dynamic: Dynamic,
     ping: Callable[[str], Answer | None] | None,
-) -> ThreadingHTTPServer:
+) -> Listener:
     """A server for one entry point, listening but not yet serving."""
 
     class Http(BaseHTTPRequestHandler):
@@ -31,7 +52,7 @@ def entry_point(
             if self.tls:
                 server = dynamic.certificate(None)
 
-                def choose(connection: ssl.SSLSocket, wanted: str | None, _context: ssl.SSLContext) -> None:
+                def choose(connection: ssl.SSLObject, wanted: str | None, _context: ssl.SSLContext) -> None:
                     connection.context = dynamic.certificate(wanted)
 
                 server.sni_callback = choose
@@ -64,8 +85,11 @@ def entry_point(
             original = self.headers.get("Host", "")
             headers["Host"] = original if router.pass_host else address
             headers |= {
-                "X-Forwarded-For": self.client_address[0], "X-Real-Ip": self.client_address[0], "X-Forwarded-Host": original,
-                "X-Forwarded-Proto": "https" if self.tls else "http", "X-Forwarded-Port": str(port),
+                "X-Forwarded-For": self.client_address[0],
+                "X-Real-Ip": self.client_address[0],
+                "X-Forwarded-Host": original,
+                "X-Forwarded-Proto": "https" if self.tls else "http",
+                "X-Forwarded-Port": str(port),
             }
             kind = http.client.HTTPSConnection if scheme == "https" else http.client.HTTPConnection
             upstream = kind(address, number, timeout=120)
@@ -118,10 +142,7 @@ def entry_point(
         def log_message(self, *_arguments: object) -> None:
             """The access log is off unless asked for."""
 
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-        request_queue_size = 256
-
+    class Server(Listener):
         def handle_error(self, _request: object, client_address: object) -> None:
             """A connection that broke is the client's affair."""
 

@@ -36,11 +36,13 @@ REGION = "us-east-1"
 
 def signed(method: str, url: str, host: str, path: str, body: bytes, key: str, secret: str) -> urllib.request.Request:
     """A request with an S3 signature (version 4)."""
-    now = datetime.datetime.now(datetime.timezone.utc)
+    now = datetime.datetime.now(datetime.UTC)
     stamp, day = now.strftime("%Y%m%dT%H%M%SZ"), now.strftime("%Y%m%d")
     digest = hashlib.sha256(body).hexdigest()
     names = "host;x-amz-content-sha256;x-amz-date"
-    canonical = f"{method}\n{path}\n\nhost:{host}\nx-amz-content-sha256:{digest}\nx-amz-date:{stamp}\n\n{names}\n{digest}"
+    canonical = (
+        f"{method}\n{path}\n\nhost:{host}\nx-amz-content-sha256:{digest}\nx-amz-date:{stamp}\n\n{names}\n{digest}"
+    )
     scope = f"{day}/{REGION}/s3/aws4_request"
     text = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
     chain = ("AWS4" + secret).encode()
@@ -60,24 +62,35 @@ def run(options: argparse.Namespace) -> None:
     missing = [name for name in ("storage-bucket", "storage-endpoint") if not getattr(options, name.replace("-", "_"))]
     if missing:
         fail(f'required flags "{", ".join(missing)}" not set')
-    pool = Pool(Database(
-        options.postgres_host, options.postgres_port, options.postgres_user, options.postgres_password, options.postgres_database
-    ))
+    pool = Pool(
+        Database(
+            options.postgres_host,
+            options.postgres_port,
+            options.postgres_user,
+            options.postgres_password,
+            options.postgres_database,
+        )
+    )
     day = datetime.date.today() - datetime.timedelta(days=1)
     scheme = "https" if options.storage_use_ssl else "http"
     for table, query in TABLES.items():
         try:
             with pool.cursor() as cursor:
                 cursor.execute(query, (day,))
-                columns = [column.name for column in cursor.description]
-                lines = [json.dumps(dict(zip(columns, row)), default=str) for row in cursor]
+                columns = [column.name for column in cursor.description or ()]
+                lines = [json.dumps(dict(zip(columns, row, strict=True)), default=str) for row in cursor]
         except Problem as problem:
             fail(str(problem))
         content = gzip.compress("".join(line + "\n" for line in lines).encode(), mtime=0)
         path = f"/{options.storage_bucket}/{day:%Y}/{day:%Y-%m}/{day}-{table}.jsonl.gz"
         request = signed(
-            "PUT", f"{scheme}://{options.storage_endpoint}{path}", options.storage_endpoint, path, content,
-            options.storage_access_key_id, options.storage_secret_access_key,
+            "PUT",
+            f"{scheme}://{options.storage_endpoint}{path}",
+            options.storage_endpoint,
+            path,
+            content,
+            options.storage_access_key_id,
+            options.storage_secret_access_key,
         )
         try:
             urllib.request.urlopen(request, timeout=30).close()

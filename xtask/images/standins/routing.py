@@ -187,13 +187,18 @@ class Ingresses:
             self._certificates(namespace, spec.get("tls") or [])
             for rule in spec.get("rules") or []:
                 for path in (rule.get("http") or {}).get("paths") or []:
-                    router = self._router(ingress, rule.get("host", ""), path.get("path") or "/", path["pathType"] == "Exact")
+                    router = self._router(
+                        ingress, rule.get("host", ""), path.get("path") or "/", path["pathType"] == "Exact"
+                    )
                     if router is not None:
                         self._servers(router, namespace, path["backend"].get("service"))
                         routers.append(router)
             self._publish(ingress)
         # The longest path first, and a named host before any host.
-        routers.sort(key=lambda router: (bool(router.host), not router.host.startswith("*"), len(router.path), router.exact), reverse=True)
+        routers.sort(
+            key=lambda router: (bool(router.host), not router.host.startswith("*"), len(router.path), router.exact),
+            reverse=True,
+        )
         self.routers = routers
         log(f"{len(routers)} routes, {sum(bool(router.servers) for router in routers)} with servers")
 
@@ -203,7 +208,9 @@ class Ingresses:
         router = Router(host, path, exact, strict, tls=bool(ingress["spec"].get("tls")))
         if annotations.get(ANNOTATION + "router.tls") == "true":
             router.tls = True
-        router.entry_points = [name for name in annotations.get(ANNOTATION + "router.entrypoints", "").split(",") if name]
+        router.entry_points = [
+            name for name in annotations.get(ANNOTATION + "router.entrypoints", "").split(",") if name
+        ]
         for name in filter(None, annotations.get(ANNOTATION + "router.middlewares", "").split(",")):
             middleware = self.dynamic.middlewares.get(name.strip())
             if middleware is None:
@@ -213,12 +220,19 @@ class Ingresses:
         return router
 
     def _servers(self, router: Router, namespace: str, backend: Object | None) -> None:
-        service = backend and self.get("services", namespace, backend["name"])
-        if not service:
+        service = self.get("services", namespace, backend["name"]) if backend else None
+        if backend is None or service is None:
             return
         wanted = backend.get("port") or {}
         ports = service["spec"].get("ports") or []
-        port = next((p for p in ports if (p["port"] == wanted.get("number") if "number" in wanted else p.get("name") == wanted.get("name"))), None)
+        port = next(
+            (
+                p
+                for p in ports
+                if (p["port"] == wanted.get("number") if "number" in wanted else p.get("name") == wanted.get("name"))
+            ),
+            None,
+        )
         if port is None:
             log(f"Service {backend['name']} has no such port as an Ingress names", "ERROR")
             return
@@ -232,9 +246,14 @@ class Ingresses:
             return
         for piece in self.all("endpointslices"):
             labels = piece["metadata"].get("labels") or {}
-            if piece["metadata"]["namespace"] != namespace or labels.get("kubernetes.io/service-name") != backend["name"]:
+            if (
+                piece["metadata"]["namespace"] != namespace
+                or labels.get("kubernetes.io/service-name") != backend["name"]
+            ):
                 continue
-            number = next((p["port"] for p in piece.get("ports") or [] if (p.get("name") or "") == (port.get("name") or "")), None)
+            number = next(
+                (p["port"] for p in piece.get("ports") or [] if (p.get("name") or "") == (port.get("name") or "")), None
+            )
             for endpoint in piece.get("endpoints") or []:
                 if number is not None and (endpoint.get("conditions") or {}).get("ready", True):
                     router.servers += [(scheme, address, number) for address in endpoint["addresses"]]
@@ -268,7 +287,9 @@ class Ingresses:
                 return [{key: item[key] for key in ("ip", "hostname") if item.get(key)} for item in found] or None
             case "NodePort":
                 nodes = [a for node in self.all("nodes") for a in node["status"].get("addresses") or []]
-                outside = [a["address"] for a in nodes if a["type"] == "ExternalIP"] or [a["address"] for a in nodes if a["type"] == "InternalIP"]
+                outside = [a["address"] for a in nodes if a["type"] == "ExternalIP"] or [
+                    a["address"] for a in nodes if a["type"] == "InternalIP"
+                ]
                 return [{"ip": address} for address in outside] or None
         return [{"ip": service["spec"]["clusterIP"]}]
 

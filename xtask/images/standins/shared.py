@@ -6,13 +6,14 @@ import json
 import os
 import signal
 import socket
+import socketserver
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NoReturn
 from urllib.parse import parse_qs, urlsplit
@@ -27,7 +28,7 @@ PATIENCE = 30.0
 
 def log(message: str, level: str = "INFO", **fields: object) -> None:
     """One JSON object a line on stderr, as the real programs log."""
-    record = {"time": datetime.now(timezone.utc).isoformat(timespec="milliseconds"), "level": level, "message": message}
+    record = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "level": level, "message": message}
     print(json.dumps(record | fields, default=str), file=sys.stderr, flush=True)
 
 
@@ -104,9 +105,17 @@ class Database:
         """A new connection."""
         try:
             connection = psycopg2.connect(
-                host=self.host, port=self.port, user=self.user, password=self.password, dbname=self.name,
-                connect_timeout=3, options="-c statement_timeout=60s", keepalives_idle=5, keepalives_interval=2,
-                keepalives_count=2, tcp_user_timeout=5000,
+                host=self.host,
+                port=self.port,
+                user=self.user,
+                password=self.password,
+                dbname=self.name,
+                connect_timeout=3,
+                options="-c statement_timeout=60s",
+                keepalives_idle=5,
+                keepalives_interval=2,
+                keepalives_count=2,
+                tcp_user_timeout=5000,
             )
         except psycopg2.Error as error:
             raise Problem(f"database {self}: {reason(error)}") from error
@@ -206,7 +215,6 @@ class Checks:
     def __init__(self, stop: Stop, checks: dict[str, Callable[[], object]], interval: float = 2.0) -> None:
         self.stop, self.checks, self.interval = stop, checks, interval
         self.problems: dict[str, str] = {name: "not asked yet" for name in checks}
-        self.settled = threading.Event()
         threading.Thread(target=self._run, daemon=True).start()
 
     def _ask(self, name: str, check: Callable[[], object]) -> None:
@@ -228,7 +236,6 @@ class Checks:
         while not self.stop:
             for name, check in self.checks.items():
                 self._ask(name, check)
-            self.settled.set()
             self.stop.wait(0.5 if self.problems else self.interval)
 
     def problem(self) -> str | None:
@@ -291,7 +298,19 @@ def healthy(problem: str | None) -> Answer:
     return Answer("OK\n") if problem is None else Answer(problem + "\n", 503)
 
 
-def web_server(host: str, port: int, handle: Handler, body_limit: int = 1 << 20) -> ThreadingHTTPServer:
+class Listener(ThreadingHTTPServer):
+    """An HTTP server with a thread a connection."""
+
+    daemon_threads = True
+    request_queue_size = 256
+
+    def server_bind(self) -> None:
+        """Without the base class's look-up of the own name, which a closed network would make wait."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
+
+
+def web_server(host: str, port: int, handle: Handler, body_limit: int = 1 << 20) -> Listener:
     """An HTTP server around one handler, listening but not yet serving."""
 
     class Http(BaseHTTPRequestHandler):
@@ -305,7 +324,9 @@ def web_server(host: str, port: int, handle: Handler, body_limit: int = 1 << 20)
                 self.close_connection = True
                 return self.send(Answer("the body is too large\n", 413))
             query = {key: values[-1] for key, values in parse_qs(url.query, keep_blank_values=True).items()}
-            request = Request(self.command, url.path, query, self.rfile.read(length), self.headers, self.client_address[0])
+            request = Request(
+                self.command, url.path, query, self.rfile.read(length), self.headers, self.client_address[0]
+            )
             try:
                 answer = handle(request)
             except Problem as problem:
@@ -318,7 +339,13 @@ def web_server(host: str, port: int, handle: Handler, body_limit: int = 1 << 20)
 
         def send(self, answer: Answer) -> None:
             text = isinstance(answer.body, str)
-            body = answer.body.encode() if text else answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
+            body = (
+                answer.body.encode()
+                if text
+                else answer.body
+                if isinstance(answer.body, bytes)
+                else json.dumps(answer.body).encode()
+            )
             self.send_response(answer.status)
             headers = {"Content-Type": "text/plain; charset=utf-8" if text else "application/json"} | answer.headers
             for name, value in (headers | {"Content-Length": str(len(body))}).items():
@@ -332,18 +359,13 @@ def web_server(host: str, port: int, handle: Handler, body_limit: int = 1 << 20)
         def log_message(self, *_arguments: object) -> None:
             """Requests are not logged: the probes alone would fill the log."""
 
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-        request_queue_size = 256
-
     try:
-        return Server((host, port), Http)
+        return Listener((host, port), Http)
     except OSError as error:
         fail(f"cannot listen on {host}:{port}: {reason(error)}")
 
 
-def start(server: ThreadingHTTPServer, what: str) -> None:
+def start(server: Listener, what: str) -> None:
     """Serves in a thread of its own."""
-    host, port = server.server_address[:2]
-    log(f"{what} listens on {host}:{port}")
+    log(f"{what} listens on {server.server_name}:{server.server_port}")
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -9,26 +9,54 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
-from http.server import ThreadingHTTPServer
 
 from proxy import entry_point
 from routing import Dynamic, Ingresses, Router
-from shared import Answer, Stop, fail, start
+from shared import Answer, Listener, Stop, fail, start
 
 # Options that are read, and the beginnings of those that are accepted and change nothing here.
 READ = {
-    "ping", "ping.entrypoint", "providers.file.filename", "providers.kubernetesingress",
-    "providers.kubernetesingress.ingressclass", "providers.kubernetesingress.namespaces",
-    "providers.kubernetesingress.strictprefixmatching", "providers.kubernetesingress.allowexternalnameservices",
-    "providers.kubernetesingress.ingressendpoint.ip", "providers.kubernetesingress.ingressendpoint.hostname",
-    "providers.kubernetesingress.ingressendpoint.publishedservice", "providers.kubernetesingress.disableclusterscoperesources",
+    "ping",
+    "ping.entrypoint",
+    "providers.file.filename",
+    "providers.kubernetesingress",
+    "providers.kubernetesingress.ingressclass",
+    "providers.kubernetesingress.namespaces",
+    "providers.kubernetesingress.strictprefixmatching",
+    "providers.kubernetesingress.allowexternalnameservices",
+    "providers.kubernetesingress.ingressendpoint.ip",
+    "providers.kubernetesingress.ingressendpoint.hostname",
+    "providers.kubernetesingress.ingressendpoint.publishedservice",
+    "providers.kubernetesingress.disableclusterscoperesources",
 }
 ACCEPTED = (
-    "accesslog", "api", "global.", "log", "metrics.", "providers.file.", "providers.kubernetesingress.allowemptyservices",
-    "providers.kubernetesingress.nativelbbydefault", "providers.kubernetesingress.throttleduration", "providers.providersthrottleduration",
-    "serverstransport.", "tracing.", "ping.",
+    "accesslog",
+    "api",
+    "global.",
+    "log",
+    "metrics.",
+    "providers.file.",
+    "providers.kubernetesingress.allowemptyservices",
+    "providers.kubernetesingress.nativelbbydefault",
+    "providers.kubernetesingress.throttleduration",
+    "providers.providersthrottleduration",
+    "serverstransport.",
+    "tracing.",
+    "ping.",
 )
-ENTRY_POINT = ("address", "http", "http.tls", "http2.", "http3", "http.", "forwardedheaders.", "proxyprotocol.", "transport.", "asdefault", "observability.")
+ENTRY_POINT = (
+    "address",
+    "http",
+    "http.tls",
+    "http2.",
+    "http3",
+    "http.",
+    "forwardedheaders.",
+    "proxyprotocol.",
+    "transport.",
+    "asdefault",
+    "observability.",
+)
 
 
 @dataclass
@@ -109,7 +137,7 @@ def main() -> None:
     def routers() -> list[Router]:
         return ingresses.routers if ingresses else []
 
-    servers: list[ThreadingHTTPServer] = []
+    servers: list[Listener] = []
     for name, text in options.entry_points.items():
         host, port = address(text)
         tls = options.on(f"entrypoints.{name}.http.tls")

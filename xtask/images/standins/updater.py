@@ -26,7 +26,8 @@ def update(pool: Pool, index: Index) -> int:
         highest = int(request("get attribute max_document_id") or 0)
         with pool.cursor() as cursor:
             cursor.execute(
-                "select id, acoustid_extract_query(fingerprint) from fingerprint where id > %s order by id limit %s", (highest, BATCH)
+                "select id, acoustid_extract_query(fingerprint) from fingerprint where id > %s order by id limit %s",
+                (highest, BATCH),
             )
             rows = cursor.fetchall()
         if rows:
@@ -42,7 +43,11 @@ def run(options: argparse.Namespace) -> None:
     """Runs until stopped."""
     stop = Stop()
     database = Database(
-        options.database_host, options.database_port, options.database_username, options.database_password, options.database_name
+        options.database_host,
+        options.database_port,
+        options.database_username,
+        options.database_password,
+        options.database_name,
     )
     pool, index = Pool(database), Index(options.index_host, options.index_port)
     # The table may come later (migrations): only connections are asked for here.

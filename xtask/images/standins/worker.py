@@ -58,8 +58,16 @@ def update_stats(site: Site) -> None:
             )
 
 
-TASKS = {task.__name__: task for task in (
-    update_all_lookup_stats, update_lookup_stats, update_all_user_agent_stats, manage_fpindex_changelog, update_stats)}
+TASKS = {
+    task.__name__: task
+    for task in (
+        update_all_lookup_stats,
+        update_lookup_stats,
+        update_all_user_agent_stats,
+        manage_fpindex_changelog,
+        update_stats,
+    )
+}
 
 
 def main() -> None:
