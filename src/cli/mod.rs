@@ -27,10 +27,10 @@ use settings::Context;
 
 const AFTER_HELP: &str = "\
 Examples:
-  rekindle env list                the environments of the kit inside this binary
-  rekindle up local                rebuild one of them in the cluster of your kubeconfig
+  rekindle env list                the environments of the kit in this binary
+  rekindle up local                rebuild one in the cluster of your kubeconfig
   rekindle status local            look at it
-  rekindle check --kit ./my-kit    find mistakes in a kit of your own, without a cluster
+  rekindle check --kit ./my-kit    find mistakes in a kit of your own
 
 Data goes to stdout, everything else to stderr; with -o json stdout holds one
 JSON object a line. A secret is never shown. Commands in messages can be pasted.
@@ -106,7 +106,7 @@ pub enum Output {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Rebuild an environment: apply phase by phase, wait until each is healthy
+    /// Rebuild an environment: each phase healthy before the next
     Up(up::UpArgs),
     /// Print the objects of an environment as YAML, secrets redacted
     Render(render::RenderArgs),
@@ -114,7 +114,7 @@ enum Command {
     Check(check::CheckArgs),
     /// Show how an environment is doing, object by object
     Status(status::StatusArgs),
-    /// Judge objects given as YAML or JSON: ready, progressing or failed, and why
+    /// Judge objects given as YAML or JSON: ready or not, and why
     Health(health::HealthArgs),
     /// List, show and explain environments
     #[command(subcommand)]

@@ -78,7 +78,7 @@ impl Show {
     pub fn event(&mut self, ui: &mut Ui, mut event: Event) {
         sanitize::map_text(&mut event, &|text| ui.redact(text));
         if let Form::Json = self.form {
-            ui.out(&json::line(&event));
+            ui.out_json(json::value(&event));
         }
         sanitize::map_text(&mut event, &sanitize::clean);
         self.progress.apply(&event);

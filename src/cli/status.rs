@@ -41,7 +41,7 @@ pub fn run(context: &mut Context, args: &StatusArgs) -> Result<Exit, CliError> {
 fn show(context: &mut Context, environment: &str, observed: &[Observed]) -> Exit {
     if context.json() {
         for one in observed {
-            context.ui.out(&one.to_json().to_string());
+            context.ui.out_json(one.to_json());
         }
     } else {
         let lines = rows(observed, &|reason| clean(&context.ui.redact(reason)));

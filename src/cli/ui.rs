@@ -1,7 +1,6 @@
 //! The terminal: the one place where text leaves the process, and so the one place that redacts.
 
 use std::io::{self, BufRead, IsTerminal, Write};
-use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tracing_subscriber::EnvFilter;
@@ -28,6 +27,7 @@ pub struct Wishes {
 /// redactor. Clones share the streams.
 #[derive(Clone)]
 pub struct Ui {
+    redactor: Redactor,
     streams: Arc<Mutex<Streams>>,
     /// Whether stderr is a terminal that understands cursor movement.
     pub interactive: bool,
@@ -36,23 +36,6 @@ pub struct Ui {
     colour_out: bool,
     can_ask: bool,
     columns: Option<usize>,
-}
-
-/// The redactor, borrowed from the streams.
-pub struct RedactorGuard<'a>(MutexGuard<'a, Streams>);
-
-impl Deref for RedactorGuard<'_> {
-    type Target = Redactor;
-
-    fn deref(&self) -> &Redactor {
-        &self.0.redactor
-    }
-}
-
-impl DerefMut for RedactorGuard<'_> {
-    fn deref_mut(&mut self) -> &mut Redactor {
-        &mut self.0.redactor
-    }
 }
 
 struct Streams {
@@ -72,14 +55,16 @@ impl Ui {
     /// A user interface on the process's streams.
     pub fn new(wishes: Wishes) -> Self {
         let (out, err) = (io::stdout().is_terminal(), io::stderr().is_terminal());
+        let redactor = Redactor::default();
         Self {
+            redactor: redactor.clone(),
             interactive: err && !wishes.dumb,
             colour: err && wishes.colour && !wishes.dumb,
             colour_out: out && wishes.colour && !wishes.dumb,
             can_ask: err && io::stdin().is_terminal(),
             columns: wishes.columns,
             streams: Arc::new(Mutex::new(Streams {
-                redactor: Redactor::default(),
+                redactor,
                 out: Box::new(io::stdout()),
                 err: Box::new(io::stderr()),
                 input: Box::new(io::BufReader::new(io::stdin())),
@@ -94,14 +79,14 @@ impl Ui {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The redactor, to teach it secret values. Nothing can be printed while it is held.
-    pub fn redactor_mut(&mut self) -> RedactorGuard<'_> {
-        RedactorGuard(self.streams())
+    /// The redactor, to teach it secret values. Clones of it share what they know.
+    pub fn redactor_mut(&mut self) -> &mut Redactor {
+        &mut self.redactor
     }
 
     /// A text as it would be printed. For texts that are cut before they are printed: a part of a secret is not recognised.
     pub fn redact(&self, text: &str) -> String {
-        self.streams().redactor.redact(text)
+        self.redactor.redact(text)
     }
 
     /// Columns of the terminal, `$COLUMNS` if that is less or there is no terminal, else 100.
@@ -128,6 +113,12 @@ impl Ui {
         let mut streams = self.streams();
         let written = streams.out.write_all(text.as_bytes());
         streams.note(written);
+    }
+
+    /// Writes a value as one line of JSON to stdout. Its texts are redacted before they are escaped.
+    pub fn out_json(&mut self, mut value: serde_json::Value) {
+        self.redactor.redact_json(&mut value);
+        self.out(&value.to_string());
     }
 
     /// Writes lines of a view to stdout.
@@ -206,7 +197,7 @@ impl Ui {
     /// Shows an error with its mistakes, details and hints; with `json` also as the last line of stdout.
     pub fn error(&mut self, error: &CliError, json: bool) {
         if json {
-            self.out(&error.to_json().to_string());
+            self.out_json(error.to_json());
         }
         let mut lines = vec![Line::new().with(Tone::Bad, "✗ ").with(Tone::Strong, &error.message)];
         for mistake in &error.mistakes {

@@ -4,15 +4,15 @@ use serde_json::Value;
 
 use crate::rebuild::event::Event;
 
-/// The event as one line without its line end: times with milliseconds, durations in seconds rounded to milliseconds.
-pub fn line(event: &Event) -> String {
+/// The event's line as a value: times with milliseconds, durations in seconds rounded to milliseconds.
+pub fn value(event: &Event) -> Value {
     // Serializing plain data with text keys into a value has nothing to fail on.
     let mut value = serde_json::to_value(event).unwrap_or_default();
     round(&mut value);
     if let Some(time) = value.get_mut("time") {
         *time = format!("{:.3}", event.time).into();
     }
-    value.to_string()
+    value
 }
 
 fn round(value: &mut Value) {

@@ -118,7 +118,7 @@ mod tests {
         ] {
             let mut event = Event { version: 1, time: jiff::Timestamp::UNIX_EPOCH, run: "r".into(), kind };
             map_text(&mut event, &|text| text.replace("s3cret", "•••"));
-            let text = crate::report::json::line(&event);
+            let text = crate::report::json::value(&event).to_string();
             assert!(text.contains("•••") && !text.contains("s3cret"), "{text}");
         }
     }

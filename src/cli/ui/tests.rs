@@ -48,14 +48,16 @@ impl Write for Broken {
 
 fn ui_on(out: impl Write + Send + 'static, input: &'static str) -> (Ui, Buffer) {
     let err = Buffer::default();
+    let redactor = Redactor::default();
     let mut ui = Ui {
+        redactor: redactor.clone(),
         interactive: false,
         colour: false,
         colour_out: false,
         can_ask: true,
         columns: Some(40),
         streams: Arc::new(Mutex::new(Streams {
-            redactor: Redactor::default(),
+            redactor,
             out: Box::new(out),
             err: Box::new(err.clone()),
             input: Box::new(input.as_bytes()),

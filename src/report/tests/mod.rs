@@ -552,7 +552,7 @@ fn every_kind_of_event_has_its_documented_form() {
         7,
         &[("database", "StatefulSet/redis", 1.7404)],
     );
-    let lines: Vec<String> = script.events.iter().map(super::json::line).collect();
+    let lines: Vec<String> = script.events.iter().map(|event| super::json::value(event).to_string()).collect();
     insta::assert_snapshot!(lines.join("\n"), @r#"
     {"version":1,"time":"2026-03-02T15:02:11.400Z","run":"7f3a1c02","event":"run-started","environment":"production","stack":"acoustid","context":"acoustid-production","server":"https://10.0.0.1:6443","kubernetes":"1.34.4","cluster":"1f0c6e1a-0000-4000-8000-000000000000","nodes":4,"phases":[{"phase":"database","objects":2,"ready":0,"written":0,"gates":2,"passed":0,"skipped":1}]}
     {"version":1,"time":"2026-03-02T15:02:11.500Z","run":"7f3a1c02","event":"phase-started","phase":"database"}
