@@ -26,6 +26,17 @@ pub enum Exit {
     Locked = 8,
     /// `--exit-code`: there are changes.
     Changes = 9,
+    /// Ended by Ctrl-C or a termination signal.
+    Interrupted = 130,
+}
+
+impl Exit {
+    /// The class of a code; an unknown code is a bug.
+    pub fn from_code(code: u8) -> Self {
+        use Exit::*;
+        let all = [Done, Usage, Kit, Protected, Unreachable, Refused, Unhealthy, Locked, Changes, Interrupted];
+        all.into_iter().find(|exit| *exit as u8 == code).unwrap_or(Bug)
+    }
 }
 
 /// What a command failed with, ready to be shown.

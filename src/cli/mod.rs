@@ -9,9 +9,9 @@ mod error;
 mod health;
 mod identities;
 mod render;
+mod run_view;
 mod secrets;
 mod settings;
-mod show;
 mod status;
 mod ui;
 mod up;
@@ -40,7 +40,8 @@ Exit codes:
   1  a bug in rekindle               6  the cluster refused an object
   2  wrong usage                     7  not healthy in time, or failed for good
   3  the kit is wrong                8  somebody else holds the lock
-  4  refused to protect something    9  there are changes (with --exit-code)";
+  4  refused to protect something    9  there are changes (with --exit-code)
+                                   130  interrupted";
 
 /// Rebuild a whole Kubernetes environment from nothing with one command
 #[derive(Parser)]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::ui::{Ui, Wishes};
-use super::{CliError, Common, Exit, Output};
+use super::{CliError, Common, Exit, Output, command_line};
 use crate::kit::{Kit, Overrides};
 
 /// What every command gets.
@@ -52,6 +52,11 @@ impl Context {
             editor: var("VISUAL").or_else(|| var("EDITOR")),
             runtime_dir: var("XDG_RUNTIME_DIR").map(PathBuf::from),
         }
+    }
+
+    /// A command with the common flags of this one, for messages that name the next command.
+    pub fn command<W: AsRef<str>>(&self, words: &[W]) -> String {
+        command_line(&self.common, words)
     }
 
     /// Whether `-o json` was given.

@@ -38,6 +38,7 @@ pub fn exit_meaning(exit: u8) -> &'static str {
         7 => "not healthy in time, or failed for good",
         8 => "somebody else holds the lock",
         9 => "there are changes",
+        130 => "interrupted",
         _ => "a bug in rekindle",
     }
 }
@@ -135,8 +136,7 @@ fn stopped(progress: &Progress, end: &End, setting: &Setting, width: usize) -> V
     lines.extend(warnings(progress, width));
     lines.push(Line::new());
     lines.extend(go_on(progress, setting));
-    let meaning = if end.outcome == Outcome::Interrupted { "interrupted" } else { exit_meaning(end.exit) };
-    lines.push(Line::new().with(Tone::Dim, format!("  exit code {}: {meaning}", end.exit)));
+    lines.push(Line::new().with(Tone::Dim, format!("  exit code {}: {}", end.exit, exit_meaning(end.exit))));
     lines
 }
 
@@ -147,6 +147,10 @@ fn headline(progress: &Progress, end: &End) -> String {
         (Outcome::Refused, Some(failure)) => {
             format!("{} stopped: the cluster refused {}", failure.phase(), failure.subject())
         }
+        (Outcome::NotAllowed, Some(failure)) => {
+            format!("{} stopped: you are not allowed to do this to {}", failure.phase(), failure.subject())
+        }
+        (Outcome::NotAllowed, None) => format!("{} stopped: the cluster does not allow it", progress.environment),
         (_, Some(Failure::Gate { phase, gate, .. })) => format!("{phase} stopped: gate {gate} did not pass"),
         (_, Some(failure)) => format!("{} stopped: {} will not become ready", failure.phase(), failure.subject()),
         (_, None) => {

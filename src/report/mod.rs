@@ -6,6 +6,7 @@
 
 pub mod duration;
 pub mod ending;
+pub mod hosts;
 pub mod json;
 pub mod lines;
 pub mod progress;

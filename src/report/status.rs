@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::text::{Line, Tone, count};
+use crate::cluster::observe;
 use crate::health::status::Status;
 use crate::rebuild::event::{ObjectName, VERSION};
 
@@ -15,30 +16,35 @@ pub struct Observed {
     pub phase: String,
     /// Which.
     pub object: ObjectName,
-    /// The live object; `None` when the cluster does not have it.
-    pub live: Option<Value>,
-    /// The verdict on the live object; what it says of a missing one is not shown.
-    pub status: Status,
+    /// The verdict; `None` when the cluster does not have it.
+    pub status: Option<Status>,
+}
+
+impl From<observe::Observed> for Observed {
+    fn from(observed: observe::Observed) -> Self {
+        let object = ObjectName::of(&observed.object);
+        Self { phase: observed.phase, object, status: observed.status.filter(|_| observed.live.is_some()) }
+    }
 }
 
 impl Observed {
     /// `ready`, `progressing`, `failed` or `missing`.
     pub fn verdict(&self) -> &'static str {
-        match (&self.live, &self.status) {
-            (None, _) => "missing",
-            (_, Status::Ready { .. }) => "ready",
-            (_, Status::Progressing { .. } | Status::Terminating { .. }) => "progressing",
-            (_, Status::Failing { .. } | Status::Failed { .. }) => "failed",
+        match &self.status {
+            None => "missing",
+            Some(Status::Ready { .. }) => "ready",
+            Some(Status::Progressing { .. } | Status::Terminating { .. }) => "progressing",
+            Some(Status::Failing { .. } | Status::Failed { .. }) => "failed",
         }
     }
 
     /// Whether others may rely on it.
     pub fn is_ready(&self) -> bool {
-        self.live.is_some() && self.status.is_ready()
+        self.status.as_ref().is_some_and(Status::is_ready)
     }
 
     fn reason(&self) -> &str {
-        if self.live.is_some() { self.status.reason() } else { "" }
+        self.status.as_ref().map_or("", Status::reason)
     }
 
     /// The verdict as JSON: `{"version":1,"phase":…,"object":{…},"status":"ready","reason":""}`.
@@ -90,7 +96,7 @@ pub fn summary(environment: &str, observed: &[Observed], again: &str) -> Vec<Lin
         let text = format!("{environment} is healthy: {} ready", count(ready, "object"));
         return vec![Line::new().with(Tone::Good, "✓ ").with(Tone::Strong, text)];
     }
-    let missing = observed.iter().filter(|one| one.live.is_none()).count();
+    let missing = observed.iter().filter(|one| one.status.is_none()).count();
     let text = if missing == observed.len() {
         format!("{environment} is not there: none of its {} is in the cluster", count(missing, "object"))
     } else {
@@ -133,13 +139,8 @@ mod tests {
     fn one(phase: &str, namespace: &str, name: &str, status: Option<Status>) -> Observed {
         let namespace = (!namespace.is_empty()).then(|| namespace.to_owned());
         let (api_version, kind) = ("apps/v1".to_owned(), "Deployment".to_owned());
-        let ready = Status::Ready { reason: String::new() };
-        Observed {
-            phase: phase.into(),
-            object: ObjectName { api_version, kind, namespace, name: name.into() },
-            live: status.is_some().then(|| json!({})),
-            status: status.unwrap_or(ready),
-        }
+        let object = ObjectName { api_version, kind, namespace, name: name.into() };
+        Observed { phase: phase.into(), object, status }
     }
 
     fn text(lines: &[Line]) -> String {

@@ -391,7 +391,7 @@ fn an_interruption_says_what_is_done_and_what_goes_on() {
     let mut script = script::in_services();
     script.at(42.0).waiting("services", "Deployment/api", "0 of 4 pods ready").at(50.0).end(
         Outcome::Interrupted,
-        7,
+        130,
         &[],
     );
     insta::assert_snapshot!(last_screen(&script), @"
@@ -410,14 +410,14 @@ fn an_interruption_says_what_is_done_and_what_goes_on() {
 
       again, from where it stopped:   rekindle up production --kit ./kit
       only look:                      rekindle status production --kit ./kit
-      exit code 7: interrupted
+      exit code 130: interrupted
     ");
 }
 
 #[test]
 fn an_interruption_before_anything_was_written_says_so() {
     let mut script = Script::new(&[("storage", 1, 0, 0)]);
-    script.at(0.3).end(Outcome::Interrupted, 7, &[]);
+    script.at(0.3).end(Outcome::Interrupted, 130, &[]);
     insta::assert_snapshot!(last_screen(&script), @"
     ✗ production interrupted: nothing more is written   after 0.3 s
 
@@ -425,7 +425,7 @@ fn an_interruption_before_anything_was_written_says_so() {
 
       again:                          rekindle up production --kit ./kit
       only look:                      rekindle status production --kit ./kit
-      exit code 7: interrupted
+      exit code 130: interrupted
     ");
 }
 
