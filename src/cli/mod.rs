@@ -8,6 +8,7 @@ mod env;
 mod error;
 mod health;
 mod identities;
+mod mistakes;
 mod render;
 mod run_view;
 mod secrets;

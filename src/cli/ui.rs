@@ -200,8 +200,10 @@ impl Ui {
             self.out_json(error.to_json());
         }
         let mut lines = vec![Line::new().with(Tone::Bad, "✗ ").with(Tone::Strong, &error.message)];
-        for mistake in &error.mistakes {
-            lines.push(Line::from(format!("  {mistake}")));
+        if !error.mistakes.is_empty() {
+            self.say_lines(&lines);
+            self.say(&format!("\n{}", super::mistakes::render(&error.mistakes, self.colour).trim_end()));
+            lines.clear();
         }
         for block in [&error.details, &error.hints] {
             if !block.is_empty() {

@@ -3,13 +3,28 @@
 //! Rendering is a pure function of the kit's bytes, the environment's name and the overrides: no clock, no randomness,
 //! no process environment.
 
+mod context;
+mod environment;
+mod layer;
+mod merge;
+mod objects;
+mod overrides;
+mod render;
+mod source;
+mod stack;
+mod template;
+mod validate;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::health::gate::Gate;
+use crate::manifest::mistake::{Mistake, Span};
 use crate::manifest::{Object, Origin};
+
+pub use stack::{Stack, StackPhase};
 
 /// All files of a kit, in memory. Paths are relative to its root, with `/`.
 #[derive(Clone, Debug)]
@@ -68,6 +83,19 @@ pub struct Environment {
     /// Which file and line won, by dotted path (`values.api.replicas`, `images.api`, `namespace`); `--set` and `--image`
     /// appear with those words as the file and line 0.
     pub provenance: BTreeMap<String, Origin>,
+    /// What was overridden on the way, by dotted path, nearest first.
+    pub overridden: BTreeMap<String, Vec<Overridden>>,
+    /// What a `null` removed, by dotted path, with the place of the `null`.
+    pub removed: BTreeMap<String, Origin>,
+}
+
+/// A setting that a nearer file, `--set` or `--image` replaced.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Overridden {
+    /// What it was.
+    pub value: Value,
+    /// Where it is written.
+    pub origin: Origin,
 }
 
 /// Which cluster an environment belongs to.
@@ -132,20 +160,53 @@ pub struct RenderedPhase {
     pub objects: Vec<Object>,
     /// Gates that close the phase, in file and document order.
     pub gates: Vec<Gate>,
+    /// `DataSet` documents, which never reach the cluster.
+    pub data_sets: Vec<Object>,
 }
 
 impl Kit {
-    /// The kit inside the binary.
-    pub fn embedded() -> Self {
-        Self { source: KitSource::Embedded, files: BTreeMap::new() }
+    /// The text of a file, or a mistake when it is not UTF-8. `None` when there is no such file.
+    pub fn text(&self, file: &str) -> Option<Result<&str, Mistake>> {
+        self.files.get(file).map(|bytes| {
+            std::str::from_utf8(bytes).map_err(|error| {
+                let before = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
+                let line = before.lines().count().max(1);
+                let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
+                let shown = String::from_utf8_lossy(bytes);
+                let span = Some(Span::on_line(&shown, line, column, 1));
+                mistake("encoding", "is not UTF-8 text", file, span)
+            })
+        })
     }
 
-    /// Reads a kit's folder.
-    ///
-    /// # Errors
-    /// When the folder cannot be read or is not a kit.
-    pub fn open(folder: &std::path::Path) -> Result<Self, crate::manifest::mistake::Mistakes> {
-        let _ = folder;
-        Ok(Self { source: KitSource::Folder(folder.to_owned()), files: BTreeMap::new() })
+    /// The line on which something was written, to be shown with a mistake.
+    fn span_at(&self, origin: &Origin) -> Option<Span> {
+        let text = std::str::from_utf8(self.files.get(&origin.file)?).ok()?;
+        let line = text.lines().nth(origin.line.checked_sub(1)?)?;
+        let indent = line.chars().take_while(|letter| letter.is_whitespace()).count();
+        Some(Span::on_line(text, origin.line, indent + 1, line.trim().chars().count()))
     }
+
+    /// A mistake at the line on which something was written.
+    fn mistake_at(&self, code: &'static str, message: impl Into<String>, origin: &Origin) -> Mistake {
+        mistake(code, message, &origin.file, self.span_at(origin))
+    }
+}
+
+fn mistake(code: &'static str, message: impl Into<String>, file: &str, span: Option<Span>) -> Mistake {
+    Mistake { code, message: message.into(), file: file.to_owned(), span, hint: None }
+}
+
+/// A hint that names the nearest known name, or else the first few known ones.
+fn did_you_mean<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let known: Vec<&str> = known.into_iter().collect();
+    if let Some(name) = crate::manifest::mistake::nearest(typed, known.iter().copied()) {
+        return Some(format!("did you mean {name}?"));
+    }
+    const SHOWN: usize = 8;
+    let mut list = known.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+    if known.len() > SHOWN {
+        list.push_str(&format!(" and {} more", known.len() - SHOWN));
+    }
+    (!list.is_empty()).then(|| format!("known here: {list}"))
 }

@@ -2,6 +2,7 @@
 
 pub mod catalogue;
 pub mod duration;
+pub mod kinds;
 pub mod mistake;
 mod object;
 pub mod references;

@@ -1,0 +1,263 @@
+//! From YAML documents to objects, gates and data sets.
+
+use serde_json::Value;
+
+use super::template::Output;
+use super::{Kit, mistake};
+use crate::health::gate::Gate;
+use crate::manifest::kinds::{NameRule, removed_version};
+use crate::manifest::mistake::{Mistake, nearest};
+use crate::manifest::yaml::{Node, NodeKind, Place, parse_nodes};
+use crate::manifest::{Object, Origin};
+
+/// The group of documents that are for Rekindle and never reach a cluster.
+const OWN_GROUP: &str = "rekindle.dev";
+/// The annotations that Rekindle understands, without their prefix.
+const ANNOTATIONS: [&str; 5] = ["after", "ready", "replace", "keep", "timeout"];
+
+/// What the documents of one file are.
+#[derive(Default)]
+pub struct Documents {
+    /// Objects for the cluster.
+    pub objects: Vec<Object>,
+    /// Gates.
+    pub gates: Vec<Gate>,
+    /// Data sets.
+    pub data_sets: Vec<Object>,
+}
+
+/// Reads the documents of one file.
+pub struct Reader<'a> {
+    /// The kit.
+    pub kit: &'a Kit,
+    /// The file.
+    pub file: &'a str,
+    /// The YAML text: the file's own, or what its template gave.
+    pub text: &'a str,
+    /// The template's output, when the file is one.
+    pub output: Option<&'a Output>,
+    /// The environment's namespace, for gates.
+    pub namespace: &'a str,
+}
+
+impl Reader<'_> {
+    /// Reads everything; collects what is wrong.
+    pub fn read(&self, mistakes: &mut Vec<Mistake>) -> Documents {
+        let mut documents = Documents::default();
+        match parse_nodes(self.text) {
+            Ok(nodes) => {
+                for node in &nodes {
+                    self.document(node, &mut documents, mistakes);
+                }
+            }
+            Err(error) => {
+                let mut wrong = self.wrong("yaml", error.message, error.place);
+                if self.output.is_none() {
+                    wrong.span = error.place.span(self.text);
+                }
+                mistakes.push(wrong);
+            }
+        }
+        documents
+    }
+
+    fn origin(&self, place: Place) -> Origin {
+        match self.output {
+            None => Origin { file: self.file.into(), line: place.line },
+            // A document belongs to the file that renders it, even when a component wrote its first line.
+            Some(output) => {
+                let found = (1..=place.line)
+                    .rev()
+                    .filter_map(|line| output.origin(line))
+                    .find(|origin| origin.file == self.file);
+                found.cloned().unwrap_or_else(|| Origin { file: self.file.into(), line: 0 })
+            }
+        }
+    }
+
+    /// A mistake at a place of the text. In a rendered text the place is the template's line, and the rendered line is told.
+    fn wrong(&self, code: &'static str, message: impl Into<String>, place: Place) -> Mistake {
+        let Some(output) = self.output else {
+            return mistake(code, message, self.file, place.span(self.text));
+        };
+        let line = self.text.lines().nth(place.line.saturating_sub(1)).unwrap_or_default().trim();
+        match output.origin(place.line) {
+            Some(origin) => {
+                let hint = (!line.is_empty()).then(|| format!("the line was rendered as: {line}"));
+                Mistake { hint, ..self.kit.mistake_at(code, message, origin) }
+            }
+            None => {
+                let hint = (place.line > 0).then(|| format!("line {} of the rendered text is: {line}", place.line));
+                Mistake { hint, ..mistake(code, message, self.file, None) }
+            }
+        }
+    }
+
+    fn document(&self, node: &Node, documents: &mut Documents, mistakes: &mut Vec<Mistake>) {
+        let Some(entries) = node.as_map() else {
+            return mistakes.push(self.wrong(
+                "object",
+                format!("a document is a mapping, this is {}", node.describe()),
+                node.place,
+            ));
+        };
+        let text = |key: &str| entries.iter().find(|(found, _)| found.text == key).and_then(|(_, node)| node.as_text());
+        let (api_version, kind) = (text("apiVersion").unwrap_or_default(), text("kind").unwrap_or_default());
+        let items = entries.iter().find(|(key, _)| key.text == "items").map(|(_, node)| &node.kind);
+        if let (true, Some(NodeKind::List(items))) = (kind.ends_with("List") && !api_version.is_empty(), items) {
+            return items.iter().for_each(|item| self.document(item, documents, mistakes));
+        }
+        let own = api_version == OWN_GROUP || api_version.starts_with("rekindle.dev/");
+        let before = mistakes.len();
+        let Some(object) = self.object(node, mistakes) else { return };
+        match (own, kind) {
+            (false, _) => {
+                self.check_object(&object, node, mistakes);
+                if mistakes.len() == before {
+                    documents.objects.push(object);
+                }
+            }
+            (true, _) if api_version != "rekindle.dev/v1" => {
+                mistakes.push(self.wrong(
+                    "kind",
+                    format!("Rekindle has no {api_version}, only rekindle.dev/v1"),
+                    node.place,
+                ));
+            }
+            (true, "Gate") => match Gate::parse(object.body(), &object.origin, self.namespace) {
+                Ok(gate) => documents.gates.push(gate),
+                Err(found) => mistakes.extend(found.into_iter().map(|found| {
+                    let path: Vec<&str> = found.path.split('.').collect();
+                    let message = format!("gate {}: {}", object.name(), found.message);
+                    let wrong = self.wrong(found.code, message, place_of(node, &path));
+                    Mistake { hint: found.hint.or(wrong.hint.clone()), ..wrong }
+                })),
+            },
+            (true, "DataSet") => documents.data_sets.push(object),
+            (true, _) => {
+                let hint = Some("known are Gate and DataSet".to_owned());
+                mistakes
+                    .push(Mistake { hint, ..self.wrong("kind", format!("Rekindle has no kind {kind}"), node.place) });
+            }
+        }
+    }
+
+    fn object(&self, node: &Node, mistakes: &mut Vec<Mistake>) -> Option<Object> {
+        let body = node.to_value();
+        if body.pointer("/metadata/name").is_none() && body.pointer("/metadata/generateName").is_some() {
+            let message = "has a generateName: an object whose name nobody knows cannot be applied twice";
+            let hint = Some("give it a name; a Job whose template changes is replaced by itself".to_owned());
+            mistakes.push(Mistake { hint, ..self.wrong("object", message, node.place) });
+            return None;
+        }
+        match Object::new(body, self.origin(node.place)) {
+            Ok(object) => Some(object),
+            Err(message) => {
+                let name = node.to_value().pointer("/metadata/name").and_then(Value::as_str).map(str::to_owned);
+                let message = name.map_or(message.clone(), |name| format!("{name} {message}"));
+                mistakes.push(self.wrong("object", message, node.place));
+                None
+            }
+        }
+    }
+
+    fn check_object(&self, object: &Object, node: &Node, mistakes: &mut Vec<Mistake>) {
+        let key = object.key();
+        if let Some(instead) = removed_version(object.api_version(), object.kind()) {
+            let message = format!("{key}: {} is no longer served by Kubernetes", object.api_version());
+            let hint = if instead.is_empty() {
+                "this kind is gone; remove the object".into()
+            } else {
+                format!("write apiVersion: {instead}")
+            };
+            mistakes.push(Mistake {
+                hint: Some(hint),
+                ..self.wrong("removed-version", message, place_of(node, &["apiVersion"]))
+            });
+        }
+        if let Err(message) = NameRule::of(object.group(), object.kind()).check(object.name()) {
+            mistakes.push(self.wrong(
+                "name",
+                format!("the name {} {message}", object.name()),
+                place_of(node, &["metadata", "name"]),
+            ));
+        }
+        for field in ["annotations", "labels"] {
+            self.check_texts(object, node, field, mistakes);
+        }
+        self.check_annotations(object, node, mistakes);
+    }
+
+    /// Labels and annotations are texts; a bare `true` or `80` is refused by the API server.
+    fn check_texts(&self, object: &Object, node: &Node, field: &str, mistakes: &mut Vec<Mistake>) {
+        let Some(map) =
+            object.body().get("metadata").and_then(|metadata| metadata.get(field)).and_then(Value::as_object)
+        else {
+            return;
+        };
+        for (name, value) in map.iter().filter(|(_, value)| !value.is_string()) {
+            let message = format!("{}: metadata.{field}.{name} is not a text", object.key());
+            let hint = Some(format!("write it in quotes: \"{}\"", value.to_string().trim_matches('"')));
+            mistakes.push(Mistake { hint, ..self.wrong("type", message, place_of(node, &["metadata", field, name])) });
+        }
+    }
+
+    fn check_annotations(&self, object: &Object, node: &Node, mistakes: &mut Vec<Mistake>) {
+        let annotations = object.body().get("metadata").and_then(|metadata| metadata.get("annotations"));
+        let Some(annotations) = annotations.and_then(Value::as_object) else { return };
+        for (name, value) in annotations {
+            let Some(short) = name.strip_prefix("rekindle.dev/") else { continue };
+            let mut wrong = |message: String, hint: Option<String>| {
+                let place = place_of(node, &["metadata", "annotations", name]);
+                mistakes.push(Mistake { hint, ..self.wrong("annotation", message, place) });
+            };
+            let text = value.as_str().unwrap_or_default();
+            match short {
+                _ if !ANNOTATIONS.contains(&short) => {
+                    let hint = nearest(short, ANNOTATIONS).map(|known| format!("did you mean rekindle.dev/{known}?"));
+                    wrong(format!("Rekindle has no annotation {name}"), hint);
+                }
+                "after" => {
+                    for entry in crate::manifest::references::after(object).into_iter().filter_map(Result::err) {
+                        wrong(format!("rekindle.dev/after: {entry} is not Kind/name"), None);
+                    }
+                }
+                "ready" => {
+                    if let Err(error) = crate::health::cel::check(text) {
+                        wrong(format!("rekindle.dev/ready: {error}"), None);
+                    }
+                }
+                "replace" if text != "allowed" => {
+                    wrong(format!("rekindle.dev/replace is {text}, it can only be allowed"), None);
+                }
+                "timeout" => {
+                    if let Err(message) = crate::manifest::duration::parse_duration(text) {
+                        wrong(format!("rekindle.dev/timeout: {text} {message}"), None);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The place of what is at a path of a document; for a path that leads nowhere, of the last thing on its way.
+fn place_of(node: &Node, path: &[&str]) -> Place {
+    let mut at = (node, node.place);
+    for segment in path {
+        let next = match &at.0.kind {
+            NodeKind::Map(entries) => entries.iter().find(|(key, _)| key.text == *segment),
+            NodeKind::List(items) => {
+                let Some(item) = segment.parse::<usize>().ok().and_then(|index| items.get(index)) else { break };
+                at = (item, item.place);
+                continue;
+            }
+            _ => None,
+        };
+        let Some((key, value)) = next else { break };
+        // Of a mapping or list its key tells more than its first entry.
+        let whole = matches!(value.kind, NodeKind::Map(_) | NodeKind::List(_) | NodeKind::Null);
+        at = (value, if whole { key.place } else { value.place });
+    }
+    at.1
+}
