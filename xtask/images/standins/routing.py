@@ -97,7 +97,7 @@ def build_middleware(name: str, definition: dict) -> Middleware:
     match definition:
         case {"ipAllowList": {"sourceRange": ranges, **more}}:
             networks = [ipaddress.ip_network(text, strict=False) for text in ranges]
-            refusal = HTTPStatus(more.get("rejectStatusCode", 403))
+            refusal = HTTPStatus(int(str(more.get("rejectStatusCode", 403))))
 
             def allow(client: str, _host: str, _path: str, _tls: bool) -> Answer | None:
                 here = ipaddress.ip_address(client)
