@@ -4,4 +4,6 @@
 pub mod cel;
 pub mod diagnosis;
 pub mod gate;
+pub mod input;
+pub mod review;
 pub mod status;

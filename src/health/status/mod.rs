@@ -26,6 +26,7 @@ use serde_json::Value;
 
 use super::cel;
 use fields::{items, number, one_line, text};
+pub(super) use owned::owner;
 pub use owned::pods_of;
 pub(crate) use pods::troubles;
 
