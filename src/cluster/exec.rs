@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
 use kube::api::{Api, AttachParams, AttachedProcess};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::forward::api_text;
+use super::forward::node_text;
 
 /// As much of each output as is kept, in bytes. The rest is read and forgotten, so that the command can end.
 const KEPT: u64 = 64 * 1024;
@@ -30,7 +30,7 @@ pub async fn run(pods: &Api<Pod>, pod: &str, container: Option<&str>, command: &
     let mut parameters = AttachParams::default().stdin(false).stdout(true).stderr(true);
     parameters.container = container.map(str::to_owned);
     let attached = pods.exec(pod, command, &parameters).await;
-    let mut process = Ended(attached.map_err(|error| format!("pod {pod}: {}", api_text(&error)))?);
+    let mut process = Ended(attached.map_err(|error| format!("pod {pod} cannot be reached: {}", node_text(&error)))?);
     let (stdout, stderr) = (process.0.stdout(), process.0.stderr());
     let status = process.0.take_status();
     let status = async {

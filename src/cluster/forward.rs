@@ -134,6 +134,17 @@ pub fn api_text(error: &kube::Error) -> String {
     }
 }
 
+/// Why the API server cannot stream to a pod, which it does through the pod's node. Nodes that only exist as objects, as in
+/// simulated clusters, have no address: their pods count as running but nothing is behind them.
+pub(super) fn node_text(error: &kube::Error) -> String {
+    let text = api_text(error);
+    if text.contains("no preferred addresses found") {
+        "its node has no address, so nothing really runs there".to_owned()
+    } else {
+        short(&text)
+    }
+}
+
 /// Reaches Services by port-forwards through the API server.
 pub struct PortForward {
     client: Client,
@@ -185,7 +196,7 @@ impl PortForward {
         let mut forwarder = pods
             .portforward(&pod, &[backend.port])
             .await
-            .map_err(|error| ReachError::Pod { pod: pod.clone(), reason: short(&api_text(&error)) })?;
+            .map_err(|error| ReachError::Pod { pod: pod.clone(), reason: node_text(&error) })?;
         let Some(stream) = forwarder.take_stream(backend.port) else {
             return Err(ReachError::Pod { pod, reason: "the forwarded port has no stream".to_owned() });
         };

@@ -94,6 +94,20 @@ async fn what_is_missing_is_named() {
     assert_eq!(error(reach(client).await), "services \"db\" is forbidden");
 }
 
+#[tokio::test]
+async fn pods_that_do_not_really_run_are_told_apart() {
+    let endpoints = json!([{"addresses": ["10.0.0.1"], "targetRef": {"kind": "Pod", "name": "db-0"}}]);
+    let refused = json!({"kind": "Status", "status": "Failure", "code": 500,
+        "message": "no preferred addresses found; known addresses: []"});
+    let (client, _) = server(vec![
+        (DB, StatusCode::OK, db()),
+        (SLICES, StatusCode::OK, slices(endpoints)),
+        ("/api/v1/namespaces/acoustid/pods/db-0/portforward", StatusCode::INTERNAL_SERVER_ERROR, refused),
+    ]);
+    let text = error(reach(client).await);
+    assert_eq!(text, "pod db-0 cannot be reached: its node has no address, so nothing really runs there");
+}
+
 #[test]
 fn reports_of_the_node_become_sentences() {
     let report = "error forwarding port 80 to pod 1f, uid : failed to execute portforward in network namespace \"x\": failed \
