@@ -2,12 +2,16 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "these tasks talk to the person who started them")]
 
 mod api;
+mod bench;
 mod cache;
+mod cargo;
 mod cluster;
+mod demo;
 mod images;
 mod packages;
 mod process;
 mod progress;
+mod test;
 mod tools;
 
 use std::process::ExitCode;
@@ -29,6 +33,12 @@ enum Task {
     Cluster(cluster::ClusterCommand),
     /// The node bed's images: builds what is not in the cache and prints the docker-archive's path
     Images,
+    /// Run everything that must hold, and set up what that needs
+    Test(test::TestArgs),
+    /// Rebuild the whole stack on a node that is made for it
+    Demo(demo::DemoArgs),
+    #[command(subcommand)]
+    Bench(bench::BenchCommand),
 }
 
 fn main() -> ExitCode {
@@ -36,6 +46,9 @@ fn main() -> ExitCode {
     let result = progress::catch_interrupts().and_then(|()| match task {
         Task::Cluster(command) => cluster::run(command),
         Task::Images => images::archive().map(|path| println!("{}", path.display())),
+        Task::Test(args) => test::test(&args),
+        Task::Demo(args) => demo::demo(&args),
+        Task::Bench(command) => bench::run(&command),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,

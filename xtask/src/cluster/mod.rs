@@ -16,6 +16,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 pub use command::{ClusterCommand, run};
+pub use node::unavailable as node_unavailable;
 use ports::Ports;
 pub use state::Kind;
 use state::State;
@@ -260,31 +261,40 @@ fn lock(cluster: &str) -> Result<Lock> {
     Lock::take(&cache::root()?.join("locks").join(format!("cluster-{cluster}")), &format!("with cluster {cluster}"))
 }
 
-/// A cluster that is taken down when this goes out of scope, however that happens.
-pub struct Borrowed(Option<Bed>);
+/// A cluster for the use of this process alone, taken down when this goes out of scope, however that happens.
+pub struct Borrowed(Bed);
 
 impl Borrowed {
-    /// Makes a cluster for the use of this process alone.
+    /// Makes it.
     ///
     /// # Errors
-    /// As [`Bed::up`].
-    pub fn up(name: &str, kind: Kind, nodes: u32) -> Result<Self> {
-        let wish = Wish { name: name.to_owned(), kind, nodes, images: true, owned: true };
-        Bed::up(&wish).map(|bed| Self(Some(bed)))
+    /// As [`Bed::up`]; nothing is left of it then.
+    pub fn up(name: &str, kind: Kind) -> Result<Self> {
+        let wish = Wish { name: name.to_owned(), kind, nodes: 4, images: true, owned: true };
+        match Bed::up(&wish) {
+            Ok(bed) => Ok(Self(bed)),
+            Err(error) => {
+                if state::load(&state::clusters()?.join(name))?.is_some() {
+                    Bed::down(name, false)?;
+                }
+                Err(error)
+            }
+        }
     }
+}
 
-    /// The cluster.
-    pub fn bed(&self) -> Option<&Bed> {
-        self.0.as_ref()
+impl std::ops::Deref for Borrowed {
+    type Target = Bed;
+
+    fn deref(&self) -> &Bed {
+        &self.0
     }
 }
 
 impl Drop for Borrowed {
     fn drop(&mut self) {
-        if let Some(bed) = self.0.take()
-            && let Err(error) = Bed::down(&bed.state.name, false)
-        {
-            say(format_args!("{} could not be taken down: {error:#}", bed.state.name));
+        if let Err(error) = Bed::down(self.name(), false) {
+            say(format_args!("{} could not be taken down: {error:#}", self.name()));
         }
     }
 }
