@@ -5,6 +5,7 @@
 #[path = "../real/support.rs"]
 mod support;
 
+mod bed;
 mod gates;
 
 /// Names the kubeconfig of the cluster.

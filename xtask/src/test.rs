@@ -236,6 +236,16 @@ fn cargo_deny() -> Result<PathBuf> {
     Ok(program)
 }
 
+impl Drop for Background {
+    /// Waits for what nobody asked for in the end, so that no build is left half-way behind.
+    fn drop(&mut self) {
+        for (_, thread) in std::mem::take(&mut self.threads) {
+            // Whoever needed it would have been told; a panic has been printed already.
+            let _ = thread.join();
+        }
+    }
+}
+
 /// The outcomes, one layer a line.
 fn table(rows: &[(String, Outcome, Duration)]) -> String {
     let mut text = String::from("\nlayer          outcome   time        why");
@@ -285,7 +295,7 @@ mod tests {
     fn every_real_layer_has_a_test_target() {
         for layer in Layer::value_variants() {
             if let Some((_, _, target)) = layer.bed() {
-                assert!(workspace().join("tests").join(format!("{target}.rs")).is_file(), "{target}");
+                assert!(workspace().join("tests").join(target).join("main.rs").is_file(), "{target}");
             }
         }
     }

@@ -137,7 +137,8 @@ fn settle(api: &Api, place: &Place) -> Result<()> {
     for _ in 0..600 {
         check_interrupt()?;
         let list = api.get(&path)?;
-        let seen = |object: &serde_json::Value| object["status"]["observedGeneration"] == object["metadata"]["generation"];
+        let seen =
+            |object: &serde_json::Value| object["status"]["observedGeneration"] == object["metadata"]["generation"];
         if list["items"].as_array().is_some_and(|items| items.iter().all(seen)) {
             return Ok(());
         }

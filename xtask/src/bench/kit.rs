@@ -29,46 +29,62 @@ fn object(namespace: &str, number: u32) -> Made {
     let labels = json!({"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": "bench"});
     let metadata = json!({"name": name, "namespace": namespace, "labels": labels});
     let (group, plural, object) = match number % 4 {
-        0 => ("api/v1", "configmaps", json!({
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": metadata,
-            "data": {"settings.yaml": format!("name: {name}\nlevel: info\n"), "number": number.to_string()},
-        })),
-        1 => ("api/v1", "serviceaccounts", json!({
-            "apiVersion": "v1",
-            "kind": "ServiceAccount",
-            "metadata": metadata,
-            "automountServiceAccountToken": false,
-        })),
-        2 => ("api/v1", "services", json!({
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": metadata,
-            "spec": {"selector": labels, "ports": [{"name": "http", "port": 80, "targetPort": 8080}]},
-        })),
-        _ => ("apis/apps/v1", "deployments", json!({
-            "apiVersion": "apps/v1",
-            "kind": "Deployment",
-            "metadata": metadata,
-            "spec": {
-                "replicas": 0,
-                "selector": {"matchLabels": labels},
-                "template": {
-                    "metadata": {"labels": labels},
-                    "spec": {
-                        "serviceAccountName": name,
-                        "containers": [{
-                            "name": "main",
-                            "image": "registry.invalid/main:1",
-                            "envFrom": [{"configMapRef": {"name": name}}],
-                            "ports": [{"name": "http", "containerPort": 8080}],
-                            "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}},
-                        }],
+        0 => (
+            "api/v1",
+            "configmaps",
+            json!({
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": metadata,
+                "data": {"settings.yaml": format!("name: {name}\nlevel: info\n"), "number": number.to_string()},
+            }),
+        ),
+        1 => (
+            "api/v1",
+            "serviceaccounts",
+            json!({
+                "apiVersion": "v1",
+                "kind": "ServiceAccount",
+                "metadata": metadata,
+                "automountServiceAccountToken": false,
+            }),
+        ),
+        2 => (
+            "api/v1",
+            "services",
+            json!({
+                "apiVersion": "v1",
+                "kind": "Service",
+                "metadata": metadata,
+                "spec": {"selector": labels, "ports": [{"name": "http", "port": 80, "targetPort": 8080}]},
+            }),
+        ),
+        _ => (
+            "apis/apps/v1",
+            "deployments",
+            json!({
+                "apiVersion": "apps/v1",
+                "kind": "Deployment",
+                "metadata": metadata,
+                "spec": {
+                    "replicas": 0,
+                    "selector": {"matchLabels": labels},
+                    "template": {
+                        "metadata": {"labels": labels},
+                        "spec": {
+                            "serviceAccountName": name,
+                            "containers": [{
+                                "name": "main",
+                                "image": "registry.invalid/main:1",
+                                "envFrom": [{"configMapRef": {"name": name}}],
+                                "ports": [{"name": "http", "containerPort": 8080}],
+                                "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}},
+                            }],
+                        },
                     },
                 },
-            },
-        })),
+            }),
+        ),
     };
     Made { path: format!("/{group}/namespaces/{namespace}/{plural}/{name}"), object }
 }

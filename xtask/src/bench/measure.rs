@@ -66,7 +66,9 @@ pub fn raw(api: &Api, objects: &[Made], connections: u32) -> Result<Measured> {
     // Encoding is not the API server's work.
     let requests: Vec<(String, Vec<u8>)> = objects
         .iter()
-        .map(|made| (format!("{}?fieldManager=raw&fieldValidation=Strict", made.path), made.object.to_string().into_bytes()))
+        .map(|made| {
+            (format!("{}?fieldManager=raw&fieldValidation=Strict", made.path), made.object.to_string().into_bytes())
+        })
         .collect();
     let begun = Instant::now();
     let Some(((path, body), rest)) = requests.split_first() else { bail!("there is nothing to apply") };
@@ -86,7 +88,9 @@ pub fn raw(api: &Api, objects: &[Made], connections: u32) -> Result<Measured> {
     };
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..connections).map(|_| scope.spawn(work)).collect();
-        threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| anyhow!("a connection's thread panicked"))?)
+        threads
+            .into_iter()
+            .try_for_each(|thread| thread.join().map_err(|_| anyhow!("a connection's thread panicked"))?)
     })?;
     Ok(Measured { time: begun.elapsed(), memory: None })
 }
