@@ -62,9 +62,23 @@ pub fn ensure(packages: &[Package]) -> Result<()> {
     if !root() {
         bail!("these Debian packages are missing: {names}; run as root, or: sudo apt-get install {names}");
     }
+    install_locked(&missing)
+}
+
+/// Installs packages.
+///
+/// # Errors
+/// When this is not root on a Debian, or the installation fails.
+pub fn install(packages: &[&str]) -> Result<()> {
+    let _lock = Lock::take(&cache::root()?.join("locks/apt"), "installing packages")?;
+    install_locked(packages)
+}
+
+fn install_locked(packages: &[&str]) -> Result<()> {
+    let names = packages.join(" ");
     apt(&format!("refreshing the list of packages, to install {names}"), &["update"])?;
     let mut arguments = vec!["install", "-y", "--no-install-recommends"];
-    arguments.extend(&missing);
+    arguments.extend(packages);
     apt(&format!("installing the Debian packages {names}"), &arguments)
 }
 

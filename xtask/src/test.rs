@@ -14,7 +14,7 @@ use crate::cargo::{cargo, run, workspace};
 use crate::cluster::{Bed, Borrowed, Kind, node_unavailable};
 use crate::progress::{Step, duration, interrupted, say};
 use crate::tools::{self, Tool, run_quietly};
-use crate::{cache, images};
+use crate::{cache, images, packages};
 
 /// cargo-deny's version; built into the cache when it is not there.
 const CARGO_DENY: &str = "0.20.2";
@@ -45,6 +45,8 @@ pub enum Layer {
     BlackBox,
     /// Licences, sources and duplicates of dependencies
     Deny,
+    /// Tests against a real PostgreSQL on loopback
+    Postgresql,
     /// Tests against a real control plane
     ControlPlane,
     /// Tests against a control plane with simulated nodes
@@ -97,7 +99,7 @@ pub fn test(args: &TestArgs) -> Result<()> {
             Outcome::NotAsked
         } else if interrupted() {
             Outcome::Failed("interrupted".to_owned())
-        } else if let Some(reason) = (layer == Layer::Node).then(node_unavailable).flatten() {
+        } else if let Some(reason) = impossible(layer) {
             Outcome::Impossible(reason)
         } else {
             say(format_args!("── {} ──", layer.name()));
@@ -146,11 +148,35 @@ fn run_layer(layer: Layer, background: &mut Background) -> Result<()> {
             command.current_dir(workspace()).args(["check", "bans", "licenses", "sources"]);
             run(command)
         }
+        Layer::Postgresql => {
+            background.join(layer)?;
+            run(cargo(&["test", "--test", "real_postgresql", "--", "--ignored"]))
+        }
         Layer::ControlPlane | Layer::Kwok | Layer::Node => {
             background.join(layer)?;
             real_cluster(layer)
         }
     }
+}
+
+/// Why this machine cannot run a layer; none when it can.
+fn impossible(layer: Layer) -> Option<String> {
+    match layer {
+        Layer::Node => node_unavailable(),
+        Layer::Postgresql if postgresql().is_none() && !(packages::root() && packages::find("apt-get").is_some()) => {
+            Some(
+                "PostgreSQL's programs are not installed, and installing them needs root's rights on a Debian"
+                    .to_owned(),
+            )
+        }
+        _ => None,
+    }
+}
+
+/// A version of PostgreSQL as Debian installs it.
+fn postgresql() -> Option<PathBuf> {
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    versions.map(|version| version.path().join("bin/initdb")).find(|program| program.is_file())
 }
 
 /// The tests in `tests/` that need no cluster.
@@ -192,6 +218,9 @@ impl Background {
         for layer in layers {
             let work: fn() -> Result<()> = match layer {
                 Layer::Deny => || cargo_deny().map(drop),
+                Layer::Postgresql if postgresql().is_none() && impossible(layer).is_none() => {
+                    || packages::install(&["postgresql"])
+                }
                 Layer::ControlPlane => || tools::ensure(&Tool::CONTROL_PLANE),
                 Layer::Kwok => || tools::path(Tool::Kwok).and_then(|_| tools::kwok_stages()).map(drop),
                 Layer::Node if node_unavailable().is_none() => || {

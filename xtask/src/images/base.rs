@@ -4,11 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::cache::{Cache, Key};
 use super::layer::Blob;
 use super::run;
+use crate::packages::{self, Package};
 use crate::progress::{Step, say};
 
 /// The Debian release. Its PostgreSQL is version 15, its Python 3.11.
@@ -45,7 +46,7 @@ impl Recipe {
     /// The layer, from the cache or made now (about 40 seconds).
     pub fn layer(&self, cache: &Cache) -> Result<Blob> {
         let path = cache.entry(&format!("base-{}", self.key), "layer.tar", |partial| {
-            provide_mmdebstrap()?;
+            packages::ensure(&[Package { name: "mmdebstrap", program: "mmdebstrap" }])?;
             let step = Step::begin("making the images' shared layer: Debian with PostgreSQL, Redis and Python");
             let sources = partial.with_extension("list");
             fs::write(&sources, &self.sources)?;
@@ -89,29 +90,6 @@ pub fn decompress(from: &Path, to: &Path) -> Result<PathBuf> {
     let status = Command::new("xz").args(["-dc", "--"]).arg(from).stdout(file).status().context("cannot start xz")?;
     ensure!(status.success(), "xz cannot unpack {}", from.display());
     Ok(to.to_path_buf())
-}
-
-fn provide_mmdebstrap() -> Result<()> {
-    if Command::new("mmdebstrap").arg("--version").output().is_ok() {
-        return Ok(());
-    }
-    let root = run(Command::new("id").arg("-u")).is_ok_and(|id| id.trim_ascii() == b"0");
-    if !root {
-        bail!("mmdebstrap is missing, it makes the images' root file system: apt-get install mmdebstrap");
-    }
-    say("installing mmdebstrap");
-    let apt = |arguments: &[&str]| {
-        let mut command = Command::new("apt-get");
-        command.args(["-q", "-o", "DPkg::Lock::Timeout=300"]).args(arguments);
-        run(command.env("DEBIAN_FRONTEND", "noninteractive"))
-    };
-    let install = ["install", "--yes", "--no-install-recommends", "mmdebstrap"];
-    // The lists may be absent or old: look again only if the first try fails.
-    if apt(&install).is_err() {
-        apt(&["update"])?;
-        apt(&install)?;
-    }
-    Ok(())
 }
 
 /// The lines of a list; `#` begins a remark.
