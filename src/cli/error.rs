@@ -96,6 +96,14 @@ pub fn plain(error: &std::io::Error) -> String {
 
 impl From<Mistakes> for CliError {
     fn from(mistakes: Mistakes) -> Self {
+        // A single one that is in no file, such as a mistyped environment, needs no frame around it.
+        if let [only] = mistakes.0.as_slice()
+            && only.file.is_empty()
+        {
+            let on_the_command_line = ["unknown-environment", "unknown-value", "unknown-image", "set", "image", "name"];
+            let exit = if on_the_command_line.contains(&only.code) { Exit::Usage } else { Exit::Kit };
+            return Self { hints: only.hint.iter().cloned().collect(), ..Self::new(exit, &only.message) };
+        }
         let mut error = Self::new(Exit::Kit, mistakes.to_string());
         error.mistakes = mistakes.0;
         error

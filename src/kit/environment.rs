@@ -25,6 +25,12 @@ impl Kit {
         Some(layer::read(&file, text, &mut Vec::new())?.extends?.0)
     }
 
+    /// Whether an environment's files say a namespace, as far as they can be read.
+    pub fn states_namespace(&self, name: &str) -> bool {
+        let layers = self.chain(name, &mut Vec::new()).unwrap_or_default();
+        layers.iter().any(|layer| layer.entries.iter().any(|(key, _)| key.text == "namespace"))
+    }
+
     /// Resolves an environment.
     ///
     /// # Errors
@@ -149,7 +155,10 @@ impl Kit {
                 overridden.insert(path.to_owned(), merged.overridden().to_vec());
             }
         });
+        let mut settings = tree.to_value();
+        settings["namespace"] = Value::String(namespace.clone()?);
         Some(Environment {
+            settings,
             name: name.to_owned(),
             files: layers.iter().map(|layer| layer.file.clone()).collect(),
             protected: value(&["protected"]) == Some(Value::Bool(true)),

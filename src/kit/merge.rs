@@ -62,6 +62,11 @@ impl Tree {
         })
     }
 
+    /// Everything, as plain data.
+    pub fn to_value(&self) -> Value {
+        self.root.to_value()
+    }
+
     /// Every value with its dotted path, mappings before what they hold.
     pub fn walk(&self, visit: &mut dyn FnMut(&str, &Merged)) {
         self.root.walk("", visit);

@@ -83,6 +83,8 @@ pub struct Environment {
     /// Which file and line won, by dotted path (`values.api.replicas`, `images.api`, `namespace`); `--set` and `--image`
     /// appear with those words as the file and line 0.
     pub provenance: BTreeMap<String, Origin>,
+    /// Everything that its files and the overrides say, merged, in the form of a file; `namespace` with the instance.
+    pub settings: Value,
     /// What was overridden on the way, by dotted path, nearest first.
     pub overridden: BTreeMap<String, Vec<Overridden>>,
     /// What a `null` removed, by dotted path, with the place of the `null`.
