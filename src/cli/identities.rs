@@ -1,9 +1,10 @@
 //! Which identities there are, opening an environment's secrets with them, and saying how that went.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
@@ -52,7 +53,8 @@ pub fn failure(context: &Context, vault: &Vault) -> Option<CliError> {
 /// # Errors
 /// Exit 2 when a named file cannot be read or holds no identity. A broken file in the configuration is only warned about.
 pub fn identities(context: &mut Context) -> Result<Identities, CliError> {
-    let mut identities = Identities::new(Arc::new(Terminal { somebody: context.ui.can_ask() }));
+    let mut identities =
+        Identities::new(Arc::new(Terminal { somebody: context.ui.can_ask(), answers: Mutex::default() }));
     for path in context.common.identity.clone() {
         let label = shown(context, &path);
         add_file(&mut identities, &label, &path).map_err(|error| usage(&error))?;
@@ -107,6 +109,8 @@ fn usage(error: &IdentityError) -> CliError {
 /// Asks for passphrases on the terminal.
 struct Terminal {
     somebody: bool,
+    /// What was answered, so that nobody is asked twice for one key.
+    answers: Mutex<BTreeMap<String, SecretString>>,
 }
 
 impl AskPassphrase for Terminal {
@@ -114,12 +118,16 @@ impl AskPassphrase for Terminal {
         if !self.somebody {
             return Err("there is no terminal to ask on".into());
         }
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(answer) = answers.get(what) {
+            return Ok(answer.clone());
+        }
         let passphrase = rpassword::prompt_password(format!("Passphrase of {what}: "))
             .map(SecretString::from)
             .map_err(|error| format!("the terminal cannot be read: {}", super::plain(&error)))?;
         match passphrase.expose_secret() {
             "" => Err("none was given".into()),
-            _ => Ok(passphrase),
+            _ => Ok(answers.entry(what.to_owned()).or_insert(passphrase).clone()),
         }
     }
 }

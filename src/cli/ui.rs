@@ -155,7 +155,8 @@ impl Ui {
         let block = lines[first..]
             .iter()
             .map(|line| {
-                let line = line.clone().fit(width.saturating_sub(1));
+                // Before it is cut: a part of a secret would not be recognised.
+                let line = line.clone().map(|text| streams.redactor.redact(text)).fit(width.saturating_sub(1));
                 (streams.redactor.redact(&line.paint(colour)), line.width())
             })
             .collect();

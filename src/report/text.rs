@@ -77,6 +77,11 @@ impl Line {
         self.0.iter().map(|(_, text)| text.width()).sum()
     }
 
+    /// The line with every piece's text replaced.
+    pub fn map(self, change: impl Fn(&str) -> String) -> Self {
+        Self(self.0.into_iter().map(|(tone, text)| (tone, change(&text))).collect())
+    }
+
     /// The line cut to a width; a cut is shown by `…`.
     pub fn fit(self, width: usize) -> Self {
         if self.width() <= width {

@@ -45,8 +45,7 @@ impl Contents {
         let mut mistakes = Vec::new();
         let mut add = |line: usize, what: &str| {
             let message = format!("line {line} of the decrypted text {what}");
-            let hint = Some("open it with: rekindle secrets edit".to_owned());
-            mistakes.push(Mistake { code: "secret", message, file: file.to_owned(), span: None, hint });
+            mistakes.push(Mistake { code: "secret", message, file: file.to_owned(), span: None, hint: None });
         };
         let mut values = BTreeMap::new();
         let mut seed = None;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
 
 use super::contents::Contents;
 use super::derive::derive;
@@ -174,14 +175,18 @@ impl Vault {
         }
     }
 
-    fn unseal(&self) -> Result<Opened, SecretsError> {
+    /// The plaintext of the age file, whatever it holds, and what opened it: to mend what [`Vault::opened`] refuses.
+    ///
+    /// # Errors
+    /// When the file is missing, damaged or sealed to others.
+    pub fn plaintext(&self) -> Result<(Zeroizing<Vec<u8>>, String), SecretsError> {
         let Some(bytes) = &self.bytes else {
             let (file, environment) = (self.file.clone(), self.environment.clone());
             return Err(SecretsError::NoFile { file, environment });
         };
         let damaged = |reason| SecretsError::File { file: self.file.clone(), reason };
         let sealed = Sealed::read(bytes).map_err(damaged)?;
-        let (plaintext, with) = self.identities.open(&sealed).map_err(|error| match error {
+        self.identities.open(&sealed).map_err(|error| match error {
             OpenError::Seal(reason) => damaged(reason),
             OpenError::Passphrase(error) => SecretsError::Identity(error),
             OpenError::NoMatch(tried) => SecretsError::NoMatchingIdentity {
@@ -190,8 +195,16 @@ impl Vault {
                 tried,
                 passphrase: sealed.is_passphrase(),
             },
+        })
+    }
+
+    fn unseal(&self) -> Result<Opened, SecretsError> {
+        let (plaintext, with) = self.plaintext()?;
+        let contents = Contents::parse(&plaintext, &self.file).map_err(|mut mistakes| {
+            let hint = format!("mend it with: rekindle secrets edit {}", self.environment);
+            mistakes.0.iter_mut().for_each(|mistake| mistake.hint = Some(hint.clone()));
+            SecretsError::Contents(mistakes)
         })?;
-        let contents = Contents::parse(&plaintext, &self.file).map_err(SecretsError::Contents)?;
         let mut values = BTreeMap::new();
         for (name, declared) in &self.schema.secrets {
             let value = match (contents.value(name), &declared.kind, contents.seed()) {

@@ -12,26 +12,25 @@ use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
 use zeroize::Zeroizing;
 
-use super::super::identities::say_opened;
+use super::super::identities::explain;
 use super::super::settings::Context;
 use super::super::{CliError, Exit, plain};
 use super::file::Target;
-use super::set::{Start, existing_or_fresh};
-use super::{say_missing, vault};
+use super::{fresh, say_missing, vault};
 use crate::manifest::mistake::Mistakes;
 use crate::secrets::{Contents, Vault};
 
 const AFTER_HELP: &str = "\
-The plaintext is written to a private folder in memory where the system has one ($XDG_RUNTIME_DIR, /dev/shm), and is
-overwritten and removed afterwards. Nothing is sealed unless it holds good against secrets/schema.yaml; when nothing was
-changed, nothing is written.
+The plaintext is written to a private folder, in memory where the system has a place for that
+($XDG_RUNTIME_DIR, /dev/shm), and is overwritten and removed afterwards. Only what agrees with
+secrets/schema.yaml is sealed; when nothing was changed, nothing is written.
 
 Examples:
   rekindle --kit . secrets edit production
   EDITOR='code --wait' rekindle --kit . secrets edit staging
 
-Exit codes: 0 written or unchanged, 2 wrong usage, 3 the secrets cannot be opened, are not valid or cannot be written,
-  4 somebody else changed the file";
+Exit codes: 0 written or unchanged, 2 wrong usage, 3 the secrets cannot be opened, are not valid
+  or cannot be written, 4 somebody else changed the file";
 
 /// Arguments of `secrets edit`.
 #[derive(Args, Debug)]
@@ -47,18 +46,27 @@ pub fn run(context: &mut Context, args: &EditArgs) -> Result<Exit, CliError> {
     let kit = context.kit()?;
     let vault = vault(context, &kit, &args.environment)?;
     let target = Target::of(&kit, &vault, &args.environment)?;
-    let start = existing_or_fresh(context, &vault, &args.environment)?;
-    say_opened(context, &vault);
-    say_missing(context, &vault, start.get());
-    let scratch = Scratch::new(context, &args.environment, start.get().text())
+    let before = match vault.exists() {
+        true => {
+            let (text, with) = vault.plaintext().map_err(|error| explain(&context.common, error))?;
+            context.ui.say(&format!("secrets opened with {with}"));
+            text
+        }
+        false => Zeroizing::new(fresh(&vault, &args.environment)?.text().as_bytes().to_vec()),
+    };
+    if let Ok(contents) = Contents::parse(&before, vault.file()) {
+        say_missing(context, &vault, &contents);
+    }
+    let scratch = Scratch::new(context, &args.environment, &before)
         .map_err(|error| CliError::new(Exit::Kit, format!("there is no place for the plaintext: {}", plain(&error))))?;
     let new = loop {
         edit(context, &scratch.path)?;
         let text = scratch
             .read()
             .map_err(|error| CliError::new(Exit::Kit, format!("the edited text is gone: {}", plain(&error))))?;
-        if text.as_slice() == start.get().text().as_bytes() && matches!(start, Start::Existing(_)) {
+        if text == before && vault.exists() {
             context.ui.say("nothing was changed, nothing is written");
+            context.ui.say("to seal it to other recipients, set any of its values again:  rekindle secrets set");
             return Ok(Exit::Done);
         }
         match check(&text, &vault) {
@@ -137,7 +145,7 @@ struct Scratch {
 }
 
 impl Scratch {
-    fn new(context: &Context, environment: &str, text: &str) -> io::Result<Self> {
+    fn new(context: &Context, environment: &str, text: &[u8]) -> io::Result<Self> {
         let in_memory = context.runtime_dir.clone().into_iter().chain([PathBuf::from("/dev/shm")]);
         let mut builder = tempfile::Builder::new();
         builder.prefix("rekindle-").permissions(Permissions::from_mode(0o700));
@@ -147,7 +155,7 @@ impl Scratch {
         };
         let scratch = Self { path: folder.path().join(format!("{environment}.yaml")), folder };
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&scratch.path)?;
-        file.write_all(text.as_bytes())?;
+        file.write_all(text)?;
         Ok(scratch)
     }
 

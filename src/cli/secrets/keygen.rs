@@ -14,12 +14,12 @@ use super::super::{CliError, Exit, plain};
 use crate::secrets::identity::generate;
 
 const AFTER_HELP: &str = "\
-The recipient is printed on standard output. It is public: give it to whoever seals secrets for you. The identity file is
-private: with it, everything that was ever sealed to its recipient can be opened.
+The recipient is printed on standard output. It is public: give it to whoever seals secrets for you.
+The identity file is private: with it, all that was ever sealed to its recipient can be opened.
 
 Examples:
-  rekindle secrets keygen                          write ~/.config/rekindle/identity.txt, which is found by itself
-  rekindle secrets keygen --output recovery.txt    another one, to be kept in a safe
+  rekindle secrets keygen                     ~/.config/rekindle/identity.txt, found by itself
+  rekindle secrets keygen --to recovery.txt   another one, to be kept in a safe
 
 Exit codes: 0 made, 2 the file cannot be written, 4 the file is there already";
 
@@ -29,19 +29,19 @@ Exit codes: 0 made, 2 the file cannot be written, 4 the file is there already";
 pub struct KeygenArgs {
     /// Write the identity to this file [default: ~/.config/rekindle/identity.txt]
     #[arg(long, value_name = "FILE")]
-    output: Option<PathBuf>,
+    to: Option<PathBuf>,
 }
 
 /// Runs the command.
 pub fn run(context: &mut Context, args: &KeygenArgs) -> Result<Exit, CliError> {
     let default = context.config_dir.as_ref().map(|dir| dir.join("identity.txt"));
-    let Some(path) = args.output.clone().or_else(|| default.clone()) else {
+    let Some(path) = args.to.clone().or_else(|| default.clone()) else {
         return Err(CliError::new(Exit::Usage, "there is no home directory to write the identity to")
-            .hint("name a file:  --output FILE"));
+            .hint("name a file:  --to FILE"));
     };
     let (text, recipient) = generate();
     context.ui.redactor_mut().add(text.expose_secret());
-    if args.output.is_none()
+    if args.to.is_none()
         && let Some(folder) = path.parent()
     {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
@@ -77,7 +77,7 @@ fn unwritten(context: &Context, path: &Path, error: &std::io::Error) -> CliError
             Exit::Protected,
             format!("{name} is there already, and an identity is never overwritten"),
         )
-        .hint("write another file:  rekindle secrets keygen --output FILE");
+        .hint("write another file:  rekindle secrets keygen --to FILE");
     }
     CliError::new(Exit::Usage, format!("{name} cannot be written: {}", plain(error)))
 }

@@ -65,6 +65,12 @@ fn say_missing(context: &mut Context, vault: &Vault, contents: &secrets::Content
     }
 }
 
+/// Contents for an age file that is not there yet.
+fn fresh(vault: &Vault, environment: &str) -> Result<secrets::Contents, CliError> {
+    secrets::Contents::fresh(vault.schema(), environment)
+        .map_err(|error| CliError::new(Exit::Bug, format!("the system has no randomness for a seed: {error}")))
+}
+
 /// An error about a name that the schema does not know.
 fn unknown(vault: &Vault, name: &str) -> CliError {
     let error = CliError::new(Exit::Usage, format!("no secret is named {name} in secrets/schema.yaml"));

@@ -13,21 +13,23 @@ use super::super::{CliError, Exit, plain};
 use super::file::Target;
 use super::{say_missing, unknown, vault};
 use crate::secrets::schema::{Kind, SEED};
-use crate::secrets::{Contents, Vault};
 
 const AFTER_HELP: &str = "\
-The value is never an argument: others could see it in the list of processes, and the shell would remember it. In a terminal
-it is asked for without being shown. From standard input one line end at its end is left out; a file is taken as it is.
+The value is never an argument: others could see it in the list of processes, and the shell would
+remember it. In a terminal it is asked for without being shown. From standard input one line end at
+its end is left out; a file is taken as it is.
 
-The file is made when it is not there, with a fresh seed for generated values, and is sealed to those whom
-secrets/recipients.yaml names for the environment: so this is also how to seal it again after changing that list.
+The age file is made when it is not there, with a fresh seed for generated values, and is sealed to
+those whom secrets/recipients.yaml names for the environment: so this is also how to seal it again
+after changing that list.
 
 Examples:
   rekindle --kit . secrets set production sentry-dsn
-  pass show acoustid/s3 | rekindle --kit . secrets set production backups-s3-secret-access-key
+  pass show s3 | rekindle --kit . secrets set production backups-s3-secret-access-key
   rekindle --kit . secrets set production tls-private-key --from-file key.pem
 
-Exit codes: 0 written, 2 wrong usage, 3 the secrets cannot be opened or written, 4 somebody else changed the file";
+Exit codes: 0 written, 2 wrong usage, 3 the secrets cannot be opened or written,
+  4 somebody else changed the file";
 
 /// The most that is read, in bytes: far more than a secret may have.
 const LONGEST: u64 = 1 << 20;
@@ -45,11 +47,19 @@ pub struct SetArgs {
     /// Take the value from this file
     #[arg(long, value_name = "FILE")]
     from_file: Option<PathBuf>,
+    /// Caught here, because the complaint about an argument too many would print it.
+    #[arg(hide = true, allow_hyphen_values = true)]
+    value: Vec<String>,
 }
 
 /// Runs the command.
 pub fn run(context: &mut Context, args: &SetArgs) -> Result<Exit, CliError> {
     let (environment, name) = (&args.environment, &args.name);
+    if !args.value.is_empty() {
+        return Err(CliError::new(Exit::Usage, "the value must not be an argument: others can see it there")
+            .hint("give it at the prompt, on standard input or with --from-file FILE")
+            .hint("this one may have been seen already: the shell remembers it, too"));
+    }
     let kit = context.kit()?;
     let vault = vault(context, &kit, environment)?;
     let Some(declared) = vault.schema().secrets.get(name) else {
@@ -62,8 +72,13 @@ pub fn run(context: &mut Context, args: &SetArgs) -> Result<Exit, CliError> {
     };
     let generated = matches!(declared.kind, Kind::Generated(_));
     let target = Target::of(&kit, &vault, environment)?;
-    let contents = existing_or_fresh(context, &vault, environment)?;
-    let contents = contents.get();
+    let fresh;
+    let contents = if vault.exists() {
+        vault.opened().map_err(|error| explain(&context.common, error.clone()))?.contents()
+    } else {
+        fresh = super::fresh(&vault, environment)?;
+        &fresh
+    };
     let value = value(context, args)?;
     context.ui.redactor_mut().add(value.expose_secret());
     let new = contents
@@ -75,37 +90,6 @@ pub fn run(context: &mut Context, args: &SetArgs) -> Result<Exit, CliError> {
     }
     say_missing(context, &vault, &new);
     Ok(Exit::Done)
-}
-
-/// The contents that a change starts from.
-pub(super) enum Start<'a> {
-    /// Those of the file.
-    Existing(&'a Contents),
-    /// Those of a file that is still to be made.
-    Fresh(Contents),
-}
-
-impl Start<'_> {
-    pub(super) fn get(&self) -> &Contents {
-        match self {
-            Self::Existing(contents) => contents,
-            Self::Fresh(contents) => contents,
-        }
-    }
-}
-
-pub(super) fn existing_or_fresh<'a>(
-    context: &Context,
-    vault: &'a Vault,
-    environment: &str,
-) -> Result<Start<'a>, CliError> {
-    if vault.exists() {
-        let opened = vault.opened().map_err(|error| explain(&context.common, error.clone()))?;
-        return Ok(Start::Existing(opened.contents()));
-    }
-    let fresh = Contents::fresh(vault.schema(), environment)
-        .map_err(|error| CliError::new(Exit::Bug, format!("the system has no randomness for a seed: {error}")))?;
-    Ok(Start::Fresh(fresh))
 }
 
 fn value(context: &Context, args: &SetArgs) -> Result<SecretString, CliError> {

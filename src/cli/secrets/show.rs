@@ -16,8 +16,8 @@ use crate::secrets::schema::{Declared, Kind};
 use crate::secrets::{Opened, SecretSource, SecretsError};
 
 const AFTER_HELP: &str = "\
-Without NAME no value is printed. With NAME the value goes to standard output as it is; this is the only command that
-prints secrets, so mind who looks on. Generated values depend on --instance.
+Without NAME no value is printed. With NAME the value goes to standard output as it is; this is the
+only command that prints secrets, so mind who looks on. Generated values depend on --instance.
 
 Examples:
   rekindle secrets show production                        names, and which are set, derived or missing

@@ -158,6 +158,15 @@ fn lines_of_the_block_never_reach_the_last_column() {
 }
 
 #[test]
+fn a_secret_cut_by_the_edge_of_the_terminal_leaves_no_piece() {
+    for start in 0..40 {
+        let (mut ui, _, err) = ui("");
+        ui.paint(&[format!("{}{SECRET}", "-".repeat(start)).into()]);
+        assert!(!err.text().contains(&SECRET[..3]), "{}", err.text());
+    }
+}
+
+#[test]
 fn only_a_clear_yes_is_a_yes() {
     for (typed, yes) in [("y\n", true), ("YES\n", true), ("\n", false), ("n\n", false), ("", false), ("yess\n", false)]
     {
