@@ -11,8 +11,8 @@ use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
 use super::schema::{Kind, SEED, Schema};
-use super::strict::{Data, Entry, read};
 use crate::manifest::mistake::{Mistake, Mistakes};
+use crate::manifest::yaml::{Key, Node, NodeKind, parse_node, quoted};
 
 /// Shorter values cannot be kept out of output without blotting out ordinary text.
 const SHORTEST: usize = 4;
@@ -53,28 +53,28 @@ impl Contents {
         if let Err(error) = std::str::from_utf8(plaintext) {
             add(1 + plaintext[..error.valid_up_to()].iter().filter(|b| **b == b'\n').count(), "is not UTF-8");
         } else {
-            match read(&text).map(|node| (node.place, node.data)) {
-                Err(broken) => add(broken.place.line, "is not valid YAML, or repeats a name"),
-                Ok((_, Data::Null)) => {}
-                Ok((place, Data::Map(entries))) => {
-                    let _ = place;
-                    for entry in entries {
-                        match check(&entry) {
-                            Err(what) => add(entry.place.line, &format!("({}) {what}", entry.key)),
-                            Ok(value) if entry.key == SEED => match decode_seed(value) {
-                                Ok(bytes) => {
-                                    seed = Some(bytes);
-                                    values.insert(entry.key.clone(), SecretString::from(value));
-                                }
-                                Err(what) => add(entry.place.line, &format!("(seed) {what}")),
-                            },
-                            Ok(value) => {
-                                values.insert(entry.key.clone(), SecretString::from(value));
-                            }
-                        }
+            let node = parse_node(&text);
+            if let Err(error) = &node {
+                add(error.place.line.max(1), "is not valid YAML, or repeats a name");
+            }
+            let node = node.ok().flatten().filter(|node| node.kind != NodeKind::Null);
+            if let Some(node) = node.as_ref().filter(|node| node.as_map().is_none()) {
+                add(node.place.line, &format!("is {}, not a mapping of names to texts", node.describe()));
+            }
+            for (key, value) in node.as_ref().and_then(Node::as_map).unwrap_or_default() {
+                let (name, line) = (key.text.as_str(), key.place.line);
+                let checked = check(value).and_then(|value| {
+                    if name == SEED {
+                        seed = Some(decode_seed(value)?);
                     }
+                    Ok(value)
+                });
+                match checked {
+                    Ok(value) => {
+                        values.insert(name.to_owned(), SecretString::from(value));
+                    }
+                    Err(what) => add(line, &format!("({name}) {what}")),
                 }
-                Ok((place, other)) => add(place.line, &format!("is {}, not a mapping of names to texts", other.what())),
             }
         }
         if !mistakes.is_empty() {
@@ -173,10 +173,10 @@ impl Contents {
     /// The text with the lines of one entry replaced, or with a new one at its end.
     fn edited(&self, name: &str, line: &str) -> Zeroizing<String> {
         let lines: Vec<&str> = self.text.split_inclusive('\n').collect();
-        let starts: Vec<(String, usize)> = match read(&self.text).map(|node| node.data) {
-            Ok(Data::Map(entries)) => entries.into_iter().map(|entry| (entry.key, entry.place.line - 1)).collect(),
-            _ => Vec::new(),
-        };
+        let node = parse_node(&self.text).ok().flatten();
+        let start = |(key, _): &(Key, Node)| (key.text.clone(), key.place.line.saturating_sub(1));
+        let starts: Vec<(String, usize)> =
+            node.as_ref().and_then(Node::as_map).unwrap_or_default().iter().map(start).collect();
         let mut text = Zeroizing::new(String::with_capacity(self.text.len() + line.len() + 1));
         let position = starts.iter().position(|(key, _)| key == name);
         let (from, to) = match position {
@@ -214,7 +214,7 @@ fn yaml_text(value: &str) -> String {
         && !value.contains(|c: char| c.is_control() && c != '\n')
         && value.lines().all(|line| line.trim_end() == line);
     if !plain_lines {
-        return serde_json::Value::from(value).to_string();
+        return quoted(value);
     }
     let mark = if value.ends_with("\n\n") {
         "|+"
@@ -228,13 +228,12 @@ fn yaml_text(value: &str) -> String {
     format!("{mark}{lines}")
 }
 
-fn check(entry: &Entry) -> Result<&str, String> {
-    match &entry.value.data {
-        Data::Text(value) => sound(value).map(|()| value.as_str()),
-        Data::Null => Err("has no value".into()),
-        Data::Integer(_) | Data::OtherNumber => Err("is a number: put quotes around it".into()),
-        Data::Bool(_) => Err("is true or false: put quotes around it".into()),
-        other => Err(format!("is {}, not a text", other.what())),
+fn check(value: &Node) -> Result<&str, String> {
+    match &value.kind {
+        NodeKind::Text(value) => sound(value).map(|()| value.as_str()),
+        NodeKind::Null => Err("has no value".into()),
+        NodeKind::Number(_) | NodeKind::Bool(_) => Err(format!("is {}: put quotes around it", value.describe())),
+        NodeKind::List(_) | NodeKind::Map(_) => Err(format!("is {}, not a text", value.describe())),
     }
 }
 

@@ -39,7 +39,7 @@ fn names_every_mistake_and_shows_no_value() {
         (2, "(empty) is empty"),
         (3, "(nothing) has no value"),
         (4, "(number) is a number: put quotes"),
-        (5, "(switch) is true or false: put quotes"),
+        (5, "(switch) is a boolean: put quotes"),
         (6, "(list) is a list"),
         (7, "(seed) has 9 bytes, and needs at least 32"),
         (8, "(map) is a mapping"),

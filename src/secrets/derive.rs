@@ -28,7 +28,7 @@ const STREAM: usize = 255 * 32;
 /// The value of a generated secret.
 pub fn derive(seed: &[u8], name: &str, instance: Option<&str>, rule: &Rule) -> SecretString {
     let mut stream = Zeroizing::new([0; STREAM]);
-    expand(seed, &info(name, instance, rule.rotation), &mut *stream);
+    expand(seed, &info(name, instance, rule.rotation), &mut stream);
     let characters = rule.alphabet.characters();
     let limit = 256 - 256 % characters.len();
     // Of 8160 bytes at least 7000 are usable but for a chance below 2^-1000; a length is at most 1024.
@@ -65,7 +65,10 @@ mod tests {
     use super::*;
     use crate::secrets::schema::Alphabet;
 
-    const VECTORS: [(&str, Option<&str>, usize, Alphabet, u64, &str); 5] = [
+    /// Name, instance, length, alphabet, rotation, value.
+    type Vector = (&'static str, Option<&'static str>, usize, Alphabet, u64, &'static str);
+
+    const VECTORS: [Vector; 5] = [
         ("redis", None, 32, Alphabet::Alphanumeric, 1, "9ECcBrfcdtBynZbi68lLJyLbegMRY4jA"),
         ("redis", Some("pr-123"), 32, Alphabet::Alphanumeric, 1, "Hg2jTDo6ZdoIqd64Kq0RWrCvV9a6hG2x"),
         ("redis", None, 32, Alphabet::Alphanumeric, 2, "2tVJHvOs5aWlDZWEoMjYn8jxyUoerrOk"),

@@ -13,7 +13,6 @@ pub mod recipients;
 pub mod redact;
 pub mod schema;
 pub mod sealed;
-mod strict;
 mod vault;
 
 pub use contents::Contents;

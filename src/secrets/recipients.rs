@@ -9,9 +9,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::strict::{Broken, Data, Entry, mistake, read};
 use crate::kit::Kit;
 use crate::manifest::mistake::{Mistake, Mistakes, nearest};
+use crate::manifest::yaml::{NodeKind, Place, parse_node};
 
 /// Path of the list of recipients in a kit.
 pub const RECIPIENTS_FILE: &str = "secrets/recipients.yaml";
@@ -109,49 +109,42 @@ impl Recipients {
     pub fn parse(text: &str, environments: &[&str]) -> Result<Self, Mistakes> {
         let mut list = Self::default();
         let mut mistakes: Vec<Mistake> = Vec::new();
-        let mut add = |code, entry: &Entry, message: String, hint: Option<String>| {
-            let at = (entry.place, entry.key.chars().count());
-            mistakes.push(Mistake { hint, ..mistake(code, RECIPIENTS_FILE, text, at, message) });
+        let mut add = |code, place: Place, message: String, hint: Option<String>| {
+            mistakes.push(Mistake { code, message, file: RECIPIENTS_FILE.into(), span: place.span(text), hint });
         };
-        match read(text).map(|node| (node.place, node.data)) {
-            Err(Broken { place, reason }) => {
-                mistakes.push(mistake("yaml", RECIPIENTS_FILE, text, (place, 1), reason));
+        let node = match parse_node(text) {
+            Ok(Some(node)) => node,
+            Ok(None) => return Ok(list),
+            Err(error) => {
+                let mut mistake = error.mistake(RECIPIENTS_FILE, text);
+                hide_private_keys(&mut mistake);
+                return Err(mistake.into());
             }
-            Ok((_, Data::Null)) => {}
-            Ok((_, Data::Map(entries))) => {
-                for entry in entries {
-                    if !environments.contains(&entry.key.as_str()) {
-                        let near = nearest(&entry.key, environments.iter().copied());
-                        let hint = near.map(|near| format!("did you mean {near}?"));
-                        add("unknown-environment", &entry, format!("there is no environment {}", entry.key), hint);
-                    }
-                    let people = match &entry.value.data {
-                        Data::Map(people) => people.as_slice(),
-                        Data::Null => &[],
-                        other => {
-                            let message = format!("{} is {}, not a mapping of names to keys", entry.key, other.what());
-                            add("type", &entry, message, None);
-                            &[]
-                        }
-                    };
-                    let mut named = Vec::new();
-                    for person in people {
-                        let key = match &person.value.data {
-                            Data::Text(key) => Recipient::parse(key),
-                            _ => Err("is not a text"),
-                        };
-                        match key {
-                            Ok(key) => named.push(Named { name: person.key.clone(), key }),
-                            Err(why) => add("recipient", person, format!("the key of {} {why}", person.key), None),
-                        }
-                    }
-                    list.environments.insert(entry.key, named);
+        };
+        let Some(entries) = node.as_map() else {
+            let message = format!("is {}, not a mapping of environments to recipients", node.describe());
+            add("type", node.place, message, None);
+            return Err(Mistakes(mistakes));
+        };
+        for (environment, people) in entries {
+            let name = &environment.text;
+            if !environments.contains(&name.as_str()) {
+                let near = nearest(name, environments.iter().copied());
+                let hint = near.map(|near| format!("did you mean {near}?"));
+                add("unknown-environment", environment.place, format!("there is no environment {name}"), hint);
+            }
+            if people.as_map().is_none() && people.kind != NodeKind::Null {
+                let message = format!("{name} is {}, not a mapping of names to keys", people.describe());
+                add("type", environment.place, message, None);
+            }
+            let mut named = Vec::new();
+            for (person, key) in people.as_map().unwrap_or_default() {
+                match key.as_text().map_or(Err("is not a text"), Recipient::parse) {
+                    Ok(key) => named.push(Named { name: person.text.clone(), key }),
+                    Err(why) => add("recipient", person.place, format!("the key of {} {why}", person.text), None),
                 }
             }
-            Ok((place, other)) => {
-                let message = format!("is {}, not a mapping of environments to recipients", other.what());
-                mistakes.push(mistake("type", RECIPIENTS_FILE, text, (place, 1), message));
-            }
+            list.environments.insert(name.clone(), named);
         }
         mistakes.iter_mut().for_each(hide_private_keys);
         if mistakes.is_empty() { Ok(list) } else { Err(Mistakes(mistakes)) }

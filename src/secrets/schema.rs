@@ -11,10 +11,10 @@
 
 use std::collections::BTreeMap;
 
-use super::strict::{Broken, Data, Entry, Node, mistake, read};
 use crate::kit::Kit;
 use crate::manifest::Origin;
 use crate::manifest::mistake::{Mistake, Mistakes, nearest};
+use crate::manifest::yaml::{Key, Node, NodeKind, parse_node};
 
 /// Path of the schema in a kit.
 pub const SCHEMA_FILE: &str = "secrets/schema.yaml";
@@ -113,14 +113,13 @@ impl Schema {
     pub fn parse(text: &str) -> Result<Self, Mistakes> {
         let mut reader = Reader { text, mistakes: Vec::new() };
         let mut schema = Self::default();
-        match read(text) {
-            Err(Broken { place, reason }) => {
-                reader.mistakes.push(mistake("yaml", SCHEMA_FILE, text, (place, 1), reason));
-            }
-            Ok(node) => {
-                for entry in reader.top(node) {
-                    if let Some(declared) = reader.declared(&entry) {
-                        schema.secrets.insert(entry.key, declared);
+        match parse_node(text) {
+            Err(error) => reader.mistakes.push(error.mistake(SCHEMA_FILE, text)),
+            Ok(None) => {}
+            Ok(Some(node)) => {
+                for (key, value) in reader.top(&node) {
+                    if let Some(declared) = reader.declared(key, value) {
+                        schema.secrets.insert(key.text.clone(), declared);
                     }
                 }
             }
@@ -146,61 +145,53 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn add(&mut self, code: &'static str, entry: &Entry, message: String, hint: Option<String>) {
-        let mut mistake = mistake(code, SCHEMA_FILE, self.text, (entry.place, entry.key.chars().count()), message);
-        mistake.hint = hint;
-        self.mistakes.push(mistake);
+    fn add(&mut self, code: &'static str, key: &Key, message: String, hint: Option<String>) {
+        let span = key.place.span(self.text);
+        self.mistakes.push(Mistake { code, message, file: SCHEMA_FILE.into(), span, hint });
     }
 
     /// The entries of the file, which may stand below a `secrets:` key.
-    fn top(&mut self, node: Node) -> Vec<Entry> {
-        let place = node.place;
-        match node.data {
-            Data::Null => Vec::new(),
-            Data::Map(mut entries) => {
-                match entries.pop_if(|entry| entry.key == "secrets" && wraps(&entry.value.data)) {
-                    Some(Entry { value: Node { data: Data::Map(inner), .. }, .. }) if entries.is_empty() => inner,
-                    Some(wrapper) => {
-                        entries.push(wrapper);
-                        entries
-                    }
-                    None => entries,
+    fn top<'n>(&mut self, node: &'n Node) -> &'n [(Key, Node)] {
+        match node.as_map() {
+            Some([(key, wrapped)]) if key.text == "secrets" && wraps(wrapped) => wrapped.as_map().unwrap_or_default(),
+            Some(entries) => entries,
+            None => {
+                if node.kind != NodeKind::Null {
+                    let message = format!("is {}, not a mapping of names to secrets", node.describe());
+                    let span = node.place.span(self.text);
+                    self.mistakes.push(Mistake { code: "type", message, file: SCHEMA_FILE.into(), span, hint: None });
                 }
-            }
-            other => {
-                let message = format!("is {}, not a mapping of names to secrets", other.what());
-                self.mistakes.push(mistake("type", SCHEMA_FILE, self.text, (place, 1), message));
-                Vec::new()
+                &[]
             }
         }
     }
 
-    fn declared(&mut self, entry: &Entry) -> Option<Declared> {
-        let name = &entry.key;
+    fn declared(&mut self, key: &Key, value: &Node) -> Option<Declared> {
+        let name = &key.text;
         let sound = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if name.is_empty() || name.len() > 253 || !name.chars().all(sound) {
-            self.add("name", entry, "a secret's name is made of letters, digits, -, _ and .".into(), None);
+            self.add("name", key, "a secret's name is made of letters, digits, -, _ and .".into(), None);
         }
         if name == SEED {
-            self.add("name", entry, "no secret can be called seed: the age file keeps its seed there".into(), None);
+            self.add("name", key, "no secret can be called seed: the age file keeps its seed there".into(), None);
         }
-        let Data::Map(fields) = &entry.value.data else {
+        let Some(fields) = value.as_map() else {
             let hint = "write {description: …, required: true} or {description: …, generated: true}";
-            let message = format!("{name} is {}, not a mapping", entry.value.data.what());
-            self.add("type", entry, message, Some(hint.into()));
+            let message = format!("{name} is {}, not a mapping", value.describe());
+            self.add("type", key, message, Some(hint.into()));
             return None;
         };
         let (mut description, mut required, mut generated) = (None, None, None);
-        for field in fields {
-            match (field.key.as_str(), &field.value.data) {
-                ("description", Data::Text(text)) if !text.trim().is_empty() => {
+        for (field, setting) in fields {
+            match (field.text.as_str(), &setting.kind) {
+                ("description", NodeKind::Text(text)) if !text.trim().is_empty() => {
                     description = Some(text.trim().to_owned());
                 }
                 ("description", _) => {
                     self.add("type", field, "description must be a text".into(), None);
                     description = Some(String::new());
                 }
-                ("required", Data::Bool(true)) => required = Some(Kind::Required),
+                ("required", NodeKind::Bool(true)) => required = Some(Kind::Required),
                 ("required", _) => {
                     self.add(
                         "type",
@@ -210,8 +201,8 @@ impl Reader<'_> {
                     );
                     required = Some(Kind::Required);
                 }
-                ("generated", Data::Bool(true)) => generated = Some(Kind::Generated(Rule::default())),
-                ("generated", Data::Map(settings)) => generated = Some(Kind::Generated(self.rule(settings))),
+                ("generated", NodeKind::Bool(true)) => generated = Some(Kind::Generated(Rule::default())),
+                ("generated", NodeKind::Map(settings)) => generated = Some(Kind::Generated(self.rule(settings))),
                 ("generated", _) => {
                     let hint = "true or {length: 32, alphabet: alphanumeric, rotation: 1}";
                     self.add("type", field, "generated must be true or a mapping".into(), Some(hint.into()));
@@ -226,39 +217,41 @@ impl Reader<'_> {
         }
         if description.is_none() {
             let hint = "say what it is and where to get it: somebody will need to know in an outage";
-            self.add("missing", entry, format!("{name} has no description"), Some(hint.into()));
+            self.add("missing", key, format!("{name} has no description"), Some(hint.into()));
         }
         if required.is_some() && generated.is_some() {
-            self.add("conflict", entry, format!("{name} is both required and generated"), None);
+            self.add("conflict", key, format!("{name} is both required and generated"), None);
         }
         let Some(kind) = required.or(generated) else {
             let hint = "write required: true (kept in the age file) or generated: true (derived from its seed)";
-            self.add("missing", entry, format!("{name} is neither required nor generated"), Some(hint.into()));
+            self.add("missing", key, format!("{name} is neither required nor generated"), Some(hint.into()));
             return None;
         };
-        let origin = Origin { file: SCHEMA_FILE.into(), line: entry.place.line };
+        let origin = Origin { file: SCHEMA_FILE.into(), line: key.place.line };
         Some(Declared { description: description.unwrap_or_default(), kind, origin })
     }
 
-    fn rule(&mut self, settings: &[Entry]) -> Rule {
+    fn rule(&mut self, settings: &[(Key, Node)]) -> Rule {
         let mut rule = Rule::default();
-        for setting in settings {
-            match (setting.key.as_str(), &setting.value.data) {
-                ("length", Data::Integer(length)) if LENGTHS.contains(length) => {
-                    rule.length = usize::try_from(*length).unwrap_or_default();
+        for (setting, value) in settings {
+            match (setting.text.as_str(), &value.kind) {
+                ("length", NodeKind::Number(number)) if number.as_u64().is_some_and(|n| LENGTHS.contains(&n)) => {
+                    rule.length = number.as_u64().and_then(|n| usize::try_from(n).ok()).unwrap_or(rule.length);
                 }
                 ("length", _) => {
                     let message = format!("length must be a number from {} to {}", LENGTHS.start(), LENGTHS.end());
                     self.add("type", setting, message, None);
                 }
-                ("rotation", Data::Integer(rotation)) => rule.rotation = *rotation,
+                ("rotation", NodeKind::Number(number)) if number.as_u64().is_some() => {
+                    rule.rotation = number.as_u64().unwrap_or(rule.rotation);
+                }
                 ("rotation", _) => self.add("type", setting, "rotation must be a whole number".into(), None),
-                ("alphabet", Data::Text(name)) if Alphabet::NAMES.iter().any(|(known, _)| known == name) => {
+                ("alphabet", NodeKind::Text(name)) if Alphabet::NAMES.iter().any(|(known, _)| known == name) => {
                     let found = Alphabet::NAMES.iter().find(|(known, _)| known == name);
                     rule.alphabet = found.map_or(rule.alphabet, |(_, alphabet)| *alphabet);
                 }
                 ("alphabet", value) => {
-                    let typed = if let Data::Text(typed) = value { typed.as_str() } else { "" };
+                    let typed = if let NodeKind::Text(typed) = value { typed.as_str() } else { "" };
                     let near = nearest(typed, Alphabet::NAMES.iter().map(|(name, _)| *name));
                     let hint = near.map(|near| format!("did you mean {near}?"));
                     self.add("type", setting, "alphabet must be alphanumeric, hex or base64url".into(), hint);
@@ -275,8 +268,8 @@ impl Reader<'_> {
 }
 
 /// Whether a top-level `secrets` is the wrapping key, and not a secret of that name.
-fn wraps(data: &Data) -> bool {
-    matches!(data, Data::Map(entries) if entries.iter().all(|entry| matches!(entry.value.data, Data::Map(_))))
+fn wraps(node: &Node) -> bool {
+    node.as_map().is_some_and(|entries| entries.iter().all(|(_, value)| value.as_map().is_some()))
 }
 
 #[cfg(test)]
@@ -325,7 +318,7 @@ mod tests {
             (5, "no secret can be called seed"),
             (6, "a secret's name is made of"),
             (6, "required can only be true"),
-            (7, "g is a text, not a mapping"),
+            (7, "g is a boolean, not a mapping"),
         ] {
             assert!(seen.iter().any(|(l, m)| *l == line && m.contains(words)), "{line} {words} in {seen:#?}");
         }

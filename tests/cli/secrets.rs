@@ -281,15 +281,15 @@ fn only_a_folder_with_recipients_can_be_changed() {
 #[test]
 fn the_mode_and_the_link_of_the_file_stay() {
     let home = Home::filled();
-    fs::rename(home.age_file(), home.path("elsewhere.age")).unwrap();
-    symlink(home.path("elsewhere.age"), home.age_file()).unwrap();
-    fs::set_permissions(home.path("elsewhere.age"), fs::Permissions::from_mode(0o640)).unwrap();
+    fs::rename(home.age_file(), home.path("kit/secrets/elsewhere.age")).unwrap();
+    symlink("elsewhere.age", home.age_file()).unwrap();
+    fs::set_permissions(home.path("kit/secrets/elsewhere.age"), fs::Permissions::from_mode(0o640)).unwrap();
     home.set("token", "changed value").done();
     assert!(home.age_file().is_symlink());
-    assert_eq!(mode(&home.path("elsewhere.age")), 0o640);
+    assert_eq!(mode(&home.path("kit/secrets/elsewhere.age")), 0o640);
     assert_eq!(home.show("token"), "changed value");
     let left: Vec<_> = fs::read_dir(home.path("kit/secrets")).unwrap().map(|e| e.unwrap().file_name()).collect();
-    assert_eq!(left.len(), 3, "{left:?}");
+    assert_eq!(left.len(), 4, "{left:?}");
 }
 
 #[test]
