@@ -1,5 +1,7 @@
 //! Black box: what the binary says of itself, and how it ends when its output cannot be written.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use std::process::{Command, Output};
 
 /// The binary with nothing of the caller's environment, on a terminal of 80 columns.

@@ -2,10 +2,13 @@
 
 use clap::Args;
 
+use super::connection::block_on;
 use super::settings::Context;
-use super::{CliError, Exit, command_line};
+use super::{CliError, Exit};
+use crate::cluster::observe::observe;
 use crate::report::sanitize::clean;
 use crate::report::status::{Observed, rows, summary};
+use crate::secrets::StandIns;
 
 const AFTER_HELP: &str = "\
 Reads the cluster and writes nothing. Every object of the kit is judged by what
@@ -33,8 +36,16 @@ pub struct StatusArgs {
 
 /// Runs the command.
 pub fn run(context: &mut Context, args: &StatusArgs) -> Result<Exit, CliError> {
-    let observed: Result<Vec<Observed>, CliError> = Err(CliError::new(Exit::Bug, "not built yet"));
-    Ok(show(context, &args.environment, &observed?))
+    let kit = context.kit()?;
+    let environment = kit.environment(&args.environment, &context.overrides()?)?;
+    // Nothing is sent, so nobody needs a key to look.
+    let rendered = kit.render(&environment, &StandIns::of(&kit)?)?;
+    let observed = block_on(async {
+        let cluster = context.connect(&environment).await?;
+        Ok(observe(&cluster, &rendered).await?)
+    })?;
+    let observed: Vec<_> = observed.into_iter().map(Observed::from).collect();
+    Ok(show(context, &args.environment, &observed))
 }
 
 /// Prints the verdicts: objects to stdout, the summary to stderr.
@@ -46,7 +57,7 @@ fn show(context: &mut Context, environment: &str, observed: &[Observed]) -> Exit
     } else {
         let lines = rows(observed, &|reason| clean(&context.ui.redact(reason)));
         context.ui.out_lines(&lines);
-        let again = command_line(&context.common, &["up", environment]);
+        let again = context.command(&["up", environment]);
         context.ui.say_lines(&summary(environment, observed, &again));
     }
     if observed.iter().all(Observed::is_ready) { Exit::Done } else { Exit::Unhealthy }

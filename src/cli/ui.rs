@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tracing_subscriber::EnvFilter;
 
 use super::error::CliError;
+use crate::report::sanitize::clean;
 use crate::report::text::{Line, Tone};
 use crate::secrets::redact::Redactor;
 
@@ -200,7 +201,10 @@ impl Ui {
         if json {
             self.out_json(error.to_json());
         }
-        let mut lines = vec![Line::new().with(Tone::Bad, "✗ ").with(Tone::Strong, &error.message)];
+        // What a cluster answers is no text to trust a terminal with.
+        let redactor = self.redactor.clone();
+        let safe = |text: &str| clean(&redactor.redact(text));
+        let mut lines = vec![Line::new().with(Tone::Bad, "✗ ").with(Tone::Strong, safe(&error.message))];
         if !error.mistakes.is_empty() {
             self.say_lines(&lines);
             self.say(&format!("\n{}", super::mistakes::render(&error.mistakes, self.colour).trim_end()));
@@ -210,7 +214,7 @@ impl Ui {
             if !block.is_empty() {
                 lines.push(Line::new());
             }
-            lines.extend(block.iter().map(|line| Line::from(format!("  {line}"))));
+            lines.extend(block.iter().map(|line| Line::from(format!("  {}", safe(line)))));
         }
         self.say_lines(&lines);
     }

@@ -418,7 +418,7 @@ impl Phase {
                 waited.push((1, Waited { subject, reason: answer, since: check.since }));
             }
         }
-        waited.sort_by(|a, b| (a.0, a.1.since).cmp(&(b.0, b.1.since)));
+        waited.sort_by_key(|(rank, waited)| (*rank, waited.since));
         waited.into_iter().map(|(_, waited)| waited).collect()
     }
 
