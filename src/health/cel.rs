@@ -19,7 +19,7 @@ const MAX_OPERATORS: usize = 400;
 /// Deepest nesting of brackets; the parser recurses once a level.
 const MAX_BRACKETS: usize = 40;
 /// Steps that all loops (`all`, `exists`, `map`, `filter` …) of one evaluation may take together.
-const MAX_STEPS: u32 = 200_000;
+const MAX_STEPS: u32 = 100_000;
 /// Memory that one compiled regular expression may take, in bytes.
 const MAX_REGEX: usize = 1 << 20;
 /// Stack of the thread that parses and evaluates, in bytes; both recurse, up to 100 KB a level in a debug build.

@@ -3,6 +3,10 @@
 use serde_json::Value;
 
 use crate::manifest::mistake::{Mistake, Span};
+use crate::manifest::yaml::parse_documents;
+
+/// So many mistakes are told; one text seldom holds more that differ.
+const MOST_MISTAKES: usize = 50;
 
 /// The objects of a text, lists expanded, and everything in it that is no object. `file` names it in mistakes.
 pub fn objects_in(text: &str, file: &str) -> (Vec<Value>, Vec<Mistake>) {
@@ -19,8 +23,7 @@ pub fn objects_in(text: &str, file: &str) -> (Vec<Value>, Vec<Mistake>) {
         found.1.push(mistake(file, "holds no object", None));
     }
     for (value, line) in documents {
-        let span = (line > 0).then(|| Span::on_line(text, line, 1, 1));
-        expand(value, &Place { file, span: &span, within: String::new() }, &mut found);
+        expand(value, &Place { file, text, line, within: String::new() }, &mut found);
     }
     found
 }
@@ -48,32 +51,10 @@ fn json_documents(text: &str) -> Option<Vec<(Value, usize)>> {
     }
 }
 
-/// YAML documents, each with the line of its first content.
-fn parse_documents(text: &str) -> Result<Vec<(Value, usize)>, YamlError> {
-    let options = serde_saphyr::options! { legacy_octal_numbers: true, budget: None, with_snippet: false };
-    serde_saphyr::from_multiple_with_options::<serde_saphyr::Spanned<Value>>(text, options)
-        .map(|documents| {
-            documents
-                .into_iter()
-                .map(|it| (it.value, usize::try_from(it.referenced.line()).unwrap_or_default()))
-                .collect()
-        })
-        .map_err(YamlError)
-}
-
-struct YamlError(serde_saphyr::Error);
-
-impl YamlError {
-    fn mistake(&self, file: &str, text: &str) -> Mistake {
-        let number = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
-        let span = self.0.location().map(|it| Span::on_line(text, number(it.line()), number(it.column()), 1));
-        Mistake { code: "yaml", message: self.0.to_string(), file: file.to_owned(), span, hint: None }
-    }
-}
-
 struct Place<'a> {
     file: &'a str,
-    span: &'a Option<Span>,
+    text: &'a str,
+    line: usize,
     within: String,
 }
 
@@ -85,14 +66,23 @@ fn mistake(file: &str, message: impl Into<String>, span: Option<Span>) -> Mistak
 fn expand(value: Value, place: &Place<'_>, found: &mut (Vec<Value>, Vec<Mistake>)) {
     let within = |index: usize| Place {
         file: place.file,
-        span: place.span,
+        text: place.text,
+        line: place.line,
         within: format!("item {} of {}", index + 1, if place.within.is_empty() { "the list" } else { &place.within }),
     };
     let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
     let (kind, version) = (text("kind"), text("apiVersion"));
     let mut refuse = |problem: &str| {
+        if found.1.len() > MOST_MISTAKES {
+            return;
+        }
+        if found.1.len() == MOST_MISTAKES {
+            found.1.push(mistake(place.file, "holds more documents that are no Kubernetes objects", None));
+            return;
+        }
         let subject = if place.within.is_empty() { String::new() } else { format!("{} ", place.within) };
-        found.1.push(mistake(place.file, format!("{subject}{problem}"), place.span.clone()));
+        let span = (place.line > 0).then(|| Span::on_line(place.text, place.line, 1, 1));
+        found.1.push(mistake(place.file, format!("{subject}{problem}"), span));
     };
     match value {
         Value::Array(items) => {

@@ -150,29 +150,48 @@ pub fn unseen(object: &Value) -> Option<Status> {
     unseen.then(|| Status::progressing("created, its controller has not looked at it yet"))
 }
 
-/// A text of the cluster as part of a sentence: one line, no control characters, no full stop, at most 300 characters.
+/// A text of the cluster as part of a sentence: one line, no escape sequences, no full stop, at most about 300
+/// characters. A word stays whole or is left out: half a secret could not be recognised as one any more.
 pub fn one_line(text: &str) -> String {
-    let mut line = String::with_capacity(text.len().min(LONGEST * 4));
     // Bidirectional controls reorder what a terminal shows after them.
     let splits =
         |c: char| c.is_whitespace() || c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let text = anstream::adapter::strip_str(text).to_string();
+    let mut line = String::new();
+    let mut length = 0;
     for word in text.split(splits).filter(|word| !word.is_empty()) {
+        length += word.chars().count() + 1;
+        if length > LONGEST {
+            line.push_str(if line.is_empty() { "…" } else { " …" });
+            break;
+        }
         if !line.is_empty() {
             line.push(' ');
         }
         line.push_str(word);
-        if line.len() > LONGEST * 4 {
-            break;
-        }
     }
-    if line.chars().count() > LONGEST {
-        line = line.chars().take(LONGEST - 1).collect();
-        line.push('…');
-    }
-    line.trim_end_matches('.').to_owned()
+    line.truncate(line.trim_end_matches('.').len());
+    line
 }
 
 /// `1 pod`, `2 pods`.
 pub fn counted(number: i64, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::one_line;
+
+    #[test]
+    fn texts_of_the_cluster_become_one_clean_line() {
+        for (text, expected) in
+            [("  a\n\tb.. ", "a b"), ("\u{1b}[31mred\u{1b}[0m \u{202e}x", "red x"), ("", ""), ("...", "")]
+        {
+            assert_eq!(one_line(text), expected, "{text:?}");
+        }
+        let long = format!("{} {}", "word ".repeat(58), "s".repeat(50));
+        assert!(one_line(&long).ends_with("word …"), "a word is never cut");
+        assert_eq!(one_line(&"s".repeat(400)), "…");
+    }
 }

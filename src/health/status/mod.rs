@@ -26,9 +26,9 @@ use serde_json::Value;
 
 use super::cel;
 use fields::{items, number, one_line, text};
-pub(super) use owned::owner;
 pub use owned::pods_of;
-pub(crate) use pods::troubles;
+pub(super) use owned::{is_owned_by, owner};
+pub(super) use pods::{running_unready, troubles};
 
 /// The annotation whose CEL expression over `object` says when an object is ready.
 pub const READY_ANNOTATION: &str = "rekindle.dev/ready";

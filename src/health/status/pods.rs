@@ -88,6 +88,14 @@ pub(crate) fn troubles(pod: &Value) -> Vec<Trouble> {
     containers(pod).filter_map(|container| trouble(pod, &container)).collect()
 }
 
+/// The containers of a pod that run without trouble and are still not ready.
+pub(crate) fn running_unready(pod: &Value) -> Vec<String> {
+    containers(pod)
+        .filter(|it| !it.init && !is_true(it.status, "/ready") && it.status.pointer("/state/running").is_some())
+        .map(|it| name_of(it.status).to_owned())
+        .collect()
+}
+
 fn trouble(pod: &Value, container: &Container<'_>) -> Option<Trouble> {
     let status = container.status;
     let make = |cause: Cause, lasting: bool, what: String| Trouble {

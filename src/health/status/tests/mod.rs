@@ -2,9 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[rustfmt::skip] // A row is a line, however long.
 mod pods;
 mod properties;
+#[rustfmt::skip] // A row is a line, however long.
 mod rest;
+#[rustfmt::skip] // A row is a line, however long.
 mod workloads;
 
 use serde_json::{Value, json};
