@@ -1,9 +1,20 @@
 //! `rekindle up`.
 
 use clap::Args;
+use sha2::{Digest as _, Sha256};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
 
+use super::connection::block_on;
 use super::settings::Context;
-use super::{CliError, Exit};
+use super::show::Show;
+use super::{CliError, Exit, command_line};
+use crate::cluster::Cluster;
+use crate::kit::{Environment, Kit};
+use crate::plan::Plan;
+use crate::rebuild::Options;
+use crate::report::ending::Setting;
+use crate::secrets;
 
 const AFTER_HELP: &str = "\
 What happens, in this order:
@@ -71,6 +82,131 @@ impl UpArgs {
 
 /// Runs the command.
 pub fn run(context: &mut Context, args: &UpArgs) -> Result<Exit, CliError> {
-    let _ = (context, args);
-    Err(CliError::new(Exit::Bug, "not built yet"))
+    let kit = context.kit()?;
+    let environment = kit.environment(&args.environment, &context.overrides()?)?;
+    let vault = super::secrets::open(context, &kit, &environment)?;
+    refuse_demonstration_keys(&kit, &environment)?;
+    let rendered = kit.render(&environment, &vault)?;
+    let plan = Plan::of(&rendered)?;
+    for (flag, name) in [("--from", &args.from), ("--until", &args.until)] {
+        check_phase(&plan, flag, name.as_deref())?;
+    }
+    for warning in &rendered.warnings {
+        context.ui.say(&format!("warning: {warning}"));
+    }
+    block_on(async {
+        let cluster = context.connect(&environment).await?;
+        confirm(context, args, &environment, &plan, &cluster)?;
+        rebuild(context, args, &plan, cluster).await
+    })
+}
+
+/// A protected environment must not be built on keys that everybody has.
+fn refuse_demonstration_keys(kit: &Kit, environment: &Environment) -> Result<(), CliError> {
+    if !environment.protected || !secrets::is_sealed_to_demonstration(kit, environment)? {
+        return Ok(());
+    }
+    let name = &environment.name;
+    Err(CliError::new(Exit::Protected, format!("refused: {name} is protected, and its secrets are sealed to the published demonstration key"))
+        .detail("anybody can read them; nothing was written")
+        .hint("make a key of your own:          rekindle secrets keygen --output identity.txt")
+        .hint(format!("name its recipient for {name} in secrets/recipients.yaml of your kit, then fill in the secrets:"))
+        .hint(format!("                                 rekindle secrets edit {name} --kit DIR")))
+}
+
+fn check_phase(plan: &Plan, flag: &str, name: Option<&str>) -> Result<(), CliError> {
+    let names: Vec<_> = plan.phases.iter().map(|phase| phase.name.as_str()).collect();
+    match name.filter(|name| !names.contains(name)) {
+        None => Ok(()),
+        Some(name) => Err(CliError::new(Exit::Usage, format!("{flag} {name}: the stack has no such phase"))
+            .hint(format!("its phases are {}", names.join(", ")))),
+    }
+}
+
+/// Asks before the first write what has to be asked: a protected environment wants its name typed.
+fn confirm(
+    context: &mut Context,
+    args: &UpArgs,
+    environment: &Environment,
+    plan: &Plan,
+    cluster: &Cluster,
+) -> Result<(), CliError> {
+    if !environment.protected {
+        return Ok(());
+    }
+    let name = plan.environment.as_str();
+    if let Some(typed) = &args.confirm {
+        return if typed == name {
+            Ok(())
+        } else {
+            Err(CliError::new(Exit::Protected, format!("refused: --confirm {typed} is not {name}; nothing was written")))
+        };
+    }
+    if !context.ui.can_ask() {
+        return Err(CliError::new(Exit::Protected, format!("refused: {name} is protected and nobody is there to ask; nothing was written"))
+            .hint(format!("say that you mean it with --confirm {name}")));
+    }
+    context.ui.say(&format!(
+        "{name} → {}   Kubernetes {}, {}",
+        cluster.context,
+        cluster.version,
+        cluster.server
+    ));
+    if context.ui.confirm_typed("Type the name of the environment to go on", name) {
+        Ok(())
+    } else {
+        Err(CliError::new(Exit::Protected, "refused: the name was not typed; nothing was written"))
+    }
+}
+
+/// Executes the plan and shows its events until the last one.
+async fn rebuild(context: &mut Context, args: &UpArgs, plan: &Plan, cluster: Cluster) -> Result<Exit, CliError> {
+    let look = command_line(&context.common, &["status", &args.environment]);
+    let setting = Setting {
+        again: command_line(&context.common, &args.words()),
+        look: look.clone(),
+        hosts: plan.hosts(),
+    };
+    let show = Show::new(&context.ui, context.json(), context.common.verbose, setting);
+    let (events, mut happened) = mpsc::unbounded_channel();
+    let (stop, stopped) = watch::channel(false);
+    let options = Options {
+        run: run_id(),
+        started: jiff::Timestamp::now(),
+        take_ownership: args.take_ownership,
+        redactor: context.ui.redactor(),
+        from: args.from.clone(),
+        until: args.until.clone(),
+    };
+    let run = crate::rebuild::run(cluster, plan, options, events, stopped);
+    let shown = async { tokio::join!(run, show.until_end(&mut context.ui, &mut happened)) };
+    tokio::select! {
+        (result, exit) = shown => {
+            result?;
+            Ok(exit.and_then(Exit::from_code).unwrap_or(Exit::Bug))
+        }
+        error = ended_twice(&stop) => Err(error?.hint(format!("look what is there:   {look}"))),
+    }
+}
+
+/// The first Ctrl-C or termination signal asks the run to stop; the second one is answered here.
+async fn ended_twice(stop: &watch::Sender<bool>) -> Result<CliError, CliError> {
+    let listen = |kind| signal(kind).map_err(|error| CliError::new(Exit::Bug, format!("no signals: {error}")));
+    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        if stop.send_replace(true) {
+            return Ok(CliError::new(Exit::Interrupted, "ended at once; what was on its way is not known"));
+        }
+    }
+}
+
+/// An identifier that tells this run from others on the same cluster.
+fn run_id() -> String {
+    let moment = std::time::UNIX_EPOCH.elapsed().map(|elapsed| elapsed.as_nanos()).unwrap_or_default();
+    let seed = format!("{moment} {}", std::process::id());
+    Sha256::digest(seed.as_bytes())[..4].iter().map(|byte| format!("{byte:02x}")).collect()
 }
