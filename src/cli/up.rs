@@ -2,18 +2,20 @@
 
 use clap::Args;
 use sha2::{Digest as _, Sha256};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use super::connection::block_on;
+use super::identities::explain;
+use super::render::render;
+use super::run_view::RunView;
 use super::settings::Context;
-use super::show::Show;
-use super::{CliError, Exit, command_line};
+use super::{CliError, Exit};
 use crate::cluster::Cluster;
 use crate::kit::{Environment, Kit};
 use crate::plan::Plan;
 use crate::rebuild::Options;
-use crate::report::ending::Setting;
+use crate::report::hosts::hosts;
 use crate::secrets;
 
 const AFTER_HELP: &str = "\
@@ -84,15 +86,11 @@ impl UpArgs {
 pub fn run(context: &mut Context, args: &UpArgs) -> Result<Exit, CliError> {
     let kit = context.kit()?;
     let environment = kit.environment(&args.environment, &context.overrides()?)?;
-    let vault = super::secrets::open(context, &kit, &environment)?;
-    refuse_demonstration_keys(&kit, &environment)?;
-    let rendered = kit.render(&environment, &vault)?;
+    refuse_demonstration_keys(context, &kit, &environment)?;
+    let rendered = render(context, &kit, &environment)?;
     let plan = Plan::of(&rendered)?;
     for (flag, name) in [("--from", &args.from), ("--until", &args.until)] {
         check_phase(&plan, flag, name.as_deref())?;
-    }
-    for warning in &rendered.warnings {
-        context.ui.say(&format!("warning: {warning}"));
     }
     block_on(async {
         let cluster = context.connect(&environment).await?;
@@ -102,16 +100,21 @@ pub fn run(context: &mut Context, args: &UpArgs) -> Result<Exit, CliError> {
 }
 
 /// A protected environment must not be built on keys that everybody has.
-fn refuse_demonstration_keys(kit: &Kit, environment: &Environment) -> Result<(), CliError> {
-    if !environment.protected || !secrets::is_sealed_to_demonstration(kit, environment)? {
+fn refuse_demonstration_keys(context: &Context, kit: &Kit, environment: &Environment) -> Result<(), CliError> {
+    if !environment.protected
+        || !secrets::is_sealed_to_demonstration(kit, environment).map_err(|error| explain(&context.common, error))?
+    {
         return Ok(());
     }
     let name = &environment.name;
-    Err(CliError::new(Exit::Protected, format!("refused: {name} is protected, and its secrets are sealed to the published demonstration key"))
-        .detail("anybody can read them; nothing was written")
-        .hint("make a key of your own:          rekindle secrets keygen --output identity.txt")
-        .hint(format!("name its recipient for {name} in secrets/recipients.yaml of your kit, then fill in the secrets:"))
-        .hint(format!("                                 rekindle secrets edit {name} --kit DIR")))
+    Err(CliError::new(
+        Exit::Protected,
+        format!("refused: {name} is protected, and its secrets are sealed to the published demonstration key"),
+    )
+    .detail("anybody can read them; nothing was written")
+    .hint("make a key of your own:          rekindle secrets keygen --output identity.txt")
+    .hint(format!("name its recipient for {name} in secrets/recipients.yaml of your kit, then fill in the secrets:"))
+    .hint(format!("                                 rekindle secrets edit {name} --kit DIR")))
 }
 
 fn check_phase(plan: &Plan, flag: &str, name: Option<&str>) -> Result<(), CliError> {
@@ -139,19 +142,20 @@ fn confirm(
         return if typed == name {
             Ok(())
         } else {
-            Err(CliError::new(Exit::Protected, format!("refused: --confirm {typed} is not {name}; nothing was written")))
+            Err(CliError::new(
+                Exit::Protected,
+                format!("refused: --confirm {typed} is not {name}; nothing was written"),
+            ))
         };
     }
     if !context.ui.can_ask() {
-        return Err(CliError::new(Exit::Protected, format!("refused: {name} is protected and nobody is there to ask; nothing was written"))
-            .hint(format!("say that you mean it with --confirm {name}")));
+        return Err(CliError::new(
+            Exit::Protected,
+            format!("refused: {name} is protected and nobody is there to ask; nothing was written"),
+        )
+        .hint(format!("say that you mean it with --confirm {name}")));
     }
-    context.ui.say(&format!(
-        "{name} → {}   Kubernetes {}, {}",
-        cluster.context,
-        cluster.version,
-        cluster.server
-    ));
+    context.ui.say(&format!("{name} → {}   Kubernetes {}, {}", cluster.context, cluster.version, cluster.server));
     if context.ui.confirm_typed("Type the name of the environment to go on", name) {
         Ok(())
     } else {
@@ -161,45 +165,65 @@ fn confirm(
 
 /// Executes the plan and shows its events until the last one.
 async fn rebuild(context: &mut Context, args: &UpArgs, plan: &Plan, cluster: Cluster) -> Result<Exit, CliError> {
-    let look = command_line(&context.common, &["status", &args.environment]);
-    let setting = Setting {
-        again: command_line(&context.common, &args.words()),
-        look: look.clone(),
-        hosts: plan.hosts(),
-    };
-    let show = Show::new(&context.ui, context.json(), context.common.verbose, setting);
+    let objects = plan.phases.iter().flat_map(|phase| &phase.items).map(|item| &item.object);
+    let mut view = RunView::new(context, &args.words(), hosts(objects));
     let (events, mut happened) = mpsc::unbounded_channel();
     let (stop, stopped) = watch::channel(false);
     let options = Options {
         run: run_id(),
         started: jiff::Timestamp::now(),
         take_ownership: args.take_ownership,
-        redactor: context.ui.redactor(),
+        redactor: context.ui.redactor_mut().clone(),
         from: args.from.clone(),
         until: args.until.clone(),
     };
     let run = crate::rebuild::run(cluster, plan, options, events, stopped);
-    let shown = async { tokio::join!(run, show.until_end(&mut context.ui, &mut happened)) };
-    tokio::select! {
-        (result, exit) = shown => {
-            result?;
-            Ok(exit.and_then(Exit::from_code).unwrap_or(Exit::Bug))
-        }
-        error = ended_twice(&stop) => Err(error?.hint(format!("look what is there:   {look}"))),
-    }
-}
-
-/// The first Ctrl-C or termination signal asks the run to stop; the second one is answered here.
-async fn ended_twice(stop: &watch::Sender<bool>) -> Result<CliError, CliError> {
-    let listen = |kind| signal(kind).map_err(|error| CliError::new(Exit::Bug, format!("no signals: {error}")));
-    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    let mut run = std::pin::pin!(run);
+    let mut exit = None;
+    let mut signals = Signals::listen()?;
+    let mut tick = tokio::time::interval(view.tick());
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // The channel closes when the run has ended and its last event has been taken.
     loop {
         tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+            biased;
+            () = signals.next() => {
+                if stop.send_replace(true) {
+                    let look = context.command(&["status", &args.environment]);
+                    return Err(CliError::new(Exit::Interrupted, "ended at once; what was on its way is not known")
+                        .hint(format!("look what is there:   {look}")));
+                }
+                view.stopping();
+            }
+            event = happened.recv() => match event {
+                Some(event) => view.event(&event),
+                None => break,
+            },
+            ended = &mut run, if exit.is_none() => exit = Some(ended?),
+            _ = tick.tick() => view.redraw(),
         }
-        if stop.send_replace(true) {
-            return Ok(CliError::new(Exit::Interrupted, "ended at once; what was on its way is not known"));
+    }
+    view.finish();
+    Ok(exit.map_or(Exit::Bug, Exit::from_code))
+}
+
+/// Ctrl-C and the termination signal.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, CliError> {
+        let listen = |kind| signal(kind).map_err(|error| CliError::new(Exit::Bug, format!("no signals: {error}")));
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    /// The next one of them.
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
         }
     }
 }

@@ -79,7 +79,10 @@ fn classify(status: &Status, wait: Option<Duration>) -> ApplyError {
         {
             ApplyError::Immutable(message)
         }
-        500 if message.contains("failed calling webhook") || message.contains("conversion webhook") => later(&message),
+        // The API server answers an unknown or wrongly typed field in an apply with 500.
+        500 if message.contains("failed to create typed patch object") || message.contains("field not declared") => {
+            ApplyError::Refused(message)
+        }
         408 | 429 | 500 | 502 | 503 | 504 => later(&message),
         _ => ApplyError::Refused(message),
     }
@@ -199,6 +202,8 @@ mod tests {
             classify(&status(422, "Job.batch \"a\" is invalid: spec.template: field is immutable"), None),
             ApplyError::Immutable(_)
         ));
+        let typed = "failed to create typed patch object (a/api; apps/v1, Kind=Deployment): .spec.x: field not declared in schema";
+        assert!(matches!(classify(&status(500, typed), None), ApplyError::Refused(_)));
         assert!(matches!(
             classify(&status(400, "failed to create typed patch object: .spec.x: field not declared in schema"), None),
             ApplyError::Refused(_)

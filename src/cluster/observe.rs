@@ -148,8 +148,8 @@ pub struct Observed {
     pub object: Object,
     /// As the cluster has it; `None` when it is not there.
     pub live: Option<Value>,
-    /// The verdict on the live object; progressing when it is not there.
-    pub status: Status,
+    /// The verdict; `None` when it is not there.
+    pub status: Option<Status>,
 }
 
 /// Objects that verdicts on others may need: pods, ReplicaSets, StorageClasses, CRDs.
@@ -214,10 +214,7 @@ pub async fn observe(cluster: &Cluster, rendered: &Rendered) -> Result<Vec<Obser
         .flat_map(|phase| phase.objects.iter().map(|object| (phase.name.clone(), object.clone())))
         .map(|(phase, object)| {
             let live = live.remove(&object.key());
-            let status = match &live {
-                Some(live) => surroundings.judge(&object, live),
-                None => Status::Progressing { reason: "is not there".into() },
-            };
+            let status = live.as_ref().map(|live| surroundings.judge(&object, live));
             Observed { phase, object, live, status }
         })
         .collect())

@@ -96,27 +96,6 @@ impl Plan {
         })
     }
 
-    /// Addresses at which the stack answers: the hosts of its Ingresses, `https` where their TLS section names them.
-    pub fn hosts(&self) -> Vec<String> {
-        let list = |value: &Value, pointer: &str| value.pointer(pointer).and_then(Value::as_array).cloned().unwrap_or_default();
-        let items = self.phases.iter().flat_map(|phase| &phase.items);
-        let ingresses = items.map(|item| &item.object).filter(|object| object.kind() == "Ingress");
-        let mut hosts: Vec<String> = Vec::new();
-        for ingress in ingresses.map(Object::body) {
-            let secured: Vec<Value> = list(ingress, "/spec/tls").iter().flat_map(|tls| list(tls, "/hosts")).collect();
-            for rule in list(ingress, "/spec/rules") {
-                if let Some(host) = rule.get("host").filter(|host| host.is_string()) {
-                    let scheme = if secured.contains(host) { "https" } else { "http" };
-                    let address = format!("{scheme}://{}", host.as_str().unwrap_or_default());
-                    if !hosts.contains(&address) {
-                        hosts.push(address);
-                    }
-                }
-            }
-        }
-        hosts
-    }
-
     /// Plans a rendered environment.
     ///
     /// # Errors

@@ -613,5 +613,12 @@ fn refusal(index: usize, error: &ApplyError) -> Failure {
         ApplyError::Forbidden(_) => (Outcome::NotAllowed, 5),
         _ => (Outcome::Refused, 6),
     };
-    Failure { objects: vec![(index, error.to_string())], gates: Vec::new(), outcome, exit }
+    let advice = match error {
+        ApplyError::Conflict(_) => "; take over what others hold with --take-ownership",
+        ApplyError::Immutable(_) => {
+            "; where deleting it and making it again is harmless, say so with the annotation rekindle.dev/replace: allowed"
+        }
+        _ => "",
+    };
+    Failure { objects: vec![(index, format!("{error}{advice}"))], gates: Vec::new(), outcome, exit }
 }

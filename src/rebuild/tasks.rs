@@ -34,6 +34,9 @@ pub enum Done {
     Asked(usize, Result<Answer, Answer>),
 }
 
+/// How long the same internal error of the API server is taken for a passing one.
+const LASTING: Duration = Duration::from_secs(60);
+
 /// Waits between tries: doubling from 100 ms to 5 s, or what the server asks for.
 struct Backoff(Duration);
 
@@ -90,6 +93,7 @@ async fn send_until_answered(sending: &Sending, note: impl Fn(&str)) -> Result<(
     let mut backoff = Backoff(Duration::from_millis(100));
     let mut replaced = false;
     let mut told = String::new();
+    let mut since = tokio::time::Instant::now();
     if let Some(live) = known.as_ref().filter(|live| is_failed_job(object, live)) {
         note("the failed Job is being removed to run it again");
         delete_and_wait(cluster, kind, live, *limit).await.map_err(refusal)?;
@@ -117,7 +121,14 @@ async fn send_until_answered(sending: &Sending, note: impl Fn(&str)) -> Result<(
                 replaced = true;
             }
             Err(ApplyError::Later { reason, wait }) => {
+                // An answer of 500 that never changes is a mistake that the server has no better word for; webhooks and
+                // namespaces get as long as the object has.
+                let lasting = reason == told && since.elapsed() >= LASTING;
+                if lasting && reason.starts_with("Internal error occurred") && !reason.contains("webhook") {
+                    return Err(ApplyError::Refused(reason));
+                }
                 if reason != told {
+                    since = tokio::time::Instant::now();
                     note(&reason);
                     told = reason;
                 }

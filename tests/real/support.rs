@@ -155,7 +155,6 @@ pub fn rekindle(kit: Option<&Kit>, kubeconfig: &Path, arguments: &[&str]) -> Com
 
 /// What a run printed and how it ended.
 #[derive(Debug)]
-#[must_use = "look at the exit code"]
 pub struct Ran {
     pub code: Option<i32>,
     pub stdout: String,
@@ -195,11 +194,13 @@ impl Ran {
 }
 
 /// Runs to the end.
+#[must_use = "look at the exit code"]
 pub fn run(kit: &Kit, bed: &Bed, arguments: &[&str]) -> Ran {
     finish(rekindle(Some(kit), &bed.kubeconfig, arguments))
 }
 
 /// Runs a command to the end.
+#[must_use = "look at the exit code"]
 pub fn finish(mut command: Command) -> Ran {
     let began = Instant::now();
     let output = command.output().expect("the binary runs");
@@ -227,6 +228,7 @@ impl Running {
     }
 
     /// Waits for its end.
+    #[must_use = "look at the exit code"]
     pub fn wait(mut self) -> Ran {
         let child = self.child.take().expect("not ended");
         Ran::of(child.wait_with_output().unwrap(), self.began.elapsed())

@@ -150,7 +150,7 @@ fn a_kind_that_nobody_makes_is_refused() {
     let space = Space::new(&bed, "unknown");
     let kit = Kit::new(&space.name, STACK);
     kit.write("templates/storage/a.yaml", "apiVersion: nobody.example.com/v1\nkind: Thing\nmetadata: {name: a}\n");
-    let _ = run(&kit, &bed, &["up", "test"]).exit(6).says("Thing").says("nobody.example.com/v1");
+    run(&kit, &bed, &["up", "test"]).exit(6).says("Thing").says("nobody.example.com/v1");
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn another_cluster_than_the_pinned_one_is_refused_and_untouched() {
     let uid = "00000000-1111-2222-3333-444444444444";
     kit.write("environments/test.yaml", &format!("namespace: {}\ncluster: {{uid: {uid}}}\n", space.name));
     kit.write("templates/storage/a.yaml", &config("a", "kit"));
-    let _ = run(&kit, &bed, &["up", "test", "--yes"]).exit(4).says(uid).says("environments/test.yaml:2");
+    run(&kit, &bed, &["up", "test", "--yes"]).exit(4).says(uid).says("environments/test.yaml:2");
     assert!(bed.get("v1", "Namespace", None, &space.name).is_none());
 }
 
@@ -174,10 +174,10 @@ fn a_protected_environment_wants_its_name() {
     let kit = Kit::new(&space.name, STACK);
     kit.write("environments/test.yaml", &format!("namespace: {}\nprotected: true\n", space.name));
     kit.write("templates/storage/a.yaml", &config("a", "kit"));
-    let _ = run(&kit, &bed, &["up", "test", "--yes"]).exit(4).says("--confirm test");
-    let _ = run(&kit, &bed, &["up", "test", "--confirm", "tset"]).exit(4);
+    run(&kit, &bed, &["up", "test", "--yes"]).exit(4).says("--confirm test");
+    run(&kit, &bed, &["up", "test", "--confirm", "tset"]).exit(4);
     assert!(bed.get("v1", "Namespace", None, &space.name).is_none());
-    let _ = run(&kit, &bed, &["up", "test", "--confirm", "test"]).exit(0);
+    run(&kit, &bed, &["up", "test", "--confirm", "test"]).exit(0);
 }
 
 #[test]
@@ -223,7 +223,7 @@ fn a_killed_run_is_finished_by_the_next() {
     bed.wait_until("something is written", |bed| bed.get("v1", "ConfigMap", Some(&space.name), "c0").is_some());
     running.signal("KILL");
     let _ = running.wait();
-    let _ = run(&kit, &bed, &["up", "test"]).exit(0);
+    run(&kit, &bed, &["up", "test"]).exit(0);
     let last = run(&kit, &bed, &["up", "test", "-o", "json"]).exit(0).last();
     assert_eq!(last["written"], 0);
     assert_eq!(bed.versions(&space.name, &[("v1", "ConfigMap")]).len(), 41, "40 of ours and kube-root-ca.crt");
@@ -242,7 +242,7 @@ fn a_job_whose_template_changed_is_made_again() {
         )
     };
     kit.write("templates/services/job.yaml", &job("example/image:1"));
-    let _ = run(&kit, &bed, &["up", "test"]).exit(0);
+    run(&kit, &bed, &["up", "test"]).exit(0);
     let uid = |bed: &Bed| bed.get("batch/v1", "Job", Some(&space.name), "migrate").unwrap()["metadata"]["uid"].clone();
     let before = uid(&bed);
     kit.write("templates/services/job.yaml", &job("example/image:2"));
@@ -258,15 +258,15 @@ fn a_change_that_is_not_possible_in_place_is_refused_and_says_so() {
     let space = Space::new(&bed, "immutable");
     let kit = Kit::new(&space.name, STACK);
     kit.write("templates/services/api.yaml", &deployment("api", 0));
-    let _ = run(&kit, &bed, &["up", "test"]).exit(0);
+    run(&kit, &bed, &["up", "test"]).exit(0);
     let changed = deployment("api", 0).replace("app: api", "app: other");
     kit.write("templates/services/api.yaml", &changed);
-    let _ = run(&kit, &bed, &["up", "test"]).exit(6).says("immutable").says("rekindle.dev/replace");
+    run(&kit, &bed, &["up", "test"]).exit(6).says("immutable").says("rekindle.dev/replace");
     kit.write(
         "templates/services/api.yaml",
         &changed.replace("{name: api}", "{name: api, annotations: {rekindle.dev/replace: allowed}}"),
     );
-    let _ = run(&kit, &bed, &["up", "test"]).exit(0);
+    run(&kit, &bed, &["up", "test"]).exit(0);
 }
 
 #[test]
@@ -309,7 +309,7 @@ fn a_namespace_that_is_still_being_deleted_is_waited_for() {
     let space = Space::new(&bed, "terminating");
     let kit = Kit::new(&space.name, STACK);
     kit.write("templates/storage/a.yaml", &config("a", "kit"));
-    let _ = run(&kit, &bed, &["up", "test"]).exit(0);
+    run(&kit, &bed, &["up", "test"]).exit(0);
     // A finalizer holds the namespace in deletion until the test lets it go.
     bed.apply_as(
         "somebody",
@@ -327,7 +327,7 @@ fn a_namespace_that_is_still_being_deleted_is_waited_for() {
         &kube::api::Patch::Merge(json!({"metadata": {"finalizers": null}})),
     ))
     .unwrap();
-    let _ = running.wait().exit(0);
+    running.wait().exit(0);
     assert!(bed.get("v1", "ConfigMap", Some(&space.name), "a").is_some());
 }
 
@@ -344,7 +344,7 @@ fn two_instances_live_side_by_side() {
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {instance: {{ instance }}}\n",
     );
     for instance in ["one", "two"] {
-        let _ = run(&kit, &bed, &["up", "test", "--instance", instance]).exit(0);
+        run(&kit, &bed, &["up", "test", "--instance", instance]).exit(0);
     }
     for (namespace, instance) in [(one, "one"), (two, "two")] {
         let live = bed.get("v1", "ConfigMap", Some(&namespace), "a").unwrap();
@@ -369,7 +369,7 @@ fn a_server_that_does_not_answer_is_named() {
         ),
     );
     let kubeconfig = kit.path().join("kubeconfig");
-    let _ = finish(rekindle(Some(&kit), &kubeconfig, &["up", "test"]))
+    finish(rekindle(Some(&kit), &kubeconfig, &["up", "test"]))
         .exit(5)
         .says(&format!("127.0.0.1:{port}"))
         .says("refused");
