@@ -482,6 +482,43 @@ fn the_demonstration_identity_opens_what_is_sealed_to_it_and_says_so() {
 }
 
 #[test]
+fn rendering_shows_no_secret_in_any_form() {
+    let home = Home::with_identity();
+    home.set("token", VALUE).done();
+    let pem = "-----BEGIN PRIVATE KEY-----\nhunter22hunter22\nshort\n-----END PRIVATE KEY-----\n";
+    home.write("key.pem", pem);
+    home.run(&["secrets", "set", "local", "key", "--from-file", "key.pem"]).done();
+    home.write(
+        "kit/templates/only/secret.yaml.tera",
+        "apiVersion: v1\nkind: Secret\nmetadata:\n  name: a\n  annotations:\n    words: {{ \"x \" ~ secret(name=\"token\") ~ \" y\" }}\n\
+         stringData:\n  token: {{ secret(name=\"token\") }}\n  password: {{ secret(name=\"password\") }}\n  \
+         key: {{ secret(name=\"key\") }}\ndata:\n  token: {{ secret(name=\"token\") | b64 }}\n  \
+         inside: {{ (\"{a: \" ~ secret(name=\"token\") ~ \"}\") | b64 }}\n  key: {{ secret(name=\"key\") | b64 }}\n",
+    );
+    let password = home.show("password");
+    for form in [&["render", "local"][..], &["render", "local", "-o", "json"], &["render", "local", "-vv"]] {
+        let run = home.run(form).done().says(&["secrets opened with ~/.config/rekindle/identity.txt"]);
+        assert_eq!(run.out.matches("•••").count(), 7, "{}", run.out);
+        for text in [&run.out, &run.err] {
+            assert!(!text.contains(&password), "{text}");
+            for piece in ["aHVudGVyMj", "h1bnRlcjIy", "odW50ZXIyM", "PRIVATE KEY-----\\n"] {
+                assert!(!text.contains(piece), "{piece} in {text}");
+            }
+        }
+    }
+    // A mistake in a template that has its secrets shows none either.
+    home.write(
+        "kit/templates/only/bad.yaml.tera",
+        "a: {{ secret(name=\"token\") ~ nothing }}\nb: {{ secret(name=\"tokn\") }}\n",
+    );
+    home.run(&["render", "local"]).fails(3, &["tokn"]);
+    fs::remove_file(home.path("kit/templates/only/bad.yaml.tera")).unwrap();
+    fs::remove_file(home.path(".config/rekindle/identity.txt")).unwrap();
+    let run = home.run(&["render", "local"]).fails(3, &["is sealed to others: there is no identity"]);
+    assert_eq!(run.err.matches("sealed to others").count(), 1, "{}", run.err);
+}
+
+#[test]
 fn the_embedded_kit_shows_its_secrets_and_refuses_to_be_changed() {
     let home = Home::new();
     let embedded = |arguments: &[&str], input: &[u8]| {
@@ -498,9 +535,10 @@ fn the_embedded_kit_shows_its_secrets_and_refuses_to_be_changed() {
 }
 
 /// Debian's `age`, or `None` with a plain word when it is missing. `REKINDLE_TEST_AGE=required` turns that into a failure.
-fn plain_age() -> Option<&'static str> {
-    if Path::new("/usr/bin/age").exists() {
-        return Some("/usr/bin/age");
+fn plain_age() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if let Some(age) = std::env::split_paths(&path).map(|folder| folder.join("age")).find(|file| file.is_file()) {
+        return Some(age);
     }
     let required = std::env::var("REKINDLE_TEST_AGE").is_ok_and(|value| value == "required");
     assert!(!required, "age is not installed, and REKINDLE_TEST_AGE=required: apt-get install age");
@@ -521,7 +559,7 @@ fn plain_age_opens_our_files_and_we_open_its() {
     home.write("ssh", SSH);
     fs::set_permissions(home.path("ssh"), fs::Permissions::from_mode(0o600)).unwrap();
     let plain = |arguments: &[&str], input: &str| {
-        let mut command = Command::new(age);
+        let mut command = Command::new(&age);
         command.args(arguments).current_dir(home.folder.path());
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();

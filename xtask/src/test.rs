@@ -135,8 +135,11 @@ fn run_layer(layer: Layer, background: &mut Background) -> Result<()> {
             run(cargo(&["test", "--workspace", "--doc"]))
         }
         Layer::BlackBox => {
+            background.join(layer)?;
             let names = black_box_targets()?;
             let mut command = cargo(&["test"]);
+            // Sealed files are proven against the plain age tool, which must not be missed silently.
+            command.env("REKINDLE_TEST_AGE", "required");
             for name in &names {
                 command.args(["--test", name]);
             }
@@ -218,6 +221,7 @@ impl Background {
         for layer in layers {
             let work: fn() -> Result<()> = match layer {
                 Layer::Deny => || cargo_deny().map(drop),
+                Layer::BlackBox => || packages::ensure(&[packages::Package { name: "age", program: "age" }]),
                 Layer::Postgresql if postgresql().is_none() && impossible(layer).is_none() => {
                     || packages::install(&["postgresql"])
                 }
