@@ -321,7 +321,10 @@ impl Dispatcher<'_> {
             object: ObjectName::of(&phase.plan.items[index].object),
             action,
         });
-        phase.release(index, false);
+        // What is being deleted is not there to rely on: it is sent again when it is gone.
+        if !self.store.get(&phase.plan.items[index].key).is_some_and(is_being_deleted) {
+            phase.release(index, false);
+        }
         self.judge(phase, index);
         if phase.nodes[index].state == State::Waiting {
             self.watch_for(phase, index);
@@ -489,6 +492,9 @@ impl Dispatcher<'_> {
                 if self.store.get(&key).is_none() && phase.nodes[index].state == State::Waiting {
                     // Somebody deleted it, or what we sent met its own deletion: it is sent again.
                     phase.nodes[index].state = State::Queued;
+                    if key.group.is_empty() && key.kind == "Namespace" {
+                        self.store.forget_namespace(&key.name);
+                    }
                 } else {
                     self.judge(phase, index);
                 }
@@ -599,6 +605,11 @@ impl Dispatcher<'_> {
         }
         Stop { outcome: failure.outcome, exit: failure.exit }
     }
+}
+
+/// `metadata.deletionTimestamp` is set.
+fn is_being_deleted(live: &serde_json::Value) -> bool {
+    live.pointer("/metadata/deletionTimestamp").is_some()
 }
 
 /// Whether pods say something about its health.

@@ -65,6 +65,9 @@ pub struct Phase<'a> {
     pub by_key: HashMap<ObjectKey, usize>,
     /// For each object, the objects that need it, and whether they need it ready.
     dependents: Vec<Vec<(usize, bool)>>,
+    /// For each object, which needs of others it has met already: existing, ready. An object that is deleted under us and
+    /// sent again must not be counted twice.
+    released: Vec<[bool; 2]>,
     began: Instant,
     changed: Instant,
 }
@@ -98,6 +101,7 @@ impl<'a> Phase<'a> {
             failure: None,
             by_key: plan.items.iter().enumerate().map(|(index, item)| (item.key.clone(), index)).collect(),
             dependents,
+            released: vec![[false; 2]; plan.items.len()],
             began: Instant::now(),
             changed: Instant::now(),
         }
@@ -120,6 +124,9 @@ impl<'a> Phase<'a> {
 
     /// Meets the needs of others for this object: those that need it to exist, or those that need it ready.
     pub fn release(&mut self, index: usize, ready: bool) {
+        if std::mem::replace(&mut self.released[index][usize::from(ready)], true) {
+            return;
+        }
         for (dependent, needs_ready) in &self.dependents[index] {
             if *needs_ready != ready {
                 continue;
@@ -181,5 +188,68 @@ impl<'a> Phase<'a> {
             after: last_object,
         });
         objects.chain(gates).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
+    use super::*;
+    use crate::kit::PhaseSettings;
+    use crate::manifest::Origin;
+    use crate::plan::{Item, Need};
+
+    /// A phase in which the last object needs the first one to exist and the second one ready.
+    fn planned() -> PlannedPhase {
+        let item = |name: &str, needs| {
+            let body = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}});
+            let object = Object::new(body, Origin::default()).unwrap();
+            Item { key: object.key(), object, desired: String::new(), needs }
+        };
+        let needs = vec![Need { item: 0, ready: false }, Need { item: 1, ready: true }];
+        PlannedPhase {
+            name: "services".into(),
+            settings: PhaseSettings::default(),
+            items: vec![item("a", Vec::new()), item("b", Vec::new()), item("c", needs)],
+            gates: Vec::new(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_object_goes_when_every_need_is_met_in_its_degree() {
+        let planned = planned();
+        let mut phase = Phase::begin(&planned);
+        phase.release(0, false);
+        phase.release(1, false);
+        assert_eq!(phase.nodes[2].state, State::Blocked, "b must be ready, not only there");
+        phase.release(1, true);
+        assert_eq!((&phase.nodes[2].state, phase.nodes[2].released_by), (&State::Queued, Some(1)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_need_that_is_met_twice_counts_once() {
+        let planned = planned();
+        let mut phase = Phase::begin(&planned);
+        phase.release(0, false);
+        phase.release(0, false);
+        assert_eq!(phase.nodes[2].state, State::Blocked);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_phase_without_change_fails_with_all_that_it_waits_for() {
+        let planned = planned();
+        let mut phase = Phase::begin(&planned);
+        for index in [0, 1] {
+            phase.nodes[index].state = State::Waiting;
+            phase.nodes[index].sent = Some(Instant::now());
+        }
+        let deadline = phase.deadline();
+        assert_eq!(deadline - Instant::now(), phase.limits.stall);
+        tokio::time::advance(phase.limits.stall).await;
+        let failure = phase.overdue(Instant::now());
+        assert_eq!(failure.objects.len(), 2);
+        assert_eq!(failure.objects[0].1, "nothing has changed for 10 m");
     }
 }

@@ -50,6 +50,11 @@ impl Store {
         self.objects.remove(key);
     }
 
+    /// Forgets everything in a namespace, for one that is gone with its contents.
+    pub fn forget_namespace(&mut self, namespace: &str) {
+        self.objects.retain(|key, _| key.namespace.as_deref() != Some(namespace));
+    }
+
     /// Takes in what a watcher saw; returns the keys whose object changed or went.
     pub fn take(&mut self, seen: Seen) -> Vec<ObjectKey> {
         match seen {
@@ -110,6 +115,16 @@ mod tests {
         assert_eq!(store.get(&key("x")).and_then(revision), Some(10));
         store.take(there("x", "11"));
         assert_eq!(store.get(&key("x")).and_then(revision), Some(11));
+    }
+
+    #[test]
+    fn a_namespace_takes_its_contents_with_it() {
+        let mut store = Store::default();
+        store.take(there("x", "1"));
+        store.forget_namespace("b");
+        assert!(store.get(&key("x")).is_some());
+        store.forget_namespace("a");
+        assert!(store.get(&key("x")).is_none());
     }
 
     #[test]
