@@ -1,4 +1,5 @@
 //! The binary as people run it: in a cleared environment, with kits in temporary folders.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod health;
 mod secrets;

@@ -5,6 +5,8 @@
 #[path = "../real/support.rs"]
 mod support;
 
+mod health;
+
 use serde_json::json;
 use support::{Bed, Kit, Space, finish, rekindle, run, start};
 

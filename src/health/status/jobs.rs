@@ -53,7 +53,10 @@ pub fn job(object: &Value, related: &[&Value]) -> Status {
         Some(want) if want > 1 => vec![format!("{} of {want} completed", count(object, "/status/succeeded"))],
         _ => Vec::new(),
     };
-    counts.push(format!("{} running", count(object, "/status/active")));
+    counts.push(match count(object, "/status/active") {
+        0 => "no pod running".to_owned(),
+        active => format!("{active} running"),
+    });
     if failed > 0 {
         let limit = number(object, "/spec/backoffLimit").unwrap_or(6);
         counts.push(format!("{failed} failed, gives up after {limit} retries"));
