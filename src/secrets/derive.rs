@@ -8,7 +8,7 @@
 //! 2. `info`: four netstrings, one after the other: `rekindle/secret/v1`, the secret's name, the instance (empty when
 //!    there is none) and the rotation in decimal digits. A netstring is the length in bytes, `:`, the text, `,`. For the
 //!    secret `redis` without an instance and with rotation 1: `18:rekindle/secret/v1,5:redis,0:,1:1,`
-//! 3. `stream` = HKDF-SHA256 with `seed` as key, no salt, `info`, and a length of 8160 bytes.
+//! 3. `stream` = HKDF-SHA256 with `seed` as key, no salt, `info`, and a length of 8160 bytes, the most that it gives.
 //! 4. The alphabet has n characters (62: `0-9A-Za-z`; 16: `0-9a-f`; 64: `A-Za-z0-9-_`). Going through the stream byte by
 //!    byte: a byte below the largest multiple of n that is at most 256 gives the character at (byte mod n); any other
 //!    byte is skipped, so that every character is equally likely. It ends with the length that the schema asks for.
@@ -22,16 +22,14 @@ use zeroize::Zeroizing;
 
 use super::schema::Rule;
 
-/// The most that HKDF-SHA256 gives: 255 blocks of 32 bytes.
-const STREAM: usize = 255 * 32;
-
 /// The value of a generated secret.
 pub fn derive(seed: &[u8], name: &str, instance: Option<&str>, rule: &Rule) -> SecretString {
-    let mut stream = Zeroizing::new([0; STREAM]);
+    // A longer output of HKDF begins with the shorter one. At least 248 of 256 values of a byte are used, so that half of
+    // these would do but for a chance below 2^-200.
+    let mut stream = Zeroizing::new(vec![0; (2 * rule.length + 64).min(255 * 32)]);
     expand(seed, &info(name, instance, rule.rotation), &mut stream);
     let characters = rule.alphabet.characters();
     let limit = 256 - 256 % characters.len();
-    // Of 8160 bytes at least 7000 are usable but for a chance below 2^-1000; a length is at most 1024.
     let value: String = stream
         .iter()
         .map(|byte| usize::from(*byte))
@@ -42,9 +40,9 @@ pub fn derive(seed: &[u8], name: &str, instance: Option<&str>, rule: &Rule) -> S
     SecretString::from(value)
 }
 
-#[expect(clippy::expect_used, reason = "the length is the largest that HKDF allows")]
-fn expand(seed: &[u8], info: &str, stream: &mut [u8; STREAM]) {
-    Hkdf::<Sha256>::new(None, seed).expand(info.as_bytes(), stream).expect("8160 bytes can be expanded");
+#[expect(clippy::expect_used, reason = "HKDF-SHA256 gives up to 8160 bytes")]
+fn expand(seed: &[u8], info: &str, stream: &mut [u8]) {
+    Hkdf::<Sha256>::new(None, seed).expand(info.as_bytes(), stream).expect("at most 8160 bytes are asked for");
 }
 
 fn info(name: &str, instance: Option<&str>, rotation: u64) -> String {

@@ -122,7 +122,7 @@ fn json_values_stay_json() {
 }
 
 #[test]
-fn large_text_takes_linear_time() {
+fn a_large_text_with_many_secrets() {
     let values: Vec<String> = (0..200).map(|n| format!("secret-{n:04}-{}", "x".repeat(40))).collect();
     let redactor = knowing(&values.iter().map(String::as_str).collect::<Vec<_>>());
     let text = "a line with secret-0000 and nothing more\n".repeat(100_000) + &values[7];
@@ -140,6 +140,7 @@ fn trimmed(value: &str) -> &str {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
     #[test]
     fn no_value_survives(secrets in prop::collection::vec(secret(), 1..4), around in prop::collection::vec("[ -~äß]{0,20}", 5)) {
         let redactor = knowing(&secrets.iter().map(String::as_str).collect::<Vec<_>>());
