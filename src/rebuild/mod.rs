@@ -13,3 +13,6 @@ mod store;
 mod tasks;
 
 pub use dispatcher::{Options, run};
+
+#[cfg(test)]
+mod fault_tests;

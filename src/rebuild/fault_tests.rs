@@ -1,0 +1,356 @@
+//! Runs of the engine against a scripted API server in virtual time: overload, late webhooks, dropped and expired
+//! watches, lost answers, a server that goes away.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use kube::Client;
+use kube::client::Body;
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, watch};
+
+use super::event::{Event, EventKind, Outcome};
+use super::{Options, run};
+use crate::cluster::Cluster;
+use crate::kit::{Kit, KitSource, Overrides};
+use crate::plan::Plan;
+use crate::secrets::{SecretError, SecretSource};
+
+/// What a request gets instead of the usual answer.
+#[derive(Clone)]
+enum Fault {
+    /// This status, with `Retry-After` seconds if any.
+    Answer(u16, &'static str, Option<u64>),
+    /// The request takes effect, its answer is lost.
+    LostAnswer,
+    /// No answer ever.
+    Hang,
+}
+
+#[derive(Default)]
+struct Server {
+    objects: BTreeMap<String, Value>,
+    revision: u64,
+    /// For each beginning of `METHOD path`, faults for the next requests.
+    faults: Vec<(&'static str, VecDeque<Fault>)>,
+    /// How often each `METHOD path` was asked.
+    asked: BTreeMap<String, usize>,
+    /// A watch of Deployments sends these lines, then ends; the next one gets the next set. Without a set left, and for
+    /// other kinds, a watch stays silent for 60 s.
+    watches: VecDeque<Vec<Value>>,
+}
+
+const KINDS: &[(&str, &str, &str, bool)] = &[
+    ("", "v1", "ConfigMap", true),
+    ("", "v1", "Secret", true),
+    ("", "v1", "Namespace", false),
+    ("", "v1", "Pod", true),
+    ("apps", "v1", "Deployment", true),
+    ("apps", "v1", "ReplicaSet", true),
+];
+
+fn plural(kind: &str) -> String {
+    format!("{}s", kind.to_lowercase())
+}
+
+fn discovery(core: bool) -> Value {
+    let resources = |group: &str| {
+        let kinds = KINDS.iter().filter(|(of, ..)| *of == group);
+        kinds
+            .map(|(group, version, kind, namespaced)| {
+                json!({
+                    "resource": plural(kind), "singularResource": "", "verbs": ["get", "list", "watch", "patch", "delete"],
+                    "scope": if *namespaced { "Namespaced" } else { "Cluster" },
+                    "responseKind": {"group": group, "version": version, "kind": kind},
+                })
+            })
+            .collect::<Vec<_>>()
+    };
+    let group = |name: &str| json!({"metadata": {"name": name}, "versions": [{"version": "v1", "freshness": "Current", "resources": resources(name)}]});
+    let items = if core { vec![group("")] } else { vec![group("apps")] };
+    json!({"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items})
+}
+
+fn failure(code: u16, message: &str) -> Value {
+    let reason = if code == 404 { "NotFound" } else { "" };
+    json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": message, "metadata": {}})
+}
+
+impl Server {
+    fn fault(&mut self, request: &str) -> Option<Fault> {
+        let (_, faults) = self.faults.iter_mut().find(|(beginning, _)| request.starts_with(beginning))?;
+        faults.pop_front()
+    }
+
+    fn apply(&mut self, path: &str, mut body: Value) -> (StatusCode, Value) {
+        self.revision += 1;
+        let known = self.objects.get(path);
+        let uid = known.map_or(json!(format!("uid-{}", self.revision)), |known| known["metadata"]["uid"].clone());
+        let created = known.is_none();
+        let fields =
+            json!([{"manager": "rekindle", "operation": "Apply", "apiVersion": body["apiVersion"], "fieldsV1": {}}]);
+        body["metadata"]["uid"] = uid;
+        body["metadata"]["generation"] = json!(1);
+        body["metadata"]["resourceVersion"] = json!(self.revision.to_string());
+        body["metadata"]["managedFields"] = fields;
+        if body["kind"] == "Namespace" {
+            body["status"] = json!({"phase": "Active"});
+        }
+        self.objects.insert(path.to_owned(), body.clone());
+        (if created { StatusCode::CREATED } else { StatusCode::OK }, body)
+    }
+
+    fn answer(&mut self, method: &Method, path: &str, body: &[u8]) -> (StatusCode, Value) {
+        match (method.as_str(), path) {
+            (_, "/version") => (
+                StatusCode::OK,
+                json!({"major": "1", "minor": "34", "gitVersion": "v1.34.4", "gitCommit": "",
+                "gitTreeState": "", "buildDate": "", "goVersion": "", "compiler": "", "platform": ""}),
+            ),
+            (_, "/api") => (StatusCode::OK, discovery(true)),
+            (_, "/apis") => (StatusCode::OK, discovery(false)),
+            (_, "/api/v1/namespaces/kube-system") => {
+                (StatusCode::OK, json!({"metadata": {"name": "kube-system", "uid": "cluster-uid"}}))
+            }
+            ("PATCH", path) => self.apply(path, serde_json::from_slice(body).unwrap()),
+            ("GET", path) if KINDS.iter().any(|(_, _, kind, _)| path.ends_with(&format!("/{}", plural(kind)))) => {
+                let within = |(name, _): &(&String, &Value)| name.starts_with(&format!("{path}/"));
+                let items: Vec<_> = self.objects.iter().filter(within).map(|(_, object)| object.clone()).collect();
+                (StatusCode::OK, json!({"metadata": {"resourceVersion": self.revision.to_string()}, "items": items}))
+            }
+            ("GET", path) => match self.objects.get(path) {
+                Some(object) => (StatusCode::OK, object.clone()),
+                None => (StatusCode::NOT_FOUND, failure(404, "not found")),
+            },
+            _ => (StatusCode::METHOD_NOT_ALLOWED, failure(405, "not here")),
+        }
+    }
+}
+
+fn client(server: &Arc<Mutex<Server>>) -> Client {
+    let server = server.clone();
+    Client::new(
+        tower::service_fn(move |request: Request<Body>| {
+            let server = server.clone();
+            async move {
+                let (parts, body) = request.into_parts();
+                let path = parts.uri.path().to_owned();
+                let query = parts.uri.query().unwrap_or_default().to_owned();
+                let body = body.collect().await.unwrap().to_bytes();
+                let name = format!("{} {path}", parts.method);
+                let (fault, lines) = {
+                    let mut server = server.lock().unwrap();
+                    *server.asked.entry(name.clone()).or_default() += 1;
+                    let watch = query
+                        .contains("watch=true")
+                        .then(|| if path.ends_with("/deployments") { server.watches.pop_front() } else { None });
+                    (server.fault(&name), watch)
+                };
+                // Latency, so that virtual time passes.
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                if let Some(lines) = lines {
+                    let Some(lines) = lines else {
+                        tokio::time::sleep(Duration::from_secs(60)).await;
+                        return Ok(Response::new(Body::from(Vec::new())));
+                    };
+                    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+                    return Ok(Response::new(Body::from(text.into_bytes())));
+                }
+                let mut wait = None;
+                let (status, value) = match fault {
+                    None => server.lock().unwrap().answer(&parts.method, &path, &body),
+                    Some(Fault::Answer(code, message, seconds)) => {
+                        wait = seconds;
+                        (StatusCode::from_u16(code).unwrap(), failure(code, message))
+                    }
+                    Some(Fault::LostAnswer) => {
+                        server.lock().unwrap().answer(&parts.method, &path, &body);
+                        return Err(std::io::Error::other("connection reset by peer"));
+                    }
+                    Some(Fault::Hang) => std::future::pending().await,
+                };
+                let mut response = Response::new(Body::from(value.to_string().into_bytes()));
+                *response.status_mut() = status;
+                if let Some(seconds) = wait {
+                    response.headers_mut().insert(http::header::RETRY_AFTER, seconds.into());
+                }
+                Ok::<_, std::io::Error>(response)
+            }
+        }),
+        "default",
+    )
+}
+
+struct NoSecrets;
+
+impl SecretSource for NoSecrets {
+    fn secret(&self, name: &str) -> Result<secrecy::SecretString, SecretError> {
+        Err(SecretError::Unknown(name.to_owned()))
+    }
+
+    fn names(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+fn plan(files: &[(&str, &str)]) -> Plan {
+    let mut all = BTreeMap::from([
+        ("environments/test.yaml".to_owned(), b"namespace: space\n".to_vec()),
+        (
+            "templates/stack.yaml".to_owned(),
+            b"name: test\nphases: [{name: storage}, {name: services, timeout: 20m}]\n".to_vec(),
+        ),
+    ]);
+    all.extend(files.iter().map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec())));
+    let kit = Kit { source: KitSource::Embedded, files: all };
+    let environment = kit.environment("test", &Overrides::default()).unwrap();
+    Plan::of(&kit.render(&environment, &NoSecrets).unwrap()).unwrap()
+}
+
+const CONFIG: (&str, &str) = ("templates/storage/a.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n");
+const CONFIG_PATH: &str = "PATCH /api/v1/namespaces/space/configmaps/a";
+const DEPLOYMENT: (&str, &str) = (
+    "templates/services/api.yaml",
+    "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: api}\nspec: {replicas: 1, selector: {matchLabels: {a: b}}, \
+     template: {metadata: {labels: {a: b}}, spec: {containers: [{name: a, image: b}]}}}\n",
+);
+
+/// Runs a plan against a server and returns the exit code, the events, and how long it took in virtual time.
+async fn rebuild(server: Server, plan: &Plan) -> (Arc<Mutex<Server>>, u8, Vec<Event>, Duration) {
+    let server = Arc::new(Mutex::new(server));
+    let began = tokio::time::Instant::now();
+    let cluster = Cluster::with_client(client(&server), "test".into(), "https://test".into()).await.unwrap();
+    let (sender, mut receiver) = mpsc::unbounded_channel();
+    let (_stop, stopped) = watch::channel(false);
+    let options = Options {
+        run: "run".into(),
+        started: jiff::Timestamp::UNIX_EPOCH,
+        take_ownership: false,
+        redactor: Default::default(),
+        from: None,
+        until: None,
+    };
+    let exit = run(cluster, plan, options, sender, stopped).await.unwrap();
+    let mut events = Vec::new();
+    while let Some(event) = receiver.recv().await {
+        events.push(event);
+    }
+    (server, exit, events, began.elapsed())
+}
+
+fn outcome(events: &[Event]) -> Outcome {
+    match &events.last().unwrap().kind {
+        EventKind::RunFinished { outcome, .. } => *outcome,
+        other => panic!("ended with {other:?}"),
+    }
+}
+
+fn with_faults(request: &'static str, faults: impl IntoIterator<Item = Fault>) -> Server {
+    Server { faults: vec![(request, faults.into_iter().collect())], ..Server::default() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_overloaded_server_is_given_the_time_it_asks_for() {
+    let faults = [
+        Fault::Answer(429, "too many requests", Some(7)),
+        Fault::Answer(503, "starting", None),
+        Fault::Answer(500, "Internal error occurred: failed calling webhook \"x\": connection refused", None),
+        Fault::Answer(409, "the object has been modified", None),
+    ];
+    let (server, exit, events, took) = rebuild(with_faults(CONFIG_PATH, faults), &plan(&[CONFIG])).await;
+    assert_eq!((exit, outcome(&events)), (0, Outcome::Done));
+    assert_eq!(server.lock().unwrap().asked[CONFIG_PATH], 5);
+    assert!(took >= Duration::from_secs(7) && took < Duration::from_secs(10), "{took:?}");
+    let reasons = events.iter().filter(|event| matches!(&event.kind, EventKind::ObjectWaiting { .. })).count();
+    assert_eq!(reasons, 4, "each new reason is told once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_answer_is_asked_again_and_the_object_exists_once() {
+    let (server, exit, ..) = rebuild(with_faults(CONFIG_PATH, [Fault::LostAnswer]), &plan(&[CONFIG])).await;
+    assert_eq!(exit, 0);
+    let server = server.lock().unwrap();
+    assert_eq!(server.asked[CONFIG_PATH], 2);
+    assert_eq!(server.objects["/api/v1/namespaces/space/configmaps/a"]["metadata"]["uid"], "uid-2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_hangs_costs_one_request_limit() {
+    let (_, exit, _, took) = rebuild(with_faults(CONFIG_PATH, [Fault::Hang]), &plan(&[CONFIG])).await;
+    assert_eq!(exit, 0);
+    assert!(took >= Duration::from_secs(30) && took < Duration::from_secs(32), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_internal_error_for_a_minute_is_a_refusal() {
+    let faults = vec![Fault::Answer(500, "Internal error occurred: nothing helps", None); 100];
+    let (_, exit, events, took) = rebuild(with_faults(CONFIG_PATH, faults), &plan(&[CONFIG])).await;
+    assert_eq!((exit, outcome(&events)), (6, Outcome::Refused));
+    assert!(took >= Duration::from_secs(60) && took < Duration::from_secs(70), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_right_that_is_missing_ends_the_run_at_once() {
+    let faults = [Fault::Answer(403, "configmaps is forbidden: User \"me\" cannot patch", None)];
+    let (_, exit, events, took) = rebuild(with_faults(CONFIG_PATH, faults), &plan(&[CONFIG])).await;
+    assert_eq!((exit, outcome(&events)), (5, Outcome::NotAllowed));
+    assert!(took < Duration::from_secs(1), "{took:?}");
+}
+
+fn deployment(revision: u64, ready: bool) -> Value {
+    let status = if ready {
+        json!({"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "readyReplicas": 1, "availableReplicas": 1,
+            "conditions": [{"type": "Available", "status": "True"},
+                {"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"}]})
+    } else {
+        json!({"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "unavailableReplicas": 1})
+    };
+    json!({"apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": "api", "namespace": "space", "uid": "uid-2", "generation": 1, "resourceVersion": revision.to_string()},
+        "spec": {"replicas": 1, "selector": {"matchLabels": {"a": "b"}}}, "status": status})
+}
+
+/// A server whose Deployment becomes ready only through what watches say.
+fn watched(lines: Vec<Vec<Value>>) -> Server {
+    Server { watches: lines.into(), ..Server::default() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropped_and_expired_watches_are_taken_up_again() {
+    let gone = json!({"type": "ERROR", "object": failure(410, "too old resource version")});
+    let server = watched(vec![
+        vec![json!({"type": "MODIFIED", "object": deployment(100, false)})],
+        Vec::new(),
+        vec![gone],
+        vec![json!({"type": "MODIFIED", "object": deployment(101, true)})],
+    ]);
+    let (_, exit, events, took) = rebuild(server, &plan(&[DEPLOYMENT])).await;
+    assert_eq!((exit, outcome(&events)), (0, Outcome::Done));
+    assert!(took < Duration::from_secs(300), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_answer_never_counts_for_the_new_object() {
+    // The watch shows a ready Deployment of a time before ours was sent.
+    let server = watched(vec![vec![json!({"type": "MODIFIED", "object": deployment(1, true)})]]);
+    let (_, exit, events, took) = rebuild(server, &plan(&[DEPLOYMENT])).await;
+    assert_eq!((exit, outcome(&events)), (7, Outcome::Unhealthy));
+    assert!(took >= Duration::from_secs(600), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_run_tells_the_same_events() {
+    let lines = || {
+        let server = watched(vec![vec![json!({"type": "MODIFIED", "object": deployment(100, true)})]]);
+        async {
+            let (_, _, events, _) = rebuild(server, &plan(&[CONFIG, DEPLOYMENT])).await;
+            events.iter().map(|event| serde_json::to_string(event).unwrap()).collect::<Vec<_>>()
+        }
+    };
+    assert_eq!(lines().await, lines().await);
+}
