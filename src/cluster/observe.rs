@@ -161,6 +161,22 @@ pub struct Surroundings {
     pub replica_sets: Vec<Value>,
     /// All StorageClasses.
     pub storage_classes: Vec<Value>,
+    /// The CustomResourceDefinitions of the kit.
+    pub definitions: Vec<Value>,
+}
+
+/// The CustomResourceDefinition that makes an object's kind, if it is among these.
+pub fn definition_of<'a>(definitions: &'a [Value], object: &Object) -> Option<&'a Value> {
+    definitions.iter().find(|definition| {
+        let text = |pointer: &str| definition.pointer(pointer).and_then(Value::as_str);
+        text("/spec/group") == Some(object.group()) && text("/spec/names/kind") == Some(object.kind())
+    })
+}
+
+/// The CustomResourceDefinitions among objects.
+pub fn definitions<'a>(objects: impl IntoIterator<Item = &'a Object>) -> Vec<Value> {
+    let definitions = objects.into_iter().filter(|object| object.kind() == "CustomResourceDefinition");
+    definitions.map(|object| object.body().clone()).collect()
 }
 
 impl Surroundings {
@@ -181,7 +197,7 @@ impl Surroundings {
             everywhere("apps/v1", "ReplicaSet"),
             list_all("storage.k8s.io/v1", "StorageClass", None),
         );
-        Self { pods, replica_sets, storage_classes }
+        Self { pods, replica_sets, storage_classes, definitions: Vec::new() }
     }
 
     /// The verdict on a live object of the kit.
@@ -192,7 +208,8 @@ impl Surroundings {
         let replica_sets: Vec<&Value> = self.replica_sets.iter().filter(in_namespace).collect();
         let own = pods_of(live, &pods, &replica_sets);
         let storage_classes: Vec<&Value> = self.storage_classes.iter().collect();
-        status(live, Related { pods: &own, storage_classes: &storage_classes, ..Related::default() })
+        let crd = definition_of(&self.definitions, object);
+        status(live, Related { pods: &own, storage_classes: &storage_classes, crd, ..Related::default() })
     }
 }
 
@@ -207,6 +224,7 @@ pub async fn observe(cluster: &Cluster, rendered: &Rendered) -> Result<Vec<Obser
     let labels = selector(&environment.name, environment.instance.as_deref());
     let (places, surroundings) = (places(cluster, objects()), Surroundings::read(cluster, &namespaces));
     let (mut live, surroundings) = tokio::join!(survey(cluster, &places, &labels), surroundings);
+    let surroundings = Surroundings { definitions: definitions(objects()), ..surroundings };
     let live = live.as_mut().map_err(|error| error.clone())?;
     Ok(rendered
         .phases

@@ -55,8 +55,7 @@ pub fn spawn(
     labels: Option<&str>,
     seen: mpsc::UnboundedSender<Seen>,
 ) -> AbortHandle {
-    let mut config = watcher::Config::default();
-    config.label_selector = labels.map(str::to_owned);
+    let config = watcher::Config { label_selector: labels.map(str::to_owned), ..watcher::Config::default() };
     let stream = watcher(cluster.api(kind, namespace), config).default_backoff();
     let (kind, server) = (kind.clone(), cluster.server.clone());
     let place = Place {

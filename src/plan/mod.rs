@@ -5,7 +5,7 @@ mod graph;
 use serde_json::{Value, json};
 
 use crate::cluster::inventory::desired_hash;
-use crate::cluster::observe::{ENVIRONMENT_LABEL, INSTANCE_LABEL, selector};
+use crate::cluster::observe::{ENVIRONMENT_LABEL, INSTANCE_LABEL, definition_of, definitions, selector};
 use crate::health::gate::Gate;
 use crate::kit::{PhaseSettings, Rendered};
 use crate::manifest::mistake::Mistakes;
@@ -87,13 +87,7 @@ fn label(object: &mut Object, environment: &str, instance: Option<&str>) {
 impl Plan {
     /// The CustomResourceDefinition of the kit that makes an object's kind, if there is one.
     pub fn definition_of(&self, object: &Object) -> Option<&Value> {
-        let text = |definition: &'_ Value, pointer: &str| {
-            definition.pointer(pointer).and_then(Value::as_str).map(str::to_owned)
-        };
-        self.definitions.iter().find(|definition| {
-            text(definition, "/spec/group").as_deref() == Some(object.group())
-                && text(definition, "/spec/names/kind").as_deref() == Some(object.kind())
-        })
+        definition_of(&self.definitions, object)
     }
 
     /// Plans a rendered environment.
@@ -104,9 +98,7 @@ impl Plan {
         let environment = &rendered.environment;
         let instance = environment.instance.as_deref();
         let needs = graph::needs(rendered)?;
-        let objects = rendered.phases.iter().flat_map(|phase| &phase.objects);
-        let definitions = objects.filter(|object| object.kind() == "CustomResourceDefinition");
-        let definitions = definitions.map(|object| object.body().clone()).collect();
+        let definitions = definitions(rendered.phases.iter().flat_map(|phase| &phase.objects));
         let phases = rendered
             .phases
             .iter()
