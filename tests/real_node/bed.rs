@@ -30,7 +30,8 @@ metadata: {name: web, namespace: SPACE}
 spec: {selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}
 ";
 
-/// Asks until it is answered, because packet filter rules follow the readiness of a pod by a moment.
+/// Asks until it is answered, because packet filter rules follow the readiness of a pod by a moment. Without a time limit:
+/// with one, Debian's static busybox crashes.
 const CLIENT: &str = r#"apiVersion: v1
 kind: Pod
 metadata: {name: client, namespace: SPACE}
@@ -40,7 +41,10 @@ spec:
   containers:
   - name: client
     image: docker.io/library/busybox:local
-    command: [sh, -c, 'until answer=$(wget -T 2 -qO- http://web.SPACE.svc.cluster.local/); do :; done; test "$answer" = kept']
+    command:
+    - sh
+    - -c
+    - until answer=$(wget -qO- http://web.SPACE.svc.cluster.local/); do usleep 100000; done; test "$answer" = kept
 "#;
 
 #[test]
