@@ -100,11 +100,15 @@ fn check(
     findings: &mut Vec<Finding>,
 ) -> Verdict {
     let mut verdict = Verdict { environment: name.to_owned(), rendered: None, mistakes: 0, base };
-    let result = if base {
+    if base {
+        // It is read with those that extend it; what is told here would otherwise be told by none of them.
+        let found = kit.environment(name, &Overrides::default()).err().unwrap_or_default().0;
+        let found: Vec<Mistake> = found.into_iter().filter(|mistake| mistake.code != "missing").collect();
+        verdict.mistakes = found.len();
+        add(findings, found, true, Some(name));
         return verdict;
-    } else {
-        kit.environment(name, overrides).and_then(|environment| kit.render(&environment, secrets))
-    };
+    }
+    let result = kit.environment(name, overrides).and_then(|environment| kit.render(&environment, secrets));
     match result {
         Ok(rendered) => {
             add(findings, rendered.warnings.clone(), false, Some(name));
@@ -132,7 +136,12 @@ fn check(
 /// Adds findings; one that is already there in another environment only gets this environment's name.
 fn add(findings: &mut Vec<Finding>, found: Vec<Mistake>, stops: bool, environment: Option<&str>) {
     for mistake in found {
-        match findings.iter_mut().find(|finding| finding.mistake == mistake && finding.stops == stops) {
+        // The hint names a place that may differ between environments.
+        let same = |finding: &Finding| {
+            let Mistake { code, message, file, span, hint: _ } = &finding.mistake;
+            (code, message, file, span) == (&mistake.code, &mistake.message, &mistake.file, &mistake.span)
+        };
+        match findings.iter_mut().find(|finding| same(finding) && finding.stops == stops) {
             Some(finding) => finding.environments.extend(environment.map(str::to_owned)),
             None => {
                 let environments = environment.map(str::to_owned).into_iter().collect();
@@ -198,7 +207,7 @@ fn show(context: &mut Context, verdicts: &[Verdict], findings: &[Finding]) {
         }
         let name = Line::new().with(Tone::Strong, &verdict.environment).to_column(width);
         let line = match (&verdict.rendered, verdict.base) {
-            (_, true) => name.and("only extended by others, not rendered"),
+            (_, true) if verdict.mistakes == 0 => name.and("only extended by others, not rendered"),
             (None, _) => name.with(Tone::Bad, count(verdict.mistakes, "mistake")),
             (Some(rendered), _) => {
                 let phases = count(rendered.phases.len(), "phase");

@@ -7,6 +7,8 @@ use crate::manifest::mistake::Mistake;
 
 /// Lines longer than this are cut around what is underlined.
 const MAX_LINE: usize = 160;
+/// Hints longer than this are cut at their end.
+const MAX_HINT: usize = 240;
 
 /// Mistakes one after the other, with a blank line between them and a line end after the last.
 pub fn render(mistakes: &[Mistake], colour: bool) -> String {
@@ -26,7 +28,7 @@ fn render_as(mistakes: &[Mistake], level: Level<'_>, colour: bool) -> String {
 }
 
 fn one(mistake: &Mistake, level: Level<'_>, renderer: &Renderer) -> String {
-    let hint = mistake.hint.clone().unwrap_or_default();
+    let hint = shorten(mistake.hint.as_deref().unwrap_or_default());
     let title = level.primary_title(mistake.message.as_str()).id(mistake.code);
     let Some(span) = &mistake.span else {
         let mut group = Group::with_title(title);
@@ -52,6 +54,14 @@ fn one(mistake: &Mistake, level: Level<'_>, renderer: &Renderer) -> String {
 /// A source line without what a terminal would act on, letter for letter.
 fn clean(line: &str) -> String {
     line.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
+}
+
+/// A hint may quote a rendered line, which may be of any length. Secrets are out of it already.
+fn shorten(hint: &str) -> String {
+    match hint.char_indices().nth(MAX_HINT) {
+        Some((end, _)) => format!("{}…", clean(&hint[..end])),
+        None => clean(hint),
+    }
 }
 
 /// A long line cut around a column, and the column in what is left.

@@ -70,8 +70,8 @@ impl Kit {
         while let Some(file) = next.take() {
             let text = match self.text(&file) {
                 Some(Ok(text)) => text,
-                Some(Err(mistake)) => {
-                    mistakes.push(mistake);
+                Some(Err(wrong)) => {
+                    mistakes.extend(wrong.0);
                     break;
                 }
                 None => break,
@@ -185,9 +185,9 @@ fn namespace(
     mistakes: &mut Vec<Mistake>,
 ) -> Option<String> {
     let nearest = layers.first().map_or("", |layer| layer.file.as_str());
-    let stated_wrongly = mistakes.iter().any(|mistake| mistake.code == "name" || mistake.code == "type");
     let Some(base) = stated else {
-        if !stated_wrongly {
+        // With another mistake it may be stated where it could not be read.
+        if mistakes.is_empty() {
             let hint = Some("say in which namespace it lives: namespace: NAME".into());
             mistakes.push(Mistake { hint, ..mistake("missing", "the environment has no namespace", nearest, None) });
         }

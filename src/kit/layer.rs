@@ -128,11 +128,7 @@ impl Checker<'_> {
     fn entry(&mut self, key: &Key, value: &Node) -> bool {
         let before = self.mistakes.len();
         match key.text.as_str() {
-            "protected" => {
-                if !matches!(value.kind, NodeKind::Bool(_)) {
-                    self.typed("protected", "true or false", value);
-                }
-            }
+            "protected" if !matches!(value.kind, NodeKind::Bool(_)) => self.typed("protected", "true or false", value),
             "namespace" => {
                 if let Some(text) = self.text_of(key, value)
                     && let Err(message) = check_label(text)

@@ -21,7 +21,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::health::gate::Gate;
-use crate::manifest::mistake::{Mistake, Span};
+use crate::manifest::mistake::{Mistake, Mistakes, Span};
 use crate::manifest::{Object, Origin};
 
 pub use stack::{Stack, StackPhase};
@@ -168,7 +168,7 @@ pub struct RenderedPhase {
 
 impl Kit {
     /// The text of a file, or a mistake when it is not UTF-8. `None` when there is no such file.
-    pub fn text(&self, file: &str) -> Option<Result<&str, Mistake>> {
+    pub fn text(&self, file: &str) -> Option<Result<&str, Mistakes>> {
         self.files.get(file).map(|bytes| {
             std::str::from_utf8(bytes).map_err(|error| {
                 let before = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
@@ -176,7 +176,7 @@ impl Kit {
                 let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
                 let shown = String::from_utf8_lossy(bytes);
                 let span = Some(Span::on_line(&shown, line, column, 1));
-                mistake("encoding", "is not UTF-8 text", file, span)
+                mistake("encoding", "is not UTF-8 text", file, span).into()
             })
         })
     }

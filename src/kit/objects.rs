@@ -54,6 +54,10 @@ impl Reader<'_> {
                 let mut wrong = self.wrong("yaml", error.message, error.place);
                 if self.output.is_none() {
                     wrong.span = error.place.span(self.text);
+                } else if wrong.span.as_ref().is_some_and(|span| is_glued(&span.text)) {
+                    let advice =
+                        "a text brings its own quotes: join texts inside, {{ \"a/\" ~ b }}, or use {{ b | plain }}";
+                    wrong.hint = Some(wrong.hint.map_or(advice.into(), |hint| format!("{advice}; {hint}")));
                 }
                 mistakes.push(wrong);
             }
@@ -78,7 +82,11 @@ impl Reader<'_> {
     /// A mistake at a place of the text. In a rendered text the place is the template's line, and the rendered line is told.
     fn wrong(&self, code: &'static str, message: impl Into<String>, place: Place) -> Mistake {
         let Some(output) = self.output else {
-            return mistake(code, message, self.file, place.span(self.text));
+            // A whole mapping or document is shown by its line.
+            let whole = place.length <= 1 && place.column == 1;
+            let line = Origin { file: self.file.into(), line: place.line };
+            let span = if whole { self.kit.span_at(&line) } else { place.span(self.text) };
+            return mistake(code, message, self.file, span);
         };
         let line = self.text.lines().nth(place.line.saturating_sub(1)).unwrap_or_default().trim();
         match output.origin(place.line) {
@@ -129,7 +137,7 @@ impl Reader<'_> {
                 Err(found) => mistakes.extend(found.into_iter().map(|found| {
                     let path: Vec<&str> = found.path.split('.').collect();
                     let message = format!("gate {}: {}", object.name(), found.message);
-                    let wrong = self.wrong(found.code, message, place_of(node, &path));
+                    let wrong = self.wrong(found.code, message, place_of(node, &path, found.code == "unknown-key"));
                     Mistake { hint: found.hint.or(wrong.hint.clone()), ..wrong }
                 })),
             },
@@ -172,14 +180,14 @@ impl Reader<'_> {
             };
             mistakes.push(Mistake {
                 hint: Some(hint),
-                ..self.wrong("removed-version", message, place_of(node, &["apiVersion"]))
+                ..self.wrong("removed-version", message, place_of(node, &["apiVersion"], false))
             });
         }
         if let Err(message) = NameRule::of(object.group(), object.kind()).check(object.name()) {
             mistakes.push(self.wrong(
                 "name",
                 format!("the name {} {message}", object.name()),
-                place_of(node, &["metadata", "name"]),
+                place_of(node, &["metadata", "name"], false),
             ));
         }
         for field in ["annotations", "labels"] {
@@ -198,7 +206,10 @@ impl Reader<'_> {
         for (name, value) in map.iter().filter(|(_, value)| !value.is_string()) {
             let message = format!("{}: metadata.{field}.{name} is not a text", object.key());
             let hint = Some(format!("write it in quotes: \"{}\"", value.to_string().trim_matches('"')));
-            mistakes.push(Mistake { hint, ..self.wrong("type", message, place_of(node, &["metadata", field, name])) });
+            mistakes.push(Mistake {
+                hint,
+                ..self.wrong("type", message, place_of(node, &["metadata", field, name], false))
+            });
         }
     }
 
@@ -207,32 +218,32 @@ impl Reader<'_> {
         let Some(annotations) = annotations.and_then(Value::as_object) else { return };
         for (name, value) in annotations {
             let Some(short) = name.strip_prefix("rekindle.dev/") else { continue };
-            let mut wrong = |message: String, hint: Option<String>| {
-                let place = place_of(node, &["metadata", "annotations", name]);
+            let mut wrong = |key: bool, message: String, hint: Option<String>| {
+                let place = place_of(node, &["metadata", "annotations", name], key);
                 mistakes.push(Mistake { hint, ..self.wrong("annotation", message, place) });
             };
             let text = value.as_str().unwrap_or_default();
             match short {
                 _ if !ANNOTATIONS.contains(&short) => {
                     let hint = nearest(short, ANNOTATIONS).map(|known| format!("did you mean rekindle.dev/{known}?"));
-                    wrong(format!("Rekindle has no annotation {name}"), hint);
+                    wrong(true, format!("Rekindle has no annotation {name}"), hint);
                 }
                 "after" => {
                     for entry in crate::manifest::references::after(object).into_iter().filter_map(Result::err) {
-                        wrong(format!("rekindle.dev/after: {entry} is not Kind/name"), None);
+                        wrong(false, format!("rekindle.dev/after: {entry} is not Kind/name"), None);
                     }
                 }
                 "ready" => {
                     if let Err(error) = crate::health::cel::check(text) {
-                        wrong(format!("rekindle.dev/ready: {error}"), None);
+                        wrong(false, format!("rekindle.dev/ready: {error}"), None);
                     }
                 }
                 "replace" if text != "allowed" => {
-                    wrong(format!("rekindle.dev/replace is {text}, it can only be allowed"), None);
+                    wrong(false, format!("rekindle.dev/replace is {text}, it can only be allowed"), None);
                 }
                 "timeout" => {
                     if let Err(message) = crate::manifest::duration::parse_duration(text) {
-                        wrong(format!("rekindle.dev/timeout: {text} {message}"), None);
+                        wrong(false, format!("rekindle.dev/timeout: {text} {message}"), None);
                     }
                 }
                 _ => {}
@@ -241,8 +252,15 @@ impl Reader<'_> {
     }
 }
 
-/// The place of what is at a path of a document; for a path that leads nowhere, of the last thing on its way.
-fn place_of(node: &Node, path: &[&str]) -> Place {
+/// Whether an expression of a template's line touches other text, as in `"registry/{{ tag }}"`.
+fn is_glued(line: &str) -> bool {
+    let before = line.rsplit("{{").skip(1).filter_map(|text| text.chars().last());
+    let after = line.split("}}").skip(1).filter_map(|text| text.chars().next());
+    before.chain(after).any(|letter| !letter.is_whitespace() && !"[](){},:".contains(letter))
+}
+
+/// The place of what is at a path of a document, or of its key; for a path that leads nowhere, of the last thing on its way.
+fn place_of(node: &Node, path: &[&str], of_key: bool) -> Place {
     let mut at = (node, node.place);
     for segment in path {
         let next = match &at.0.kind {
@@ -257,7 +275,7 @@ fn place_of(node: &Node, path: &[&str]) -> Place {
         let Some((key, value)) = next else { break };
         // Of a mapping or list its key tells more than its first entry.
         let whole = matches!(value.kind, NodeKind::Map(_) | NodeKind::List(_) | NodeKind::Null);
-        at = (value, if whole { key.place } else { value.place });
+        at = (value, if whole || of_key { key.place } else { value.place });
     }
     at.1
 }

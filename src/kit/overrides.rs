@@ -12,25 +12,25 @@ use crate::manifest::yaml::{Node, NodeKind, Place, parse_node};
 pub fn apply(tree: &mut Tree, overrides: &Overrides, mistakes: &mut Vec<Mistake>) {
     for (path, text) in &overrides.set {
         if let Err(mistake) = set(tree, path, text) {
-            mistakes.push(mistake);
+            mistakes.push(*mistake);
         }
     }
     for (name, image) in &overrides.images {
         if let Err(mistake) = set_image(tree, name, image) {
-            mistakes.push(mistake);
+            mistakes.push(*mistake);
         }
     }
 }
 
-fn wrong(code: &'static str, message: String, hint: Option<String>) -> Mistake {
-    Mistake { hint, ..mistake(code, message, "", None) }
+fn wrong(code: &'static str, message: String, hint: Option<String>) -> Box<Mistake> {
+    Box::new(Mistake { hint, ..mistake(code, message, "", None) })
 }
 
 fn origin(flag: &'static str) -> impl Fn(&Node) -> Origin {
     move |_| Origin { file: flag.into(), line: 0 }
 }
 
-fn set(tree: &mut Tree, path: &str, text: &str) -> Result<(), Mistake> {
+fn set(tree: &mut Tree, path: &str, text: &str) -> Result<(), Box<Mistake>> {
     let below = path.strip_prefix("values.").unwrap_or(path);
     let segments: Vec<&str> = std::iter::once("values").chain(below.split('.')).collect();
     if segments.contains(&"") {
@@ -77,7 +77,7 @@ fn set(tree: &mut Tree, path: &str, text: &str) -> Result<(), Mistake> {
     Ok(())
 }
 
-fn set_image(tree: &mut Tree, name: &str, image: &str) -> Result<(), Mistake> {
+fn set_image(tree: &mut Tree, name: &str, image: &str) -> Result<(), Box<Mistake>> {
     let known: Vec<&str> =
         tree.get(&["images"]).map_or(&[][..], Merged::entries).iter().map(|(key, _)| key.as_str()).collect();
     if !known.contains(&name) {

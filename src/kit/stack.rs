@@ -70,7 +70,7 @@ impl Kit {
     pub fn stack(&self) -> Result<Stack, Mistakes> {
         let text = match self.text(STACK_FILE) {
             Some(Ok(text)) => text,
-            Some(Err(mistake)) => return Err(mistake.into()),
+            Some(Err(mistakes)) => return Err(mistakes),
             None => return Err(mistake("no-kit", "the kit has no templates/stack.yaml", "", None).into()),
         };
         let mut mistakes = Vec::new();

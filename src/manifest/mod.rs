@@ -6,6 +6,7 @@ pub mod kinds;
 pub mod mistake;
 mod object;
 pub mod references;
+mod webhooks;
 pub mod yaml;
 
 pub use object::{Object, ObjectKey, Origin};

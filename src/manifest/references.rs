@@ -244,7 +244,7 @@ impl Collector<'_> {
                 let key =
                     ObjectKey { group: String::new(), kind: "ServiceAccount".into(), namespace, name: name.into() };
                 // The API server accepts a grant to an account that comes later.
-                self.add(Target::Object(key), Need::Exists, false, format!("subjects[{index}]"));
+                self.add(Target::Object(key), Need::Exists, true, format!("subjects[{index}]"));
             }
         }
     }
@@ -357,4 +357,121 @@ fn flag(value: &Value, pointer: &str) -> bool {
 
 fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
     value.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use super::*;
+    use crate::manifest::{Origin, yaml::parse_documents};
+
+    fn found(text: &str) -> Vec<String> {
+        let body = parse_documents(text).unwrap().remove(0).0;
+        let object = Object::new(body, Origin::default()).unwrap();
+        let shown = |reference: &Reference| {
+            let namespace = match &reference.target {
+                Target::Object(key) => key.namespace.clone().map(|namespace| namespace + "/").unwrap_or_default(),
+                _ => String::new(),
+            };
+            let optional = if reference.optional { " optional" } else { "" };
+            let ready = if reference.need == Need::Ready { " ready" } else { "" };
+            format!("{namespace}{}{ready}{optional} @ {}", reference.target, reference.path)
+        };
+        references(&object).iter().map(shown).collect()
+    }
+
+    #[test]
+    fn a_workload_names_its_needs() {
+        let text = "
+apiVersion: batch/v1
+kind: CronJob
+metadata: {name: a, namespace: ns, annotations: {rekindle.dev/after: 'Job/b'}}
+spec:
+  jobTemplate:
+    spec:
+      template:
+        spec:
+          serviceAccountName: s
+          priorityClassName: high
+          imagePullSecrets: [{name: pull}]
+          initContainers: [{envFrom: [{secretRef: {name: e, optional: true}}]}]
+          containers:
+          - env:
+            - {name: x, valueFrom: {secretKeyRef: {name: k, key: x}}}
+            - {name: z, valueFrom: {configMapKeyRef: {name: m, key: z}}}
+          volumes:
+          - secret: {secretName: v}
+          - configMap: {name: c, optional: true}
+          - persistentVolumeClaim: {claimName: p}
+          - projected: {sources: [{secret: {name: q}}, {configMap: {name: r}}, {serviceAccountToken: {path: t}}]}
+          - emptyDir: {}
+";
+        insta::assert_snapshot!(found(text).join("\n"), @r"
+        ns/ConfigMap/c optional @ spec.jobTemplate.spec.template.spec.volumes[1].configMap.name
+        ns/ConfigMap/m @ spec.jobTemplate.spec.template.spec.containers[0].env[1].valueFrom.configMapKeyRef.name
+        ns/ConfigMap/r @ spec.jobTemplate.spec.template.spec.volumes[3].projected.sources[1].configMap.name
+        Namespace/ns @ metadata.namespace
+        ns/PersistentVolumeClaim/p @ spec.jobTemplate.spec.template.spec.volumes[2].persistentVolumeClaim.claimName
+        ns/Secret/e optional @ spec.jobTemplate.spec.template.spec.initContainers[0].envFrom[0].secretRef.name
+        ns/Secret/k @ spec.jobTemplate.spec.template.spec.containers[0].env[0].valueFrom.secretKeyRef.name
+        ns/Secret/pull optional @ spec.jobTemplate.spec.template.spec.imagePullSecrets[0].name
+        ns/Secret/q @ spec.jobTemplate.spec.template.spec.volumes[3].projected.sources[0].secret.name
+        ns/Secret/v @ spec.jobTemplate.spec.template.spec.volumes[0].secret.secretName
+        ns/ServiceAccount/s @ spec.jobTemplate.spec.template.spec.serviceAccountName
+        PriorityClass/high @ spec.jobTemplate.spec.template.spec.priorityClassName
+        Job/b ready @ metadata.annotations.rekindle.dev/after
+        ");
+    }
+
+    #[test]
+    fn other_kinds_name_their_needs() {
+        let texts = [
+            "{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: a, namespace: ns}, spec: {serviceName: s, template: {spec: {serviceAccountName: default}}, volumeClaimTemplates: [{spec: {storageClassName: fast}}]}}",
+            "{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: a, namespace: ns}, spec: {storageClassName: fast, volumeName: pv}}",
+            "{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {name: a, namespace: ns}, spec: {ingressClassName: c, tls: [{secretName: t}], rules: [{http: {paths: [{backend: {service: {name: b}}}]}}]}}",
+            "{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRoleBinding, metadata: {name: a}, roleRef: {kind: ClusterRole, name: r}, subjects: [{kind: ServiceAccount, name: s, namespace: m}, {kind: User, name: u}]}",
+            "{apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, metadata: {name: a, namespace: ns}, spec: {scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: d}}}",
+            "{apiVersion: policy/v1, kind: PodDisruptionBudget, metadata: {name: a, namespace: ns}, spec: {selector: {}}}",
+            "{apiVersion: admissionregistration.k8s.io/v1, kind: ValidatingWebhookConfiguration, metadata: {name: a}, webhooks: [{clientConfig: {service: {name: s, namespace: m}}}, {clientConfig: {url: 'https://x'}}]}",
+            "{apiVersion: apiregistration.k8s.io/v1, kind: APIService, metadata: {name: a}, spec: {service: {name: s, namespace: m}}}",
+            "{apiVersion: example.org/v1, kind: Thing, metadata: {name: a, namespace: ns}}",
+        ];
+        let shown: Vec<String> = texts.iter().map(|text| found(text).join("\n")).collect();
+        insta::assert_snapshot!(shown.join("\n\n"), @r"
+        Namespace/ns @ metadata.namespace
+        ns/Service/s @ spec.serviceName
+        StorageClass/fast @ spec.volumeClaimTemplates[0].spec.storageClassName
+
+        Namespace/ns @ metadata.namespace
+        PersistentVolume/pv optional @ spec.volumeName
+        StorageClass/fast @ spec.storageClassName
+
+        Namespace/ns @ metadata.namespace
+        ns/Secret/t optional @ spec.tls[0].secretName
+        ns/Service/b @ spec.rules[0].http.paths[0].backend.service.name
+        IngressClass/c @ spec.ingressClassName
+
+        m/ServiceAccount/s optional @ subjects[0]
+        ClusterRole/r optional @ roleRef
+
+        Namespace/ns @ metadata.namespace
+        ns/Deployment/d @ spec.scaleTargetRef
+
+        Namespace/ns @ metadata.namespace
+
+        m/Service/s ready @ webhooks[0].clientConfig.service
+
+        m/Service/s @ spec.service
+
+        Namespace/ns @ metadata.namespace
+        the CustomResourceDefinition of Thing (example.org) ready @ kind
+        ");
+    }
+
+    #[test]
+    fn odd_shapes_are_no_references() {
+        let text = "{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {containers: {a: 1}, volumes: [1, {secret: x}, {configMap: {name: 5}}], serviceAccountName: [s]}}";
+        assert_eq!(found(text), Vec::<String>::new());
+    }
 }

@@ -138,12 +138,17 @@ const MAX_BYTES: usize = 64 * 1024 * 1024;
 /// # Errors
 /// When the text is not YAML, a key appears twice, or a number has no JSON form.
 pub fn parse_nodes(text: &str) -> Result<Vec<Node>, YamlError> {
+    parse(text, false)
+}
+
+fn parse(text: &str, strict_booleans: bool) -> Result<Vec<Node>, YamlError> {
     if text.len() > MAX_BYTES {
         let message = format!("is larger than {} MiB", MAX_BYTES / 1024 / 1024);
         return Err(YamlError { message, place: Place::default() });
     }
     let options = serde_saphyr::options! {
         legacy_octal_numbers: true,
+        strict_booleans: strict_booleans,
         with_snippet: false,
         budget: serde_saphyr::budget! { max_documents: 100_000, max_events: 20_000_000, max_nodes: 20_000_000 },
     };
@@ -170,12 +175,13 @@ fn twice(node: &Node) -> Option<&Key> {
     }
 }
 
-/// Reads a text with at most one document; `None` when it is empty.
+/// Reads one of Rekindle's own files, with at most one document; `None` when it is empty. Here only `true` and `false` are
+/// booleans: a country code `no` or a name `n` stays a text.
 ///
 /// # Errors
 /// As [`parse_nodes`], and when there is a second document.
 pub fn parse_node(text: &str) -> Result<Option<Node>, YamlError> {
-    let mut documents = parse_nodes(text)?.into_iter();
+    let mut documents = parse(text, true)?.into_iter();
     let first = documents.next();
     match documents.next() {
         Some(second) => Err(YamlError { message: "holds more than one document".into(), place: second.place }),
@@ -486,6 +492,12 @@ mod tests {
         for (text, expected) in table {
             assert_eq!(one(&format!("v: {text}\n"))["v"], expected, "{text}");
         }
+    }
+
+    #[test]
+    fn own_files_have_only_two_booleans() {
+        let value = parse_node("{a: no, b: y, c: true, d: off, n: 0400}").unwrap().unwrap().to_value();
+        assert_eq!(value, json!({"a": "no", "b": "y", "c": true, "d": "off", "n": 256}));
     }
 
     #[test]

@@ -1,5 +1,10 @@
 //! The binary as people run it: in a cleared environment, with kits in temporary folders.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod check;
+mod env;
 mod health;
+mod kits;
+mod render;
 mod secrets;
+mod support;

@@ -53,6 +53,8 @@ struct Compiled {
     plain: Tera,
     marked: Tera,
     rewritten: BTreeMap<String, Rewritten>,
+    /// The templates by the number that their marks carry.
+    names: Vec<String>,
 }
 
 impl<'a> Renderer<'a> {
@@ -64,16 +66,20 @@ impl<'a> Renderer<'a> {
         secrets: &'a dyn SecretSource,
         mistakes: &mut Vec<Mistake>,
     ) -> Self {
-        let mut sources = BTreeMap::new();
+        let (mut sources, mut unreadable) = (BTreeMap::new(), BTreeSet::new());
         for path in kit.files.keys().filter(|path| path.starts_with("templates/") && path.ends_with(".tera")) {
             match kit.text(path) {
                 Some(Ok(text)) => drop(sources.insert(path.as_str(), text)),
-                Some(Err(mistake)) => mistakes.push(mistake),
+                Some(Err(wrong)) => {
+                    mistakes.extend(wrong.0);
+                    unreadable.insert(path.clone());
+                }
                 None => {}
             }
         }
         let answers = Answers::new(images);
-        let broken = errors::compile_errors(&sources, &answers, mistakes);
+        let mut broken = errors::compile_errors(&sources, &answers, mistakes);
+        broken.append(&mut unreadable);
         let good: BTreeMap<&str, &str> =
             sources.iter().filter(|(name, _)| !broken.contains(**name)).map(|(name, text)| (*name, *text)).collect();
         let compiled = compile(&good, &answers, mistakes);
@@ -104,9 +110,8 @@ impl<'a> Renderer<'a> {
                 let (stripped, lines) = strip_marks(&marked);
                 // A filter over a whole block may have counted or cut the marks; then lines are unknown, the text is not.
                 let lines = if stripped == text { lines } else { Vec::new() };
-                let names: Vec<&&str> = self.sources.keys().collect();
-                let origin =
-                    |(number, line): (usize, usize)| Some(Origin { file: (**names.get(number)?).to_owned(), line });
+                let names = &self.compiled.names;
+                let origin = |(number, line): (usize, usize)| Some(Origin { file: names.get(number)?.clone(), line });
                 Some(Output { text, lines: lines.into_iter().map(|place| place.and_then(origin)).collect() })
             }
             Err(error) => {
@@ -129,10 +134,12 @@ impl<'a> Renderer<'a> {
 }
 
 fn compile(sources: &BTreeMap<&str, &str>, answers: &Arc<Answers>, mistakes: &mut Vec<Mistake>) -> Compiled {
-    let mut compiled = Compiled { plain: engine(answers), marked: engine(answers), rewritten: BTreeMap::new() };
+    let mut compiled =
+        Compiled { plain: engine(answers), marked: engine(answers), rewritten: BTreeMap::new(), names: Vec::new() };
     let mut marked = Vec::new();
     for (number, (name, source)) in sources.iter().enumerate() {
         marked.push((*name, Rewritten::new(source, Some(number)).text));
+        compiled.names.push((*name).to_owned());
         compiled.rewritten.insert((*name).to_owned(), Rewritten::new(source, None));
     }
     let plain = compiled.rewritten.iter().map(|(name, rewritten)| (name.as_str(), rewritten.text.as_str()));

@@ -1,0 +1,254 @@
+//! Rendering small kits in memory.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::super::{KitSource, Overrides};
+use super::*;
+use crate::manifest::yaml::to_yaml;
+use crate::secrets::SecretError;
+
+/// Secrets `one` and `two`; all others are unknown.
+struct Fixed;
+
+impl SecretSource for Fixed {
+    fn secret(&self, name: &str) -> Result<SecretString, SecretError> {
+        match name {
+            "one" => Ok("s3cret-value-one".to_owned().into()),
+            "two" => Ok("line\nwith \"quotes\" and: colon".to_owned().into()),
+            "absent" => Err(SecretError::Missing("absent".into(), "secrets/a.yaml.age".into())),
+            other => Err(SecretError::Unknown(other.into())),
+        }
+    }
+
+    fn names(&self) -> Vec<String> {
+        vec!["one".into(), "two".into(), "absent".into()]
+    }
+}
+
+fn kit(files: &[(&str, &str)]) -> Kit {
+    let mut all = BTreeMap::from([
+        ("templates/stack.yaml".to_owned(), b"name: s\nphases: [{name: one}, {name: two}]\n".to_vec()),
+        (
+            "environments/a.yaml".to_owned(),
+            b"namespace: n\nvalues: {x: 1, list: [1, {a: null}], text: 'no'}\n".to_vec(),
+        ),
+    ]);
+    all.extend(files.iter().map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec())));
+    Kit { source: KitSource::Embedded, files: all }
+}
+
+fn render(files: &[(&str, &str)]) -> Result<Rendered, Vec<String>> {
+    let kit = kit(files);
+    let environment = kit.environment("a", &Overrides::default()).map_err(shown)?;
+    kit.render(&environment, &Fixed).map_err(shown)
+}
+
+fn shown(mistakes: Mistakes) -> Vec<String> {
+    let hint = |mistake: &Mistake| mistake.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+    mistakes.0.iter().map(|mistake| format!("{}: {mistake}{}", mistake.code, hint(mistake))).collect()
+}
+
+/// The data of a ConfigMap whose template ends in these lines.
+fn data(lines: &str) -> Value {
+    let template = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: c}}\ndata:\n{lines}");
+    let rendered = render(&[("templates/one/c.yaml.tera", &template)]).unwrap();
+    rendered.phases[0].objects[1].body()["data"].clone()
+}
+
+#[test]
+fn every_value_is_one_yaml_value() {
+    assert_eq!(
+        data(
+            "  a: {{ values.text }}\n  b: {{ values.list }}\n  c: {{ values.x }}\n  d: {{ values.x ~ \"[1]\" }}\n  \
+             e: {{ values.list | json }}\n  f: '{{ values.list | json }}'\n  g: {{ values.text | b64 }}\n  \
+             h: x-{{ values.text | plain }}-{{ values.x }}\n  i: {{ \"[1, 2]\" }}\n  j: {{ values.list[1].a }}\n  \
+             k: {% raw %}\"{{ x }}\"{% endraw %}\n  l: {{ instance }}\n  m: {{ environment | plain }}/{{ namespace | plain }}\n"
+        ),
+        json!({
+            "a": "no", "b": [1, {"a": null}], "c": 1, "d": "1[1]", "e": [1, {"a": null}], "f": "[1,{\"a\":null}]",
+            "g": "bm8=", "h": "x-no-1", "i": "[1, 2]", "j": null, "k": "{{ x }}", "l": "", "m": "a/n",
+        })
+    );
+}
+
+#[test]
+fn captured_blocks_keep_their_quotes_once() {
+    let lines = "{% set host %}{{ values.text ~ \".example\" }}{% endset %}  a: {{ host }}\n  b: [{{ host }}]\n";
+    assert_eq!(data(lines), json!({"a": "no.example", "b": ["no.example"]}));
+}
+
+#[test]
+fn secrets_are_given_when_asked_for_and_remembered() {
+    let template = "apiVersion: v1\nkind: Secret\nmetadata: {name: c}\nstringData:\n  a: {{ secret(name=\"one\") }}\n  \
+                    b: {{ secret(name=\"two\") }}\n  c: {{ \"x:\" ~ secret(name=\"one\") }}\n";
+    let rendered = render(&[("templates/one/c.yaml.tera", template)]).unwrap();
+    let body = rendered.phases[0].objects[1].body();
+    let two = "line\nwith \"quotes\" and: colon";
+    assert_eq!(body["stringData"], json!({"a": "s3cret-value-one", "b": two, "c": "x:s3cret-value-one"}));
+    let given: Vec<_> =
+        rendered.secret_values.iter().map(|(name, value)| (name.as_str(), value.expose_secret())).collect();
+    assert_eq!(given, [("one", "s3cret-value-one"), ("two", two)]);
+}
+
+#[test]
+fn a_secret_that_is_not_to_be_had_is_a_mistake() {
+    let template = |name: &str| format!("a: 1\nb: {{{{ secret(name=\"{name}\") }}}}\n");
+    let (unknown, absent) = (template("on"), template("absent"));
+    let files = [("templates/one/a.yaml.tera", unknown.as_str()), ("templates/one/b.yaml.tera", absent.as_str())];
+    assert_eq!(
+        render(&files).unwrap_err(),
+        [
+            "unknown-secret: templates/one/a.yaml.tera:2:7: no secret is named on in secrets/schema.yaml (did you mean one?)",
+            "missing-secret: templates/one/b.yaml.tera:2:7: the secret absent is required, and secrets/a.yaml.age does not hold it",
+        ]
+    );
+}
+
+#[test]
+fn mistakes_never_show_a_secret() {
+    let broken = "apiVersion: v1\nkind: Secret\nmetadata: {name: c}\nstringData:\n  a: {{ secret(name=\"one\") | safe }} : b: c\n";
+    let name = "apiVersion: v1\nkind: Secret\nmetadata: {name: {{ secret(name=\"one\") ~ \"_\" }}}\n";
+    let files = [("templates/one/c.yaml.tera", broken), ("templates/one/d.yaml.tera", name)];
+    let mistakes = render(&files).unwrap_err();
+    assert_eq!(mistakes.len(), 2, "{mistakes:?}");
+    assert!(!mistakes.join("").contains("s3cret"), "{mistakes:?}");
+}
+
+#[test]
+fn documents_know_their_line_through_loops_and_components() {
+    let rendered = render(&[
+        ("templates/components/c.tera", "{% component meta(name: string) %}\nmetadata:\n  name: {{ name }}\n{% endcomponent meta %}"),
+        (
+            "templates/one/a.yaml.tera",
+            "# first\n{% for name in [\"a\", \"b\"] %}\n---\napiVersion: v1\nkind: ConfigMap\n{{<meta name={name} />}}\n{% endfor %}\n---\n\
+             {%- if values.x == 1 %}\napiVersion: v1\nkind: Secret\nmetadata: {name: c}\n{%- endif %}\n",
+        ),
+    ])
+    .unwrap();
+    let origins: Vec<_> =
+        rendered.phases[0].objects.iter().skip(1).map(|object| (object.name(), object.origin.line)).collect();
+    assert_eq!(origins, [("a", 4), ("b", 4), ("c", 10)]);
+}
+
+#[test]
+fn lists_are_opened_and_empty_documents_skipped() {
+    let text = "# nothing\n---\n---\napiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: a}}\n\
+                - {apiVersion: v1, kind: Node, metadata: {name: b}}\n";
+    let rendered = render(&[("templates/one/a.yaml", text)]).unwrap();
+    let keys: Vec<_> = rendered.phases[0]
+        .objects
+        .iter()
+        .map(|object| format!("{} {:?} {}", object.key(), object.namespace(), object.origin))
+        .collect();
+    assert_eq!(
+        keys,
+        [
+            "Namespace/n None environments/a.yaml:1",
+            "ConfigMap/a Some(\"n\") templates/one/a.yaml:7",
+            "Node/b None templates/one/a.yaml:8"
+        ]
+    );
+}
+
+#[test]
+fn a_definition_in_the_kit_says_the_scope_of_its_kind() {
+    let definition = "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: as.example.org}\n\
+                      spec: {group: example.org, scope: Cluster, names: {kind: A}}\n";
+    let things = "apiVersion: example.org/v1\nkind: A\nmetadata: {name: a}\n---\napiVersion: example.org/v1\nkind: B\nmetadata: {name: b}\n";
+    let rendered = render(&[("templates/one/a.yaml", definition), ("templates/two/b.yaml", things)]).unwrap();
+    let namespaces: Vec<_> = rendered.phases[1].objects.iter().map(Object::namespace).collect();
+    assert_eq!(namespaces, [None, Some("n")]);
+}
+
+#[test]
+fn gates_and_data_sets_are_kept_apart() {
+    let text = "apiVersion: rekindle.dev/v1\nkind: Gate\nmetadata: {name: up}\nspec: {tcp: {service: a, port: 1}}\n---\n\
+                apiVersion: rekindle.dev/v1\nkind: DataSet\nmetadata: {name: d}\nspec: {claims: [a]}\n";
+    let environment = "namespace: n\ngates: {skip: {'u*': because}}\nphases: {two: {timeout: 9m}}\n";
+    let rendered = render(&[("templates/two/g.yaml", text), ("environments/a.yaml", environment)]).unwrap();
+    let phase = &rendered.phases[1];
+    assert_eq!(phase.settings.timeout, Some(std::time::Duration::from_secs(540)));
+    assert_eq!(phase.gates.len(), 1);
+    assert_eq!((phase.gates[0].name.as_str(), phase.gates[0].skipped.as_deref()), ("up", Some("because")));
+    assert_eq!((phase.objects.len(), phase.data_sets.len(), phase.data_sets[0].name()), (0, 1, "d"));
+}
+
+#[test]
+fn references_that_nothing_answers_are_warnings_where_a_kit_should_answer() {
+    let text = "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: db}\nspec:\n  volumeClaimTemplates: [{metadata: {name: data}}]\n  \
+                template:\n    spec:\n      volumes:\n      - persistentVolumeClaim: {claimName: data-db-0}\n      \
+                - persistentVolumeClaim: {claimName: data-db-x}\n      - configMap: {name: kube-root-ca.crt}\n      \
+                - secret: {secretName: s, optional: true}\n      - secret: {secretName: t}\n";
+    let rendered = render(&[("templates/one/a.yaml", text), ("templates/two/b.yaml", "# nothing\n")]).unwrap();
+    let warnings: Vec<_> = rendered.warnings.iter().map(|warning| warning.message.clone()).collect();
+    insta::assert_snapshot!(warnings.join("\n"), @r"
+    StatefulSet/db needs PersistentVolumeClaim/data-db-x (spec.template.spec.volumes[1].persistentVolumeClaim.claimName), which no template makes
+    StatefulSet/db needs Secret/t (spec.template.spec.volumes[4].secret.secretName), which no template makes
+    the phase two is empty
+    ");
+}
+
+#[test]
+fn globs() {
+    for (pattern, name, matches) in [
+        ("a", "a", true),
+        ("a", "ab", false),
+        ("*", "", true),
+        ("app *", "app database", true),
+        ("*database*", "app database accepts", true),
+        ("a*b*c", "a-b-c", true),
+        ("a*b*c", "acb", false),
+        ("*b", "ab c", false),
+        ("a*a", "a", false),
+    ] {
+        assert_eq!(glob(pattern, name), matches, "{pattern} {name}");
+    }
+}
+
+/// The rendered objects as text.
+fn text_of(rendered: &Rendered) -> String {
+    rendered.phases.iter().flat_map(|phase| &phase.objects).map(|object| to_yaml(object.body())).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn any_text_in_a_value_comes_out_as_it_went_in(text in any::<String>()) {
+        let environment = format!("namespace: n\nvalues: {{x: {}}}\n", crate::manifest::yaml::quoted(&text));
+        let template = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata:\n  a: {{ values.x }}\n  b: [{{ values.x }}, {{ values }}]\n";
+        let rendered = render(&[("environments/a.yaml", &environment), ("templates/one/c.yaml.tera", template)]).unwrap();
+        let data = &rendered.phases[0].objects[1].body()["data"];
+        prop_assert_eq!(data, &json!({"a": text, "b": [text, {"x": text}]}));
+    }
+
+    #[test]
+    fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..64), file in prop::sample::select(vec![
+        "templates/one/a.yaml", "templates/one/a.yaml.tera", "templates/stack.yaml", "environments/a.yaml", "templates/components/a.tera",
+    ])) {
+        let mut kit = kit(&[]);
+        kit.files.insert(file.to_owned(), bytes);
+        if let Ok(environment) = kit.environment("a", &Overrides::default()) {
+            let _ = kit.render(&environment, &Fixed);
+        }
+    }
+
+    #[test]
+    fn no_template_panics(noise in "(\\{\\{|\\}\\}|\\{%|%\\}|-|if|for|in|set|endif| |\n|values|\\.|x|\\||plain|\"|\\[|1|: ){0,24}") {
+        let _ = render(&[("templates/one/a.yaml.tera", &noise)]);
+        let _ = render(&[("templates/components/a.tera", &noise)]);
+    }
+
+    #[test]
+    fn the_same_kit_gives_the_same_objects(count in 1usize..6) {
+        let template = "{% for key, value in values.map %}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: {{ key }}}\ndata: {{ value }}\n{% endfor %}\n";
+        let map: Vec<String> = (0..count).map(|n| format!("k{n}: {{z: {n}, y: {n}, a: [{n}]}}")).collect();
+        let environment = format!("namespace: n\nvalues: {{map: {{{}}}}}\n", map.join(", "));
+        let files = [("environments/a.yaml", environment.as_str()), ("templates/one/c.yaml.tera", template)];
+        prop_assert_eq!(text_of(&render(&files).unwrap()), text_of(&render(&files).unwrap()));
+    }
+}
