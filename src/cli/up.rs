@@ -112,7 +112,7 @@ fn refuse_demonstration_keys(context: &Context, kit: &Kit, environment: &Environ
         format!("refused: {name} is protected, and its secrets are sealed to the published demonstration key"),
     )
     .detail("anybody can read them; nothing was written")
-    .hint("make a key of your own:          rekindle secrets keygen --output identity.txt")
+    .hint("make a key of your own:          rekindle secrets keygen --to identity.txt")
     .hint(format!("name its recipient for {name} in secrets/recipients.yaml of your kit, then fill in the secrets:"))
     .hint(format!("                                 rekindle secrets edit {name} --kit DIR")))
 }
