@@ -458,6 +458,14 @@ impl Dispatcher<'_> {
     }
 
     fn note(&mut self, phase: &mut Phase<'_>, note: Note) {
+        // A remark may arrive after the end of what it was about.
+        let stale = match &note {
+            Note::Object(index, _) => phase.nodes[*index].state != State::Applying,
+            Note::Gate(index, _) => phase.gates[*index].passed,
+        };
+        if stale {
+            return;
+        }
         phase.moved();
         match note {
             Note::Object(index, reason) => {

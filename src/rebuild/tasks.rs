@@ -14,6 +14,7 @@ use crate::cluster::{Cluster, ClusterError};
 use crate::health::gate::{self, Answer, Asker, Gate};
 use crate::manifest::Object;
 use crate::plan::REPLACE_ANNOTATION;
+use crate::report::duration::human;
 
 /// A remark of a task that is still running.
 #[derive(Debug)]
@@ -163,7 +164,13 @@ pub async fn discover(cluster: Cluster, index: usize, definition: Value) -> Done
 /// Asks a gate until it passes, stays true for `hold`, or its time is up.
 pub async fn ask(asker: Arc<Asker>, index: usize, gate: Gate, hold: Duration, notes: UnboundedSender<Note>) -> Done {
     let answer = gate::wait(&asker, &gate, hold, |answer| {
-        let _ = notes.send(Note::Gate(index, answer.text.clone()));
+        let text = match (answer.passed, answer.fatal) {
+            (false, false) => answer.text.clone(),
+            (true, _) if !hold.is_zero() => format!("{}, must hold for {}", answer.text, human(hold.as_secs_f64())),
+            // The end of the question tells these.
+            _ => return,
+        };
+        let _ = notes.send(Note::Gate(index, text));
     })
     .await;
     Done::Asked(index, answer)

@@ -23,6 +23,16 @@ const PATIENCE: f64 = 5.0;
 const SILENCE: f64 = 30.0;
 const SILENT_PART: f64 = 0.1;
 
+/// An answer that passed is a proof, not a reading: so many characters of it are enough.
+const PROOF: usize = 60;
+
+fn shortened(answer: &str) -> String {
+    match answer.char_indices().nth(PROOF) {
+        Some((end, _)) => format!("{}…", &answer[..end]),
+        None => answer.to_owned(),
+    }
+}
+
 /// Turns events into lines.
 #[derive(Debug)]
 pub struct Lines {
@@ -126,7 +136,7 @@ impl Lines {
                 (phase, Line::new().and(of(object)).with(Tone::Bad, " failed").and(format!(": {reason}")))
             }
             EventKind::GatePassed { phase, gate, answer, seconds } => {
-                let answer = if answer.is_empty() { String::new() } else { format!(": {answer}") };
+                let answer = if answer.is_empty() { String::new() } else { format!(": {}", shortened(answer)) };
                 (phase, Line::from(format!("gate {gate} passed after {}{answer}", human(*seconds))))
             }
             EventKind::GateSkipped { phase, gate, reason } => (
