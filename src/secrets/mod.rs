@@ -1,7 +1,7 @@
 //! Secrets: age files, identities, the schema, derived values, redaction.
 //!
 //! An environment's secrets live in one age file, `secrets/<environment>.yaml.age`: a YAML map of names to values, with a
-//! `seed` from which generated secrets are [derived](derive). The [`Vault`] opens it when a template asks for the first
+//! `seed` from which generated secrets are [derived](mod@derive). The [`Vault`] opens it when a template asks for the first
 //! secret, and teaches every value to the [redactor](redact::Redactor).
 
 mod contents;
