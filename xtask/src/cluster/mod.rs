@@ -168,12 +168,15 @@ impl Bed {
         state::check_name(name)?;
         let _lock = lock(name)?;
         let mut bed = Self::find(name)?;
-        let step = Step::begin(format_args!("taking {name} down"));
+        let step = Step::begin(format_args!("stopping {name}"));
         bed.stop(keep)?;
-        if !keep {
-            fs::remove_dir_all(&bed.folder).with_context(|| format!("cannot remove {}", bed.folder.display()))?;
-        }
         step.done();
+        if !keep {
+            // Tens of thousands of files, where images were unpacked.
+            let step = Step::begin(format_args!("removing the state of {name}"));
+            fs::remove_dir_all(&bed.folder).with_context(|| format!("cannot remove {}", bed.folder.display()))?;
+            step.done();
+        }
         Ok(())
     }
 
