@@ -5,6 +5,7 @@ use kube::runtime::{WatchStreamExt as _, watcher};
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 use super::kinds::ServedKind;
 use super::observe::live_key;
@@ -16,10 +17,10 @@ use crate::manifest::ObjectKey;
 pub enum Seen {
     /// An object as it is now.
     There(ObjectKey, Box<Value>),
-    /// An object is gone.
-    Gone(ObjectKey),
-    /// A complete list begins: what is not named between this and [`Seen::Listed`] is gone.
-    Relisting(Place),
+    /// An object is gone; as it was last, with the version of its deletion.
+    Gone(ObjectKey, Box<Value>),
+    /// A complete list is about to be asked for: what is not named between this and [`Seen::Listed`] was not there then.
+    Relisting(Place, Instant),
     /// A complete list has ended.
     Listed(Place),
     /// The watch is interrupted; it goes on by itself with a backoff.
@@ -71,8 +72,12 @@ pub fn spawn(
                     let live = to_value(&kind, object);
                     Seen::There(live_key(&kind, &live), Box::new(live))
                 }
-                Ok(watcher::Event::Delete(object)) => Seen::Gone(live_key(&kind, &to_value(&kind, object))),
-                Ok(watcher::Event::Init) => Seen::Relisting(place.clone()),
+                Ok(watcher::Event::Delete(object)) => {
+                    let last = to_value(&kind, object);
+                    Seen::Gone(live_key(&kind, &last), Box::new(last))
+                }
+                // Comes before the LIST is sent.
+                Ok(watcher::Event::Init) => Seen::Relisting(place.clone(), Instant::now()),
                 Ok(watcher::Event::InitDone) => Seen::Listed(place.clone()),
                 Err(error) => Seen::Trouble(match error {
                     watcher::Error::InitialListFailed(error)

@@ -453,7 +453,7 @@ impl Dispatcher<'_> {
         let wrote = action != Action::Unchanged;
         phase.nodes[index].written |= wrote;
         self.wrote |= wrote;
-        self.store.put(item.key.clone(), live);
+        self.store.answer(item.key.clone(), live);
         self.applied(phase, index, action);
     }
 

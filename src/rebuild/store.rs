@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
+use tokio::time::Instant;
 
 use crate::cluster::watch::{Place, Seen};
 use crate::manifest::ObjectKey;
@@ -11,7 +12,9 @@ use crate::manifest::ObjectKey;
 #[derive(Default)]
 pub struct Store {
     objects: HashMap<ObjectKey, Value>,
-    relisting: HashMap<Place, HashSet<ObjectKey>>,
+    relisting: HashMap<Place, (Instant, HashSet<ObjectKey>)>,
+    /// When the API server last answered with an object that we sent.
+    answered: HashMap<ObjectKey, Instant>,
 }
 
 /// The version of a live object as a number: the API server's revision, which only grows. Versions that are no numbers
@@ -35,7 +38,14 @@ impl Store {
             .collect()
     }
 
-    /// Takes an object as the API server answered it, unless something newer is known.
+    /// Takes an object as the API server has just answered it to a write. A list that was asked for before does not name
+    /// it, however late that list is read.
+    pub fn answer(&mut self, key: ObjectKey, live: Value) {
+        self.answered.insert(key.clone(), Instant::now());
+        self.put(key, live);
+    }
+
+    /// Takes an object as it was read, unless something newer is known.
     pub fn put(&mut self, key: ObjectKey, live: Value) {
         if let (Some(known), Some(new)) = (self.objects.get(&key).and_then(revision), revision(&live))
             && new < known
@@ -59,7 +69,7 @@ impl Store {
     pub fn take(&mut self, seen: Seen) -> Vec<ObjectKey> {
         match seen {
             Seen::There(key, live) => {
-                for (place, named) in &mut self.relisting {
+                for (place, (_, named)) in &mut self.relisting {
                     if place.holds(&key) {
                         named.insert(key.clone());
                     }
@@ -67,18 +77,24 @@ impl Store {
                 self.put(key.clone(), *live);
                 vec![key]
             }
-            Seen::Gone(key) => {
+            Seen::Gone(key, last) => {
+                // One that was made again since has a newer version.
+                let known = self.objects.get(&key).and_then(revision);
+                if matches!((known, revision(&last)), (Some(known), Some(last)) if last < known) {
+                    return Vec::new();
+                }
                 self.objects.remove(&key);
                 vec![key]
             }
-            Seen::Relisting(place) => {
-                self.relisting.insert(place, HashSet::new());
+            Seen::Relisting(place, asked) => {
+                self.relisting.insert(place, (asked, HashSet::new()));
                 Vec::new()
             }
             Seen::Listed(place) => {
-                let named = self.relisting.remove(&place).unwrap_or_default();
-                let gone: Vec<_> =
-                    self.objects.keys().filter(|key| place.holds(key) && !named.contains(key)).cloned().collect();
+                let Some((asked, named)) = self.relisting.remove(&place) else { return Vec::new() };
+                let written_since = |key: &ObjectKey| self.answered.get(key).is_some_and(|answer| *answer >= asked);
+                let is_gone = |key: &&ObjectKey| place.holds(key) && !named.contains(*key) && !written_since(key);
+                let gone: Vec<_> = self.objects.keys().filter(is_gone).cloned().collect();
                 for key in &gone {
                     self.objects.remove(key);
                 }
@@ -91,6 +107,8 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use serde_json::json;
 
     use super::*;
@@ -132,11 +150,37 @@ mod tests {
         let mut store = Store::default();
         store.take(there("x", "1"));
         store.take(there("y", "2"));
-        store.take(Seen::Relisting(place()));
+        store.take(Seen::Relisting(place(), Instant::now()));
         assert!(store.get(&key("x")).is_some());
         store.take(there("y", "3"));
         assert_eq!(store.take(Seen::Listed(place())), vec![key("x")]);
         assert!(store.get(&key("x")).is_none());
         assert!(store.get(&key("y")).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_written_after_a_list_was_asked_for_is_not_missed_in_it() {
+        let mut store = Store::default();
+        store.answer(key("before"), json!({"metadata": {"resourceVersion": "1"}}));
+        tokio::time::advance(Duration::from_millis(1)).await;
+        let asked = Instant::now();
+        tokio::time::advance(Duration::from_millis(1)).await;
+        store.answer(key("since"), json!({"metadata": {"resourceVersion": "2"}}));
+        // The list's messages are read late.
+        store.take(Seen::Relisting(place(), asked));
+        assert_eq!(store.take(Seen::Listed(place())), vec![key("before")]);
+        assert!(store.get(&key("since")).is_some());
+    }
+
+    #[test]
+    fn the_end_of_a_former_object_is_not_that_of_the_one_made_in_its_place() {
+        let mut store = Store::default();
+        let gone = |version: &str| Seen::Gone(key("x"), Box::new(json!({"metadata": {"resourceVersion": version}})));
+        store.take(there("x", "5"));
+        store.put(key("x"), json!({"metadata": {"resourceVersion": "8"}}));
+        assert!(store.take(gone("7")).is_empty());
+        assert!(store.get(&key("x")).is_some());
+        assert_eq!(store.take(gone("9")), vec![key("x")]);
+        assert!(store.get(&key("x")).is_none());
     }
 }

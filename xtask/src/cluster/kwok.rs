@@ -39,32 +39,35 @@ pub fn nodes(bed: &mut Bed, count: u32) -> Result<()> {
         let name = format!("node-{number}");
         let capacity = json!({"cpu": "64", "memory": "256Gi", "ephemeral-storage": "1Ti", "pods": "250"});
         let path = format!("/api/v1/nodes/{name}");
-        api.apply(
-            &path,
-            &json!({
-                "apiVersion": "v1",
-                "kind": "Node",
-                "metadata": {
-                    "name": name,
-                    "annotations": {"kwok.x-k8s.io/node": "fake", "node.alpha.kubernetes.io/ttl": "0"},
-                    "labels": {
-                        "kubernetes.io/arch": "amd64",
-                        "kubernetes.io/hostname": name,
-                        "kubernetes.io/os": "linux",
-                        "node.kubernetes.io/instance-type": "kwok",
-                        "topology.kubernetes.io/zone": format!("zone-{}", (number - 1) % 3 + 1),
-                    },
+        let node = json!({
+            "apiVersion": "v1",
+            "kind": "Node",
+            "metadata": {
+                "name": name,
+                "annotations": {"kwok.x-k8s.io/node": "fake", "node.alpha.kubernetes.io/ttl": "0"},
+                "labels": {
+                    "kubernetes.io/arch": "amd64",
+                    "kubernetes.io/hostname": name,
+                    "kubernetes.io/os": "linux",
+                    "node.kubernetes.io/instance-type": "kwok",
+                    "topology.kubernetes.io/zone": format!("zone-{}", (number - 1) % 3 + 1),
                 },
-            }),
-        )?;
+            },
+        });
+        let status = json!({"capacity": capacity, "allocatable": capacity});
+        // Made with its status, as a kubelet does: KWOK gives a node that says nothing of its size one of its own, and may
+        // do so after ours was written.
+        let mut whole = node.clone();
+        whole["status"] = status.clone();
+        let made = api.send("POST", "/api/v1/nodes", "application/json", whole.to_string().as_bytes())?;
+        if made.status != 409 {
+            made.json()?;
+        }
+        // One from an earlier life may differ.
+        api.apply(&path, &node)?;
         api.apply(
             &format!("{path}/status"),
-            &json!({
-                "apiVersion": "v1",
-                "kind": "Node",
-                "metadata": {"name": name},
-                "status": {"capacity": capacity, "allocatable": capacity},
-            }),
+            &json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "status": status}),
         )?;
     }
     bed.state.nodes = count;
