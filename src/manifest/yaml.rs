@@ -7,6 +7,7 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
+use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::{Location, Spanned};
 
 use super::mistake::{Mistake, Span};
@@ -133,6 +134,13 @@ impl YamlError {
 /// Texts longer than this are refused before they are parsed.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
 
+/// Limit for what aliases repeat, in nodes.
+const MAX_COPIES: usize = 100_000;
+/// Limit for mappings and lists in each other. The deepest schemas of well-known definitions need a third of it.
+const MAX_DEPTH: usize = 128;
+/// Stack for reading, in bytes: the library recurses, and needs up to 50 KiB a level where it is not optimised.
+const STACK: usize = 32 * 1024 * 1024;
+
 /// Reads every document of a text; empty ones are skipped.
 ///
 /// # Errors
@@ -142,6 +150,19 @@ pub fn parse_nodes(text: &str) -> Result<Vec<Node>, YamlError> {
 }
 
 fn parse(text: &str, strict_booleans: bool) -> Result<Vec<Node>, YamlError> {
+    std::thread::scope(|scope| {
+        let reader = std::thread::Builder::new().stack_size(STACK);
+        let reading = reader.spawn_scoped(scope, || parse_here(text, strict_booleans));
+        match reading.map(std::thread::ScopedJoinHandle::join) {
+            Ok(Ok(result)) => result,
+            Ok(Err(panic)) => std::panic::resume_unwind(panic),
+            // Without another thread to be had, this one will do for all but hostile texts.
+            Err(_) => parse_here(text, strict_booleans),
+        }
+    })
+}
+
+fn parse_here(text: &str, strict_booleans: bool) -> Result<Vec<Node>, YamlError> {
     if text.len() > MAX_BYTES {
         let message = format!("is larger than {} MiB", MAX_BYTES / 1024 / 1024);
         return Err(YamlError { message, place: Place::default() });
@@ -150,7 +171,14 @@ fn parse(text: &str, strict_booleans: bool) -> Result<Vec<Node>, YamlError> {
         legacy_octal_numbers: true,
         strict_booleans: strict_booleans,
         with_snippet: false,
-        budget: serde_saphyr::budget! { max_documents: 100_000, max_events: 20_000_000, max_nodes: 20_000_000 },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_COPIES },
+        budget: serde_saphyr::budget! {
+            max_documents: 100_000,
+            max_events: 20_000_000,
+            max_nodes: 20_000_000,
+            max_depth: MAX_DEPTH,
+            max_recorded_anchor_events: MAX_COPIES,
+        },
     };
     let documents: Vec<Spanned<Node>> = serde_saphyr::from_multiple_with_options(text, options).map_err(|error| {
         YamlError { message: message(&error), place: error.location().map(Place::of).unwrap_or_default() }
@@ -211,14 +239,28 @@ fn located(spanned: Spanned<Node>) -> Node {
 
 /// The library's message for people, without its place.
 fn message(error: &serde_saphyr::Error) -> String {
-    if let serde_saphyr::Error::DuplicateMappingKey { key, .. } = error.without_snippet() {
-        return key.as_ref().map_or_else(|| "a key appears twice".into(), |key| format!("the key {key} appears twice"));
+    match error.without_snippet() {
+        serde_saphyr::Error::DuplicateMappingKey { key: Some(key), .. } => {
+            return format!("the key {key} appears twice");
+        }
+        serde_saphyr::Error::DuplicateMappingKey { key: None, .. } => return "a key appears twice".into(),
+        serde_saphyr::Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => {
+            return format!("is nested more than {MAX_DEPTH} levels deep");
+        }
+        _ => {}
     }
     let text = error.without_snippet().render_with_formatter(&serde_saphyr::UserMessageFormatter);
     let line = text.lines().next().unwrap_or_default();
+    // Limits come in several wrappings, with their inner names.
+    if line.contains("limits breached") || line.contains("limit exceeded") {
+        return "is nested too deeply, too large, or its aliases repeat too much".into();
+    }
     let line = line.split(" at line ").next().unwrap_or(line).trim_end_matches('.');
     let mut letters = line.chars();
-    letters.next().map_or_else(|| "is not YAML".into(), |first| first.to_lowercase().chain(letters).collect())
+    let Some(first) = letters.next() else { return "is not YAML".into() };
+    // `YAML …` stays as it is.
+    let abbreviation = letters.clone().next().is_some_and(char::is_uppercase);
+    if abbreviation { line.to_owned() } else { first.to_lowercase().chain(letters).collect() }
 }
 
 impl<'de> Deserialize<'de> for Node {
@@ -536,6 +578,23 @@ mod tests {
             let error = parse_documents(text).unwrap_err();
             assert_eq!((error.message.as_str(), error.place.line), (message, line), "{text}");
         }
+    }
+
+    #[test]
+    fn bombs_are_defused() {
+        let deep = format!("{}a", "- ".repeat(50_000));
+        let lines: Vec<String> =
+            (1..9).map(|n| format!("a{n}: &a{n} [{}]", vec![format!("*a{}", n - 1); 9].join(", "))).collect();
+        let laughs = format!("a0: &a0 x\n{}\n", lines.join("\n"));
+        for (text, message) in [
+            (deep, "is nested more than 128 levels deep"),
+            ("[".repeat(50_000), "is nested too deeply, too large, or its aliases repeat too much"),
+            ("{a: ".repeat(300), "is nested too deeply, too large, or its aliases repeat too much"),
+            (laughs, "is nested too deeply, too large, or its aliases repeat too much"),
+        ] {
+            assert_eq!(parse_documents(&text).unwrap_err().message, message);
+        }
+        assert!(parse_documents(&format!("{}a", "- ".repeat(127))).is_ok());
     }
 
     #[test]

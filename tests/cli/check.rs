@@ -383,3 +383,44 @@ fn a_value_inside_quotes_is_explained() {
     ✗ 1 mistake in the kit
     "#);
 }
+
+#[test]
+fn templates_that_never_end_are_stopped() {
+    let place = small()
+        .file(
+            "templates/services/huge.yaml.tera",
+            &format!("{{% for a in range(end=99999) %}}{}{{% endfor %}}\n", "x".repeat(1000)),
+        )
+        .file("templates/services/itself.yaml.tera", "{% include \"templates/services/itself.yaml.tera\" %}\n")
+        .file(
+            "templates/components/itself.tera",
+            "{% component again(x: string) %}{{<again x={x} />}}{% endcomponent again %}\n",
+        )
+        .file("templates/components/twice.tera", "{% component labels() %}{% endcomponent labels %}\n")
+        .file("templates/services/component.yaml.tera", "{{<again x=\"1\" />}}\n");
+    insta::assert_snapshot!(place.run(&["check", "local"]), @r#"
+    exit 3
+    ── stdout
+    local  5 mistakes
+    ── stderr
+    error[template]: component labels is defined in both templates/components/labels.tera and templates/components/twice.tera
+     ─▸ templates/components/labels.tera
+
+    error[template]: unknown argument(s) app in component call
+      ╭▸ templates/services/api.yaml.tera:6:13
+      │
+    6 │   labels: {{<labels app="api" />}}
+      ╰╴            ━━━━━━━━━━━━━━━━━━━━
+
+    error[template]: maximum render recursion depth for components exceeded
+     ─▸ templates/services/component.yaml.tera
+
+    error[template]: renders to more than 16 MiB
+     ─▸ templates/services/huge.yaml.tera
+
+    error[template]: includes itself: templates/services/itself.yaml.tera → templates/services/itself.yaml.tera
+     ─▸ templates/services/itself.yaml.tera
+
+    ✗ 5 mistakes in the kit
+    "#);
+}

@@ -44,10 +44,12 @@ pub fn compile_errors(
             mistakes.extend(mistake);
         }
         if broken.len() == before {
-            // Nothing says which file it was: find those that do not compile beside the components.
-            let shown = first_line(&error.to_string());
-            mistakes.push(mistake("template", sentence(&shown), &file_named_in(&shown, sources), None));
-            broken.extend(sources.keys().map(|name| (*name).to_owned()));
+            let file = culprit(&error, sources);
+            mistakes.push(mistake("template", whole(&error), &file, None));
+            if !broken.insert(file.clone()) || file.is_empty() {
+                // Nothing says which file it was, so none can be used.
+                broken.extend(sources.keys().map(|name| (*name).to_owned()));
+            }
         }
     }
 }
@@ -99,14 +101,23 @@ fn component_names(sources: &BTreeMap<&str, &str>) -> Vec<String> {
     names
 }
 
-fn file_named_in(text: &str, sources: &BTreeMap<&str, &str>) -> String {
-    sources.keys().find(|name| text.contains(**name)).map_or_else(String::new, |name| (*name).to_owned())
+/// The template that an error about a whole template is about; empty when nothing says.
+fn culprit(error: &tera::Error, sources: &BTreeMap<&str, &str>) -> String {
+    match error.kind() {
+        ErrorKind::CircularInclude { tpl: name, .. }
+        | ErrorKind::CircularExtend { tpl: name, .. }
+        | ErrorKind::MissingParent { current: name, .. } => name.clone(),
+        _ => {
+            let text = error.to_string();
+            sources.keys().find(|name| text.contains(**name)).map_or_else(String::new, |name| (*name).to_owned())
+        }
+    }
 }
 
 /// What went wrong when a template was rendered.
 pub fn render_error(renderer: &Renderer<'_>, file: &str, error: &tera::Error) -> Mistake {
     let ErrorKind::RenderingError(report) = error.kind() else {
-        return mistake("template", sentence(&first_line(&error.to_string())), file, None);
+        return mistake("template", whole(error), file, None);
     };
     let at = report.filename().to_owned();
     let Some(source) = renderer.sources.get(at.as_str()) else {
@@ -186,6 +197,17 @@ pub fn span_of(source: &str, range: Range<usize>) -> Span {
     let column = 1 + source[line_start..start].chars().count();
     let length = source.get(start..range.end).map_or(1, |text| text.lines().next().unwrap_or_default().chars().count());
     Span::on_line(source, line, column, length)
+}
+
+/// An error that is about a template as a whole.
+fn whole(error: &tera::Error) -> String {
+    match error.kind() {
+        ErrorKind::CircularInclude { include_chain: chain, .. } => format!("includes itself: {}", chain.join(" → ")),
+        ErrorKind::CircularExtend { inheritance_chain: chain, .. } => format!("extends itself: {}", chain.join(" → ")),
+        ErrorKind::MissingParent { parent, .. } => format!("extends {parent}, which is no template"),
+        ErrorKind::Io(_) => format!("renders to more than {} MiB", super::MAX_OUTPUT / 1024 / 1024),
+        _ => sentence(&first_line(&error.to_string())),
+    }
 }
 
 /// The first line of a text, without `error: `.

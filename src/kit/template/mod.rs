@@ -21,6 +21,9 @@ use crate::secrets::SecretSource;
 use emit::Answers;
 use rewrite::{Rewritten, strip_marks};
 
+/// Limit for what one template gives, in bytes.
+const MAX_OUTPUT: usize = 16 * 1024 * 1024;
+
 /// A template's output.
 #[derive(Debug)]
 pub struct Output {
@@ -94,7 +97,7 @@ impl<'a> Renderer<'a> {
         }
         let context = self.scope.to_tera();
         let rendered = loop {
-            let rendered = self.compiled.plain.render(file, &context);
+            let rendered = limited(&self.compiled.plain, file, &context);
             let wanted = self.answers.take_wanted();
             if wanted.is_empty() {
                 break rendered;
@@ -130,6 +133,30 @@ impl<'a> Renderer<'a> {
     /// Every secret value that templates got.
     pub fn secret_values(&self) -> BTreeMap<String, SecretString> {
         self.answers.given()
+    }
+}
+
+/// Renders a template up to a size that no manifest has.
+fn limited(tera: &Tera, file: &str, context: &tera::Context) -> tera::TeraResult<String> {
+    let mut out = Limited(Vec::new());
+    tera.render_to(file, context, &mut out)?;
+    Ok(String::from_utf8(out.0)?)
+}
+
+/// A buffer that refuses to grow beyond [`MAX_OUTPUT`].
+struct Limited(Vec<u8>);
+
+impl std::io::Write for Limited {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.0.len() + bytes.len() > MAX_OUTPUT {
+            return Err(std::io::ErrorKind::FileTooLarge.into());
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
