@@ -303,7 +303,7 @@ mod tests {
                     d: {description: d, generated: {length: 3, alphabet: hexx, rotatio: 1}}\n\
                     seed: {description: d, required: true}\n\
                     'e f': {description: d, required: no}\n\
-                    g: yes\n";
+                    g: true\n";
         let mistakes = Schema::parse(text).unwrap_err().0;
         let seen: Vec<(usize, String)> =
             mistakes.iter().map(|m| (m.span.as_ref().unwrap().line, m.message.clone())).collect();
