@@ -43,6 +43,11 @@ impl Bed {
         self.runtime.block_on(async { tokio::time::timeout(PATIENCE, future).await.expect("no answer in time") })
     }
 
+    /// Runs something beside the test, until the returned handle is aborted or the bed goes out of scope.
+    pub fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> tokio::task::JoinHandle<()> {
+        self.runtime.spawn(future)
+    }
+
     pub fn api(&self, api_version: &str, kind: &str, namespace: Option<&str>) -> Api<DynamicObject> {
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));

@@ -247,7 +247,9 @@ fn place(pod: &Value) -> Option<Status> {
         }
         "Unschedulable" => {
             let message = scheduled.says();
-            let message = message.split(". preemption:").next().unwrap_or(&message);
+            // Behind it stands why evicting other pods would not help (`framework.FitError`), in several forms.
+            let ends = [". preemption:", ". no new claims to deallocate"].iter().filter_map(|end| message.find(end));
+            let message = &message[..ends.min().unwrap_or(message.len())];
             Status::failing(Cause::Unschedulable, format!("no node takes pod {own}: {}", message.trim_end_matches('.')))
         }
         _ => Status::progressing(format!("pod {own} has no node yet: {}", scheduled.says())),

@@ -1,6 +1,7 @@
 //! Pods, alone.
 
-use super::check;
+use super::super::{Related, status};
+use super::{check, object};
 
 const POD: &str = "v1 Pod";
 
@@ -34,6 +35,24 @@ fn places() {
         (POD, "has a node", "{spec: {nodeName: a}, status: {phase: Pending}}", "progressing", "pod it is not ready yet"),
         (POD, "creating", "{spec: {nodeName: a}, status: {phase: Pending, containerStatuses: [{name: c, ready: false, state: {waiting: {reason: ContainerCreating}}}]}}", "progressing", "container c of pod it is being created"),
     ]);
+}
+
+#[test]
+fn why_nobody_is_evicted_does_not_help() {
+    for end in [
+        ". preemption: 0/5 nodes are available: 5 No preemption victims found.",
+        ". no new claims to deallocate, preemption: 0/5 nodes are available: 5 Preemption is not helpful for scheduling.",
+        ". no new claims to deallocate.",
+        ".",
+    ] {
+        let fields = format!(
+            "{{status: {{phase: Pending, conditions: [{{type: PodScheduled, status: 'False', reason: Unschedulable, \
+             message: '0/5 nodes are available: 1 node(s) were busy, 4 Insufficient cpu{end}'}}]}}}}"
+        );
+        let found = status(&object(POD, &fields), Related::default());
+        let words = "no node takes pod it: 0/5 nodes are available: 1 node(s) were busy, 4 Insufficient cpu";
+        assert_eq!(found.reason(), words, "{end}");
+    }
 }
 
 #[test]
