@@ -345,9 +345,13 @@ impl Dispatcher<'_> {
         } else {
             Vec::new()
         };
+        let storage_classes = match item.object.kind() {
+            "PersistentVolumeClaim" => self.store.of_kind("storage.k8s.io", "StorageClass", None),
+            _ => Vec::new(),
+        };
         let related = Related {
             pods: &own,
-            storage_classes: &self.store.of_kind("storage.k8s.io", "StorageClass", None),
+            storage_classes: &storage_classes,
             crd: self.plan.definition_of(&item.object),
             ..Related::default()
         };
@@ -506,13 +510,11 @@ impl Dispatcher<'_> {
                 } else {
                     self.judge(phase, index);
                 }
-            } else if matches!(key.kind.as_str(), "Pod" | "ReplicaSet") {
-                for index in 0..phase.nodes.len() {
-                    let item = &phase.plan.items[index];
-                    if item.key.namespace == key.namespace && owns_pods(&item.object) {
-                        self.judge(phase, index);
-                    }
-                }
+            }
+            // One that is gone names no owner any more; its workload's own status tells of it.
+            if let Some(index) = self.store.workload_of(&key).and_then(|workload| phase.by_key.get(&workload).copied())
+            {
+                self.judge(phase, index);
             }
         }
     }

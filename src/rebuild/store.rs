@@ -1,6 +1,6 @@
 //! What the watchers have seen so far: live objects by key, kept right across relists and late events.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::Value;
 use tokio::time::Instant;
@@ -11,7 +11,8 @@ use crate::manifest::ObjectKey;
 /// Live objects by key.
 #[derive(Default)]
 pub struct Store {
-    objects: HashMap<ObjectKey, Value>,
+    /// Ordered, so that those of one kind in one namespace lie together.
+    objects: BTreeMap<ObjectKey, Value>,
     relisting: HashMap<Place, (Instant, HashSet<ObjectKey>)>,
     /// When the API server last answered with an object that we sent.
     answered: HashMap<ObjectKey, Instant>,
@@ -23,6 +24,19 @@ fn revision(live: &Value) -> Option<u64> {
     live.pointer("/metadata/resourceVersion")?.as_str()?.parse().ok()
 }
 
+/// The owner in `metadata.ownerReferences` that has `controller: true`.
+fn controller(key: &ObjectKey, live: &Value) -> Option<ObjectKey> {
+    let owners = live.pointer("/metadata/ownerReferences")?.as_array()?;
+    let owner = owners.iter().find(|owner| owner.get("controller").and_then(Value::as_bool) == Some(true))?;
+    let text = |name: &str| owner.get(name).and_then(Value::as_str).unwrap_or_default();
+    Some(ObjectKey {
+        group: text("apiVersion").split_once('/').map_or("", |(group, _)| group).to_owned(),
+        kind: text("kind").to_owned(),
+        namespace: key.namespace.clone(),
+        name: text("name").to_owned(),
+    })
+}
+
 impl Store {
     /// A live object.
     pub fn get(&self, key: &ObjectKey) -> Option<&Value> {
@@ -30,12 +44,27 @@ impl Store {
     }
 
     /// All live objects of a kind in a namespace.
-    pub fn of_kind<'a>(&'a self, group: &'a str, kind: &'a str, namespace: Option<&'a str>) -> Vec<&'a Value> {
-        self.objects
-            .iter()
-            .filter(|(key, _)| key.kind == kind && key.group == group && key.namespace.as_deref() == namespace)
-            .map(|(_, live)| live)
-            .collect()
+    pub fn of_kind(&self, group: &str, kind: &str, namespace: Option<&str>) -> Vec<&Value> {
+        let first = ObjectKey {
+            group: group.to_owned(),
+            kind: kind.to_owned(),
+            namespace: namespace.map(str::to_owned),
+            name: String::new(),
+        };
+        let of_kind = |key: &ObjectKey| key.kind == kind && key.group == group && key.namespace.as_deref() == namespace;
+        self.objects.range(first..).take_while(|(key, _)| of_kind(key)).map(|(_, live)| live).collect()
+    }
+
+    /// The workload that a pod or ReplicaSet belongs to: its controller, or for a pod of a ReplicaSet that one's.
+    pub fn workload_of(&self, key: &ObjectKey) -> Option<ObjectKey> {
+        let owner = controller(key, self.objects.get(key)?)?;
+        if owner.kind != "ReplicaSet" {
+            return Some(owner);
+        }
+        match self.objects.get(&owner) {
+            Some(replica_set) => controller(&owner, replica_set).or(Some(owner)),
+            None => Some(owner),
+        }
     }
 
     /// Takes an object as the API server has just answered it to a write. A list that was asked for before does not name
@@ -133,6 +162,33 @@ mod tests {
         assert_eq!(store.get(&key("x")).and_then(revision), Some(10));
         store.take(there("x", "11"));
         assert_eq!(store.get(&key("x")).and_then(revision), Some(11));
+    }
+
+    #[test]
+    fn a_pod_leads_to_its_workload() {
+        let owned = |kind: &str, name: &str, owner: Value| {
+            let key = ObjectKey {
+                group: if kind == "Pod" { String::new() } else { "apps".into() },
+                kind: kind.into(),
+                namespace: Some("a".into()),
+                name: name.into(),
+            };
+            let owners = json!([{"kind": "Other", "name": "o"}, owner]);
+            (key.clone(), Seen::There(key, Box::new(json!({"metadata": {"name": name, "ownerReferences": owners}}))))
+        };
+        let of =
+            |kind: &str, name: &str| json!({"apiVersion": "apps/v1", "kind": kind, "name": name, "controller": true});
+        let mut store = Store::default();
+        let (pod, seen) = owned("Pod", "api-1-x", of("ReplicaSet", "api-1"));
+        store.take(seen);
+        assert_eq!(store.workload_of(&pod).map(|key| key.to_string()).as_deref(), Some("ReplicaSet/api-1"));
+        let (replica_set, seen) = owned("ReplicaSet", "api-1", of("Deployment", "api"));
+        store.take(seen);
+        for key in [&pod, &replica_set] {
+            assert_eq!(store.workload_of(key).map(|key| key.to_string()).as_deref(), Some("Deployment/api"));
+        }
+        assert_eq!(store.of_kind("", "Pod", Some("a")).len(), 1);
+        assert_eq!(store.of_kind("", "Pod", Some("b")).len(), 0);
     }
 
     #[test]
