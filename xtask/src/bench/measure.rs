@@ -16,8 +16,10 @@ use crate::progress::check_interrupt;
 /// One measurement.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Measured {
-    /// Wall time.
+    /// Wall time, until everything has been written.
     pub time: Duration,
+    /// Wall time until everything is ready, of a program that waits for it.
+    pub ready: Option<Duration>,
     /// Peak resident memory in kB, of a program.
     pub memory: Option<u64>,
 }
@@ -50,7 +52,7 @@ pub fn program(command: &mut Command, log: &Path) -> Result<Measured> {
     if !exit.success() {
         bail!("{} {exit}; {}", command.get_program().display(), tail(log));
     }
-    Ok(Measured { time, memory })
+    Ok(Measured { time, ready: None, memory })
 }
 
 /// `VmHWM` of /proc/PID/status, in kB.
@@ -92,7 +94,7 @@ pub fn raw(api: &Api, objects: &[Made], connections: u32) -> Result<Measured> {
             .into_iter()
             .try_for_each(|thread| thread.join().map_err(|_| anyhow!("a connection's thread panicked"))?)
     })?;
-    Ok(Measured { time: begun.elapsed(), memory: None })
+    Ok(Measured { time: begun.elapsed(), ready: None, memory: None })
 }
 
 /// The middle one; of an even number, the lower of the two in the middle.
@@ -115,7 +117,7 @@ mod tests {
 
     #[test]
     fn the_median_has_the_largest_memory() {
-        let one = |seconds, memory| Measured { time: Duration::from_secs(seconds), memory: Some(memory) };
+        let one = |seconds, memory| Measured { time: Duration::from_secs(seconds), ready: None, memory: Some(memory) };
         assert_eq!(median(vec![one(3, 5), one(1, 9), one(2, 7)]), Some(one(2, 9)));
         assert_eq!(median(vec![one(3, 5), one(1, 9)]), Some(one(1, 9)));
         assert_eq!(median(Vec::new()), None);
