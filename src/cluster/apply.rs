@@ -39,12 +39,52 @@ pub enum ApplyError {
     /// A field cannot be changed in place.
     #[error("{0}")]
     Immutable(String),
+    /// A field cannot be changed in place, and the object is not this environment's to delete.
+    #[error("{0}; it was not made by this environment, so it is not deleted")]
+    Foreign(String),
     /// The server will not take it as it is.
     #[error("{0}")]
     Refused(String),
     /// The server does not let us.
     #[error("not allowed: {0}")]
     Forbidden(String),
+}
+
+/// A message of the API server's validation without the whole values that it quotes: `Invalid value: {…}` repeats a pod
+/// template of pages, where the words after it say what is wrong.
+fn without_values(message: &str) -> String {
+    const BEFORE: &str = "Invalid value: ";
+    let mut parts = message.split(BEFORE);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        out.push_str(BEFORE);
+        let (value, rest) = part.split_at(value_length(part));
+        out.push_str(if value.len() > LONG_VALUE { "…" } else { value });
+        out.push_str(rest);
+    }
+    out
+}
+
+/// Longest quoted value that is repeated in a message, in bytes.
+const LONG_VALUE: usize = 120;
+
+/// Bytes of the JSON list or mapping at the start of a text; 0 when there is none that ends.
+fn value_length(text: &str) -> usize {
+    let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
+    for (at, letter) in text.char_indices() {
+        match letter {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            '{' | '[' if !quoted => depth += 1,
+            '}' | ']' if !quoted => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth == 0 && !quoted {
+            return if letter == '}' || letter == ']' { at + 1 } else { 0 };
+        }
+    }
+    0
 }
 
 fn first_line(text: &str) -> String {
@@ -58,7 +98,7 @@ fn classify(status: &Status, wait: Option<Duration>) -> ApplyError {
     let message = if status.message.is_empty() {
         format!("the API server answered {}", status.code)
     } else {
-        status.message.clone()
+        without_values(&status.message)
     };
     let later = |reason: &str| ApplyError::Later { reason: first_line(reason), wait };
     match status.code {
@@ -68,6 +108,20 @@ fn classify(status: &Status, wait: Option<Duration>) -> ApplyError {
         // The object changed while the server was merging.
         409 => later(&message),
         403 if message.contains("because it is being terminated") => later(&message),
+        // Admission (quotas, limits, policies, webhooks) says 403 as well: there the object is refused, not the person.
+        403 if [
+            "exceeded quota",
+            "denied the request",
+            "denied request",
+            "violates PodSecurity",
+            "failed quota",
+            " usage per ",
+        ]
+        .iter()
+        .any(|sign| message.contains(sign)) =>
+        {
+            ApplyError::Refused(message)
+        }
         401 | 403 => ApplyError::Forbidden(message),
         // Discovery or the namespace has not reached this API server yet.
         404 => later(&message),
@@ -208,6 +262,20 @@ mod tests {
             classify(&status(400, "failed to create typed patch object: .spec.x: field not declared in schema"), None),
             ApplyError::Refused(_)
         ));
+    }
+
+    #[test]
+    fn pages_of_quoted_values_are_left_out() {
+        let template = format!("{{\"a\":[\"}}\\\"{}\"]}}", "x".repeat(200));
+        let message =
+            format!("spec.template: Invalid value: {template}: field is immutable, name: Invalid value: \"b\": bad");
+        assert_eq!(
+            without_values(&message),
+            "spec.template: Invalid value: …: field is immutable, name: Invalid value: \"b\": bad"
+        );
+        for kept in ["labels: Invalid value: {\"a\":\"c\"}: no", "x: Invalid value: {\"a\"", "Invalid value: ", "}{"] {
+            assert_eq!(without_values(kept), kept);
+        }
     }
 
     #[test]

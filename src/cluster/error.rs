@@ -19,6 +19,9 @@ pub enum ClusterError {
     /// It answered that we may not.
     #[error("not allowed: {0}")]
     Forbidden(String),
+    /// Objects of the kit are there and belong to another environment.
+    #[error("refused: {}", .0.join("; "))]
+    Taken(Vec<String>),
     /// It answered with an error.
     #[error("{message}")]
     Status {
@@ -69,7 +72,7 @@ impl ClusterError {
         match self {
             Self::Unreachable { .. } => true,
             Self::Status { code, .. } => matches!(code, 408 | 429 | 500 | 502 | 503 | 504),
-            Self::Kubeconfig(_) | Self::Forbidden(_) => false,
+            Self::Kubeconfig(_) | Self::Forbidden(_) | Self::Taken(_) => false,
         }
     }
 }

@@ -84,6 +84,14 @@ pub fn selector(environment: &str, instance: Option<&str>) -> String {
     }
 }
 
+/// The environment that a live object is labelled for: its name with the instance, and the selector of its objects.
+pub fn environment_of(live: &Value) -> Option<(String, String)> {
+    let label = |name: &str| live.get("metadata")?.get("labels")?.get(name)?.as_str();
+    let (environment, instance) = (label(ENVIRONMENT_LABEL)?, label(INSTANCE_LABEL));
+    let name = instance.map_or_else(|| environment.to_owned(), |instance| format!("{environment}/{instance}"));
+    Some((name, selector(environment, instance)))
+}
+
 /// All objects of a kind in a namespace (or everywhere), whole or only their metadata.
 ///
 /// # Errors

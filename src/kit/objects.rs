@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::template::Output;
 use super::{Kit, mistake};
 use crate::health::gate::Gate;
-use crate::manifest::kinds::{NameRule, removed_version};
+use crate::manifest::kinds::{NameRule, holds_data, removed_version};
 use crate::manifest::mistake::{Mistake, nearest};
 use crate::manifest::yaml::{Node, NodeKind, Place, parse_nodes};
 use crate::manifest::{Object, Origin};
@@ -241,6 +241,11 @@ impl Reader<'_> {
                 "replace" if text != "allowed" => {
                     wrong(false, format!("rekindle.dev/replace is {text}, it can only be allowed"), None);
                 }
+                "replace" if holds_data(object.group(), object.kind()) => wrong(
+                    true,
+                    format!("{} holds data and is never deleted to be made again", object.key()),
+                    Some(format!("take {name} out; to begin anew, give it another name")),
+                ),
                 "timeout" => {
                     if let Err(message) = crate::manifest::duration::parse_duration(text) {
                         wrong(false, format!("rekindle.dev/timeout: {text} {message}"), None);

@@ -252,3 +252,15 @@ proptest! {
         prop_assert_eq!(text_of(&render(&files).unwrap()), text_of(&render(&files).unwrap()));
     }
 }
+
+#[test]
+fn what_holds_data_cannot_allow_its_deletion() {
+    let claim = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: data, annotations: {rekindle.dev/replace: allowed}}\n";
+    assert_eq!(
+        render(&[("templates/one/c.yaml", claim)]).unwrap_err(),
+        [
+            "annotation: templates/one/c.yaml:3:38: PersistentVolumeClaim/data holds data and is never deleted to be made again \
+          (take rekindle.dev/replace out; to begin anew, give it another name)"
+        ]
+    );
+}

@@ -31,6 +31,19 @@ pub fn is_cluster_scoped(group: &str, kind: &str) -> bool {
     CLUSTER_SCOPED.iter().any(|(known, kinds)| *known == group && kinds.contains(&kind))
 }
 
+/// Kinds whose deletion takes data with it: claims, volumes, and what everything of a namespace or of a custom kind goes with.
+const HOLDING_DATA: [(&str, &str); 4] = [
+    ("", "PersistentVolumeClaim"),
+    ("", "PersistentVolume"),
+    ("", "Namespace"),
+    ("apiextensions.k8s.io", "CustomResourceDefinition"),
+];
+
+/// Whether deleting an object of a kind can delete data. Such an object is never deleted on the way to something else.
+pub fn holds_data(group: &str, kind: &str) -> bool {
+    HOLDING_DATA.contains(&(group, kind))
+}
+
 /// Versions that no supported API server (1.31 and newer) serves any more: kinds, version, what to write instead. `*`
 /// stands for every kind of the version. Source: the deprecated API migration guide of Kubernetes.
 const REMOVED: [(&str, &[&str], &str); 20] = [

@@ -19,12 +19,13 @@ use super::tasks::{self, Done, Note};
 use crate::cluster::apply::ApplyError;
 use crate::cluster::inventory::{Entry, Inventory, owned_fields_hash};
 use crate::cluster::kinds::ServedKind;
-use crate::cluster::observe::{Surroundings, places, survey};
+use crate::cluster::observe::{ENVIRONMENT_LABEL, Surroundings, environment_of, places, survey};
 use crate::cluster::watch::{self, Seen};
 use crate::cluster::{Cluster, ClusterError};
 use crate::health::diagnosis::{Diagnosis, diagnose};
 use crate::health::gate::{Answer, Asker};
 use crate::health::status::{Related, pods_of, status};
+use crate::manifest::kinds::holds_data;
 use crate::manifest::{Object, ObjectKey};
 use crate::plan::{Plan, PlannedPhase};
 use crate::secrets::redact::Redactor;
@@ -93,12 +94,23 @@ pub async fn run(
     let classes = async {
         if wants_classes { Surroundings::read(&cluster, &no_namespaces).await.storage_classes } else { Vec::new() }
     };
-    let (live, inventory, classes) =
-        tokio::join!(survey(&cluster, &places, &plan.selector), Inventory::load(&cluster, &plan.environment), classes);
+    let (live, inventory, classes) = tokio::join!(
+        survey(&cluster, &places, ENVIRONMENT_LABEL),
+        Inventory::load(&cluster, &plan.environment),
+        classes
+    );
     let (live, inventory) = (live?, inventory?);
     let mut store = Store::default();
+    let mut others = HashMap::new();
     for (key, live) in live {
-        store.put(key, live);
+        match environment_of(&live) {
+            Some((_, selector)) if selector == plan.selector => store.put(key, live),
+            Some((environment, _)) => drop(others.insert(key, environment)),
+            None => {}
+        }
+    }
+    if !options.take_ownership {
+        refuse_taken(plan, &others)?;
     }
     for class in classes {
         let name = class.pointer("/metadata/name").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
@@ -126,6 +138,20 @@ pub async fn run(
         stop,
     };
     Ok(dispatcher.run().await)
+}
+
+/// Refuses to write over objects of another environment: our field manager is the same for all, so the API server sees no
+/// conflict. A definition's name and an API's are given by their group, so those may be shared.
+fn refuse_taken(plan: &Plan, others: &HashMap<ObjectKey, String>) -> Result<(), ClusterError> {
+    let keys = plan.phases.iter().flat_map(|phase| &phase.items).map(|item| &item.key);
+    let own = keys.filter(|key| !matches!(key.kind.as_str(), "CustomResourceDefinition" | "APIService"));
+    let taken: Vec<_> = own
+        .filter_map(|key| {
+            let namespace = key.namespace.as_ref().map(|name| format!(" in namespace {name}")).unwrap_or_default();
+            Some(format!("{key}{namespace} belongs to {}", others.get(key)?))
+        })
+        .collect();
+    if taken.is_empty() { Ok(()) } else { Err(ClusterError::Taken(taken)) }
 }
 
 fn summary(phase: &PlannedPhase) -> PhaseSummary {
@@ -430,7 +456,7 @@ impl Dispatcher<'_> {
                 self.applying -= 1;
                 match result {
                     Ok((action, live)) => self.landed(phase, index, action, live),
-                    Err(error) => phase.failure = Some(refusal(index, &error)),
+                    Err(error) => phase.failure = Some(refusal(index, &phase.plan.items[index].object, &error)),
                 }
             }
             Ok(Done::Discovered(index, kinds)) => {
@@ -629,13 +655,16 @@ fn owns_pods(object: &Object) -> bool {
 }
 
 /// What it means that the API server did not take an object.
-fn refusal(index: usize, error: &ApplyError) -> Failure {
+fn refusal(index: usize, object: &Object, error: &ApplyError) -> Failure {
     let (outcome, exit) = match error {
         ApplyError::Forbidden(_) => (Outcome::NotAllowed, 5),
         _ => (Outcome::Refused, 6),
     };
     let advice = match error {
         ApplyError::Conflict(_) => "; take over what others hold with --take-ownership",
+        ApplyError::Immutable(_) if holds_data(object.group(), object.kind()) => {
+            "; it holds data, so it is never deleted to be made again: put the old value back, or give the new one another name"
+        }
         ApplyError::Immutable(_) => {
             "; where deleting it and making it again is harmless, say so with the annotation rekindle.dev/replace: allowed"
         }

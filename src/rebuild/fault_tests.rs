@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::event::{Event, EventKind, Outcome};
 use super::{Options, run};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, ClusterError};
 use crate::kit::{Kit, KitSource, Overrides};
 use crate::plan::Plan;
 use crate::secrets::{SecretError, SecretSource};
@@ -220,6 +220,17 @@ const DEPLOYMENT: (&str, &str) = (
      template: {metadata: {labels: {a: b}}, spec: {containers: [{name: a, image: b}]}}}\n",
 );
 
+fn options() -> Options {
+    Options {
+        run: "run".into(),
+        started: jiff::Timestamp::UNIX_EPOCH,
+        take_ownership: false,
+        redactor: Default::default(),
+        from: None,
+        until: None,
+    }
+}
+
 /// Runs a plan against a server and returns the exit code, the events, and how long it took in virtual time.
 async fn rebuild(server: Server, plan: &Plan) -> (Arc<Mutex<Server>>, u8, Vec<Event>, Duration) {
     let server = Arc::new(Mutex::new(server));
@@ -227,20 +238,22 @@ async fn rebuild(server: Server, plan: &Plan) -> (Arc<Mutex<Server>>, u8, Vec<Ev
     let cluster = Cluster::with_client(client(&server), "test".into(), "https://test".into()).await.unwrap();
     let (sender, mut receiver) = mpsc::unbounded_channel();
     let (_stop, stopped) = watch::channel(false);
-    let options = Options {
-        run: "run".into(),
-        started: jiff::Timestamp::UNIX_EPOCH,
-        take_ownership: false,
-        redactor: Default::default(),
-        from: None,
-        until: None,
-    };
-    let exit = run(cluster, plan, options, sender, stopped).await.unwrap();
+    let exit = run(cluster, plan, options(), sender, stopped).await.unwrap();
     let mut events = Vec::new();
     while let Some(event) = receiver.recv().await {
         events.push(event);
     }
     (server, exit, events, began.elapsed())
+}
+
+/// Runs a plan that is refused before the first write.
+async fn refused(server: Server, plan: &Plan) -> (Arc<Mutex<Server>>, ClusterError) {
+    let server = Arc::new(Mutex::new(server));
+    let cluster = Cluster::with_client(client(&server), "test".into(), "https://test".into()).await.unwrap();
+    let (sender, _receiver) = mpsc::unbounded_channel();
+    let (_stop, stopped) = watch::channel(false);
+    let error = run(cluster, plan, options(), sender, stopped).await.unwrap_err();
+    (server, error)
 }
 
 fn outcome(events: &[Event]) -> Outcome {
@@ -353,4 +366,61 @@ async fn the_same_run_tells_the_same_events() {
         }
     };
     assert_eq!(lines().await, lines().await);
+}
+
+const REPLACEABLE: (&str, &str) = (
+    "templates/storage/a.yaml",
+    "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, annotations: {rekindle.dev/replace: allowed}}\n",
+);
+
+/// A server that holds ConfigMap/a with these labels.
+fn holding(labels: Value) -> Server {
+    let held = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "space", "uid": "theirs",
+        "resourceVersion": "1", "labels": labels}});
+    Server { objects: BTreeMap::from([(CONFIG_LIVE.to_owned(), held)]), ..Server::default() }
+}
+
+const CONFIG_LIVE: &str = "/api/v1/namespaces/space/configmaps/a";
+
+#[tokio::test(start_paused = true)]
+async fn what_others_made_is_never_deleted_to_be_made_again() {
+    let refusal =
+        Fault::Answer(422, "ConfigMap \"a\" is invalid: data: field is immutable when `immutable` is set", None);
+    let server = Server { faults: vec![(CONFIG_PATH, [refusal].into())], ..holding(json!({})) };
+    let (server, exit, events, _) = rebuild(server, &plan(&[REPLACEABLE])).await;
+    assert_eq!((exit, outcome(&events)), (6, Outcome::Refused));
+    let server = server.lock().unwrap();
+    assert!(server.asked.keys().all(|request| !request.starts_with("DELETE")), "{:?}", server.asked);
+    let told = events.iter().any(|event| {
+        matches!(&event.kind, EventKind::ObjectFailed { reason, .. } if reason.contains("was not made by this environment"))
+    });
+    assert!(told, "{events:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_belongs_to_another_environment_is_refused_before_the_first_write() {
+    for labels in [
+        json!({"rekindle.dev/environment": "production"}),
+        json!({"rekindle.dev/environment": "test", "rekindle.dev/instance": "pr-1"}),
+    ] {
+        let (server, error) = refused(holding(labels), &plan(&[CONFIG])).await;
+        assert_eq!(server.lock().unwrap().asked.keys().filter(|request| request.starts_with("PATCH")).count(), 0);
+        let ClusterError::Taken(taken) = &error else { panic!("{error}") };
+        assert_eq!(taken.len(), 1, "{error}");
+        assert!(taken[0].starts_with("ConfigMap/a in namespace space belongs to "), "{error}");
+    }
+    let (_, exit, ..) = rebuild(holding(json!({"rekindle.dev/environment": "test"})), &plan(&[CONFIG])).await;
+    assert_eq!(exit, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quota_and_an_admission_rule_refuse_the_object_and_not_the_person() {
+    for message in [
+        "configmaps \"a\" is forbidden: exceeded quota: q, requested: configmaps=1, used: configmaps=2, limited: configmaps=2",
+        "admission webhook \"policy.example\" denied the request: no labels",
+    ] {
+        let faults = [Fault::Answer(403, message, None)];
+        let (_, exit, events, _) = rebuild(with_faults(CONFIG_PATH, faults), &plan(&[CONFIG])).await;
+        assert_eq!((exit, outcome(&events)), (6, Outcome::Refused), "{message}");
+    }
 }

@@ -10,9 +10,11 @@ use super::event::Action;
 use crate::cluster::apply::{ApplyError, apply, delete_and_wait};
 use crate::cluster::connect::timed;
 use crate::cluster::kinds::{Kinds, ServedKind};
+use crate::cluster::observe::{ENVIRONMENT_LABEL, INSTANCE_LABEL};
 use crate::cluster::{Cluster, ClusterError};
 use crate::health::gate::{self, Answer, Asker, Gate};
 use crate::manifest::Object;
+use crate::manifest::kinds::holds_data;
 use crate::plan::REPLACE_ANNOTATION;
 use crate::report::duration::human;
 
@@ -61,8 +63,18 @@ pub fn is_failed_job(object: &Object, live: &Value) -> bool {
         })
 }
 
+/// Whether an object may be deleted to be made again: a Job, or one that allows it; never one that holds data.
 fn may_replace(object: &Object) -> bool {
-    (object.group() == "batch" && object.kind() == "Job") || object.annotation(REPLACE_ANNOTATION) == Some("allowed")
+    let allowed = (object.group() == "batch" && object.kind() == "Job")
+        || object.annotation(REPLACE_ANNOTATION) == Some("allowed");
+    allowed && !holds_data(object.group(), object.kind())
+}
+
+/// Whether a live object carries the labels that every object of the environment has.
+fn is_ours(object: &Object, live: &Value) -> bool {
+    let label = |body: &Value, name: &str| body.get("metadata")?.get("labels")?.get(name)?.as_str().map(str::to_owned);
+    label(live, ENVIRONMENT_LABEL).is_some()
+        && [ENVIRONMENT_LABEL, INSTANCE_LABEL].iter().all(|name| label(live, name) == label(object.body(), name))
 }
 
 /// What a task needs to send an object.
@@ -113,11 +125,14 @@ async fn send_until_answered(sending: &Sending, note: impl Fn(&str)) -> Result<(
                 };
                 return Ok((action, reply.live));
             }
-            Err(ApplyError::Immutable(_)) if may_replace(object) && !replaced => {
-                note("is being removed to be made again");
+            Err(ApplyError::Immutable(message)) if may_replace(object) && !replaced => {
                 let api = cluster.api(kind, object.namespace());
                 let live = timed(&cluster.server, api.get(object.name())).await.map_err(refusal)?;
                 let live = serde_json::to_value(live).unwrap_or_default();
+                if !is_ours(object, &live) {
+                    return Err(ApplyError::Foreign(message));
+                }
+                note("is being removed to be made again");
                 delete_and_wait(cluster, kind, &live, *limit).await.map_err(refusal)?;
                 replaced = true;
             }
@@ -174,4 +189,35 @@ pub async fn ask(asker: Arc<Asker>, index: usize, gate: Gate, hold: Duration, no
     })
     .await;
     Done::Asked(index, answer)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
+    use super::*;
+    use crate::manifest::Origin;
+
+    fn may(api_version: &str, kind: &str, annotation: &str) -> bool {
+        let annotations = json!({REPLACE_ANNOTATION: annotation});
+        let body =
+            json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": "a", "annotations": annotations}});
+        may_replace(&Object::new(body, Origin::default()).unwrap())
+    }
+
+    #[test]
+    fn no_annotation_deletes_what_holds_data() {
+        assert!(may("batch/v1", "Job", ""));
+        assert!(may("apps/v1", "Deployment", "allowed"));
+        assert!(!may("apps/v1", "Deployment", "yes"));
+        for (api_version, kind) in [
+            ("v1", "PersistentVolumeClaim"),
+            ("v1", "PersistentVolume"),
+            ("v1", "Namespace"),
+            ("apiextensions.k8s.io/v1", "CustomResourceDefinition"),
+        ] {
+            assert!(!may(api_version, kind, "allowed"), "{kind}");
+        }
+    }
 }
