@@ -65,7 +65,10 @@ impl From<ClusterError> for CliError {
                     .hint("give this environment a namespace and names of its own")
                     .hint("or, if it is to have them from now on, add --take-ownership")
             }
-            ClusterError::Status { .. } => Self::new(Exit::Refused, message),
+            // Objects that are refused are told as events; this is an answer to a question.
+            ClusterError::Status { .. } => {
+                Self::new(Exit::Unreachable, format!("the API server answered: {}", message.trim_end_matches('.')))
+            }
         }
     }
 }

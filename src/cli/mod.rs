@@ -140,7 +140,9 @@ pub fn main() -> ExitCode {
     cli.common.program = command_line::program(std::env::args_os().next());
     let mut context = Context::from_process(cli.common);
     context.ui.start_logging(context.common.verbose);
-    let result = match cli.command {
+    let bugs = context.ui.clone();
+    std::panic::set_hook(Box::new(move |panic| bugs.tell_of_bug(&panic.to_string())));
+    let run = || match cli.command {
         Command::Up(args) => up::run(&mut context, &args),
         Command::Render(args) => render::run(&mut context, &args),
         Command::Check(args) => check::run(&mut context, &args),
@@ -150,7 +152,10 @@ pub fn main() -> ExitCode {
         Command::Secrets(command) => secrets::run(&mut context, &command),
         Command::Completions(args) => completions::run::<Cli>(&mut context, &args),
     };
+    // What is left of the context after a panic is only asked to end its output.
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
     let json = context.json();
+    let result = result.unwrap_or_else(|_| Err(CliError::new(Exit::Bug, "this is a bug in rekindle, not in your kit")));
     let exit = result.unwrap_or_else(|error| {
         context.ui.error(&error, json);
         error.exit

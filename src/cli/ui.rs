@@ -219,6 +219,12 @@ impl Ui {
         self.say_lines(&lines);
     }
 
+    /// Tells of a panic. Goes around the shared streams, which the thread that panicked may hold.
+    pub fn tell_of_bug(&self, panic: &str) {
+        let text = format!("{}\n", clean(&self.redactor.redact(&panic.replace('\n', " "))));
+        let _ = io::stderr().write_all(text.as_bytes());
+    }
+
     /// Starts logging to stderr, through the redactor: nothing at 0, what Rekindle does and its requests to the cluster at 1,
     /// everything else too from 2 on. Call once.
     pub fn start_logging(&self, verbose: u8) {

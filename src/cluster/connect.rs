@@ -9,6 +9,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
 use super::ClusterError;
+use super::error::kubeconfig as explain;
 use super::kinds::{Kinds, ServedKind};
 
 /// Longest wait for the answer to a request that is no watch.
@@ -48,20 +49,16 @@ fn read_kubeconfig(files: &[PathBuf]) -> Result<Kubeconfig, ClusterError> {
     let mut merged: Option<Kubeconfig> = None;
     let read = |file: &Path| {
         Kubeconfig::read_from(file).map_err(|error| {
-            let mut cause: &dyn std::error::Error = &error;
-            while let Some(source) = cause.source() {
-                cause = source;
-            }
-            ClusterError::Kubeconfig(format!("cannot read the kubeconfig {}: {cause}", file.display()))
+            ClusterError::Kubeconfig(format!("cannot read the kubeconfig {}: {}", file.display(), explain(&error)))
         })
     };
     for file in files {
         let next = read(file)?;
         merged = Some(match merged {
             None => next,
-            Some(first) => first
-                .merge(next)
-                .map_err(|error| ClusterError::Kubeconfig(format!("cannot merge {}: {error}", file.display())))?,
+            Some(first) => first.merge(next).map_err(|error| {
+                ClusterError::Kubeconfig(format!("cannot merge {}: {}", file.display(), explain(&error)))
+            })?,
         });
     }
     merged.ok_or_else(|| ClusterError::Kubeconfig("there is no kubeconfig to read".into()))
@@ -82,6 +79,9 @@ fn choose_context(config: &Kubeconfig, target: &Target) -> Result<String, Cluste
     }
     match config.current_context.as_ref().filter(|name| !name.is_empty()) {
         Some(name) => Ok(name.clone()),
+        None if config.contexts.is_empty() => {
+            Err(ClusterError::Kubeconfig("the kubeconfig has no context at all".into()))
+        }
         None => Err(ClusterError::Kubeconfig(format!(
             "the kubeconfig has no current context; choose one with --context: {}",
             list()
@@ -98,9 +98,16 @@ impl Cluster {
         let kubeconfig = read_kubeconfig(&target.files)?;
         let context = choose_context(&kubeconfig, target)?;
         let options = KubeConfigOptions { context: Some(context.clone()), ..KubeConfigOptions::default() };
-        let mut config = Config::from_custom_kubeconfig(kubeconfig, &options)
-            .await
-            .map_err(|error| ClusterError::Kubeconfig(format!("context {context} cannot be used: {error}")))?;
+        let mut config = Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| {
+            ClusterError::Kubeconfig(format!("the context {context} cannot be used: {}", explain(&error)))
+        })?;
+        // Without both of these the client library panics.
+        if config.cluster_url.scheme().is_none() || config.cluster_url.authority().is_none() {
+            return Err(ClusterError::Kubeconfig(format!(
+                "the context {context} cannot be used: its server {} is not an address such as https://example.org:6443",
+                config.cluster_url
+            )));
+        }
         config.connect_timeout = Some(Duration::from_secs(10));
         // Retries are ours, so that a person sees why we wait.
         config.default_retry = false;

@@ -1,6 +1,9 @@
 //! What can go wrong between us and a cluster, in words for people.
 
-use std::error::Error as _;
+use std::error::Error;
+
+use kube::client::AuthError;
+use kube::config::KubeconfigError;
 
 /// Why a request to the cluster did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,16 +37,92 @@ pub enum ClusterError {
     },
 }
 
-/// The innermost cause of an error chain: the part that says what happened (`connection refused`), without the layers
-/// of "error sending request" around it.
-fn innermost(error: &kube::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = cause.to_string();
-        source = cause.source();
+/// What happened, from a chain of errors: credentials that could not be had, or a server that was not reached. The layers of
+/// "error sending request" around the innermost cause are left out, and so is whatever a credential program printed on its
+/// standard output: that may be a token.
+fn explain(server: &str, error: &kube::Error) -> ClusterError {
+    if let kube::Error::InferKubeconfig(error) = error {
+        return ClusterError::Kubeconfig(format!("the kubeconfig cannot be used: {}", kubeconfig(error)));
     }
-    text
+    let mut innermost: &(dyn Error + 'static) = error;
+    loop {
+        if let Some(error) = innermost.downcast_ref::<AuthError>() {
+            return ClusterError::Kubeconfig(format!("the kubeconfig gives no credentials: {}", credentials(error)));
+        }
+        match innermost.source() {
+            Some(source) => innermost = source,
+            None => break,
+        }
+    }
+    let reason = match error {
+        kube::Error::SerdeError(_) => "what answers there is no API server".to_owned(),
+        _ => network(&innermost.to_string()),
+    };
+    ClusterError::Unreachable { server: server.to_owned(), reason }
+}
+
+/// Why a connection was not made, in words that say what to look at. The texts are those of rustls and tokio.
+fn network(text: &str) -> String {
+    const WORDS: [(&str, &str); 7] = [
+        ("InvalidContentType", "it does not speak TLS: is it the right port?"),
+        ("UnknownIssuer", "its certificate is not signed by the authority that the kubeconfig names"),
+        ("BadSignature", "its certificate is not signed by the authority that the kubeconfig names"),
+        ("NotValidForName", "its certificate is for another name than the kubeconfig's"),
+        ("NotValidYet", "its certificate is not valid yet: is the clock right?"),
+        ("Expired", "its certificate has expired"),
+        ("deadline has elapsed", "no connection in time"),
+    ];
+    let known = WORDS.iter().find(|(sign, _)| text.contains(sign));
+    known.map_or_else(|| plain(text), |(_, words)| (*words).to_owned())
+}
+
+/// Why no credentials were had.
+fn credentials(error: &AuthError) -> String {
+    let program = "its credential program";
+    match error {
+        AuthError::AuthExecStart(error) => format!("{program} cannot be started: {}", plain(&error.to_string())),
+        AuthError::AuthExecRun { out, .. } => {
+            // What it says on stderr is meant for people.
+            let said = String::from_utf8_lossy(&out.stderr);
+            let said = said.lines().rfind(|line| !line.trim().is_empty()).map(|line| format!(": {}", line.trim()));
+            format!("{program} failed with {}{}", out.status, said.unwrap_or_default())
+        }
+        AuthError::AuthExecParse(_) => format!("{program} answers something that is no ExecCredential"),
+        AuthError::ReadTokenFile(error, file) => {
+            format!("the token file {} cannot be read: {}", file.display(), plain(&error.to_string()))
+        }
+        AuthError::InvalidBearerToken(_) => "its token holds characters that no header may hold".into(),
+        AuthError::InvalidBasicAuth(_) => "its password holds characters that no header may hold".into(),
+        other => plain(&other.to_string()),
+    }
+}
+
+/// Why a kubeconfig cannot be used, without any of its text: a line may hold a token.
+pub fn kubeconfig(error: &KubeconfigError) -> String {
+    match error {
+        KubeconfigError::Parse(error) => match error.location() {
+            Some(place) => format!("it is not the YAML of a kubeconfig, see line {}", place.line()),
+            None => "it is not the YAML of a kubeconfig".into(),
+        },
+        KubeconfigError::ReadConfig(error, _) => plain(&error.to_string()),
+        other => {
+            let mut innermost: &dyn Error = other;
+            while let Some(source) = innermost.source() {
+                innermost = source;
+            }
+            let outer = other.to_string();
+            let outer = outer.split(": ").next().unwrap_or_default().to_owned();
+            let inner = plain(&innermost.to_string());
+            if inner.starts_with(&outer) { inner } else { format!("{outer}: {inner}") }
+        }
+    }
+}
+
+/// The first line of a text as a fragment: without the number and the capital of `No such file or directory (os error 2)`.
+fn plain(text: &str) -> String {
+    let text = text.lines().next().unwrap_or_default().split(" (os error").next().unwrap_or_default();
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
 }
 
 impl ClusterError {
@@ -63,7 +142,7 @@ impl ClusterError {
                     status.message.clone()
                 },
             },
-            other => Self::Unreachable { server: server.to_owned(), reason: innermost(other) },
+            other => explain(server, other),
         }
     }
 
@@ -73,6 +152,58 @@ impl ClusterError {
             Self::Unreachable { .. } => true,
             Self::Status { code, .. } => matches!(code, 408 | 429 | 500 | 502 | 503 | 504),
             Self::Kubeconfig(_) | Self::Forbidden(_) | Self::Taken(_) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::os::unix::process::ExitStatusExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_credential_program_is_quoted_only_where_it_speaks_to_people() {
+        let out = std::process::Output {
+            status: std::process::ExitStatus::from_raw(256),
+            stdout: b"tok-en".to_vec(),
+            stderr: b"noise\nplease log in\n\n".to_vec(),
+        };
+        let failed = AuthError::AuthExecRun { cmd: "TOKEN=\"tok-en\" plugin".into(), out: Box::new(out) };
+        let told = ClusterError::from_kube("https://x", &kube::Error::Auth(failed));
+        let words =
+            "the kubeconfig gives no credentials: its credential program failed with exit status: 1: please log in";
+        assert_eq!(told, ClusterError::Kubeconfig(words.into()));
+        let layered = kube::Error::Service(Box::new(AuthError::ExecPluginFailed));
+        assert!(matches!(ClusterError::from_kube("https://x", &layered), ClusterError::Kubeconfig(_)));
+    }
+
+    #[test]
+    fn the_text_of_a_kubeconfig_is_not_repeated() {
+        for text in ["users: [{name: a, user: {token: tok-en", "users:\n- tok-en\n", "clusters: tok-en"] {
+            let error = kube::config::Kubeconfig::from_yaml(text).unwrap_err();
+            let told = kubeconfig(&error);
+            assert!(
+                told.starts_with("it is not the YAML of a kubeconfig, see line ") && !told.contains("tok-en"),
+                "{told}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_kept_us_from_the_server_is_said_in_words() {
+        let table = [
+            ("received corrupt message of type InvalidContentType", "it does not speak TLS: is it the right port?"),
+            (
+                "invalid peer certificate: UnknownIssuer",
+                "its certificate is not signed by the authority that the kubeconfig names",
+            ),
+            ("invalid peer certificate: Expired", "its certificate has expired"),
+            ("Connection refused (os error 111)", "connection refused"),
+        ];
+        for (text, words) in table {
+            assert_eq!(network(text), words);
         }
     }
 }
