@@ -11,7 +11,7 @@ use crate::manifest::ObjectKey;
 /// Live objects by key.
 #[derive(Default)]
 pub struct Store {
-    /// Ordered, so that those of one kind in one namespace lie together.
+    /// Ordered, so that those of one kind in one namespace lie together, and of several pods the same one is named each time.
     objects: BTreeMap<ObjectKey, Value>,
     relisting: HashMap<Place, (Instant, HashSet<ObjectKey>)>,
     /// When the API server last answered with an object that we sent.
@@ -43,7 +43,7 @@ impl Store {
         self.objects.get(key)
     }
 
-    /// All live objects of a kind in a namespace.
+    /// All live objects of a kind in a namespace, in the order of their names.
     pub fn of_kind(&self, group: &str, kind: &str, namespace: Option<&str>) -> Vec<&Value> {
         let first = ObjectKey {
             group: group.to_owned(),

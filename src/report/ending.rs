@@ -197,7 +197,7 @@ fn diagnosis_lines(diagnosis: &Diagnosis, reason: &str, width: usize) -> Vec<Lin
         // The reason often is this very sentence.
         let said = reason.contains(pod.as_str()) && reason.contains(&format!("container {container}"));
         if !said {
-            lines.extend(paragraph("    ", &format!("container {container} of pod {pod}: {state}"), width));
+            lines.extend(paragraph("    ", &format!("container {container} of pod {pod} {state}"), width));
         }
         if last_words.is_empty() {
             continue;

@@ -92,3 +92,46 @@ spec: {{storageClassName: {space}-{suffix}, accessModes: [ReadWriteOnce], resour
     }
     assert_eq!(cloud.volumes(), 4);
 }
+
+#[test]
+#[ignore = "needs a control plane with simulated nodes"]
+fn a_volume_that_nobody_makes_is_named_with_who_was_asked() {
+    let bed = Bed::from_variable(BED);
+    let space = Space::new(&bed, "nobody");
+    let kit = Kit::new(&space.name, "- {name: database, timeout: 5s}");
+    kit.write(
+        "templates/database/db.yaml",
+        &format!(
+            "apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata: {{name: {space}}}
+provisioner: nobody.example.com
+volumeBindingMode: WaitForFirstConsumer
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {{name: db}}
+spec:
+  serviceName: db
+  selector: {{matchLabels: {{app: db}}}}
+  template:
+    metadata: {{labels: {{app: db}}}}
+    spec: {{containers: [{{name: main, image: registry.invalid/db}}]}}
+  volumeClaimTemplates:
+  - metadata: {{name: data}}
+    spec: {{storageClassName: {space}, accessModes: [ReadWriteOnce], resources: {{requests: {{storage: 1Gi}}}}}}
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: db}}
+spec: {{clusterIP: None}}
+",
+            space = space.name,
+        ),
+    );
+    let ran = run(&kit, &bed, &["up", "test"]);
+    let classes = bed.api("storage.k8s.io/v1", "StorageClass", None);
+    let _ = bed.block_on(classes.delete(&space.name, &kube::api::DeleteParams::default()));
+    let ran = ran.exit(7).says("StatefulSet").says("templates/database/db.yaml:7").says("0 of 1 pod ready");
+    let _ = ran.says("PersistentVolumeClaim/data-db-0").says("nobody.example.com");
+}

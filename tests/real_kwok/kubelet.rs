@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Client;
-use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams};
+use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -76,7 +76,7 @@ async fn heartbeat(nodes: Api<DynamicObject>, node: String) {
 /// Writes what happens to the pods of a namespace that have a node, and lets go of those that are deleted.
 async fn look_after(client: Client, namespace: String) {
     let pods: Api<Pod> = Api::namespaced(client, &namespace);
-    let (params, by_force) = (PatchParams::default(), DeleteParams::default().grace_period(0));
+    let params = PatchParams::default();
     let mut seen =
         std::pin::pin!(watcher(pods.clone(), watcher::Config::default()).default_backoff().applied_objects());
     // By UID: what was said of a pod is not said again.
@@ -89,15 +89,21 @@ async fn look_after(client: Client, namespace: String) {
             continue;
         }
         if !text("/metadata/deletionTimestamp").is_empty() {
-            let _ = pods.delete(&name, &by_force).await;
+            // Never the one that was made in its place.
+            let only_this = Preconditions { uid: Some(uid), resource_version: None };
+            let _ = pods.delete(&name, &DeleteParams::default().grace_period(0).preconditions(only_this)).await;
             continue;
         }
-        let status = json!({"status": fate(&text("/spec/containers/0/image"), &text("/spec/containers/0/name"))});
+        let status = fate(&text("/spec/containers/0/image"), &text("/spec/containers/0/name"));
+        let status = json!({"metadata": {"uid": uid}, "status": status});
         if said.insert(uid, status.clone()).is_some_and(|before| before == status) {
             continue;
         }
-        if let Err(error) = pods.patch_status(&name, &params, &Patch::Strategic(&status)).await {
-            eprintln!("the kubelet of a test cannot say how {name} is: {error}");
+        match pods.patch_status(&name, &params, &Patch::Strategic(&status)).await {
+            Ok(_) => {}
+            // It is gone, or another one has its name.
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
+            Err(error) => eprintln!("the kubelet of a test cannot say how {name} is: {error}"),
         }
     }
 }

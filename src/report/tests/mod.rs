@@ -284,7 +284,7 @@ fn a_failed_job_is_told() {
 
       Job acoustid/migrations                        templates/services/migrations.yaml.tera:1
         BackoffLimitExceeded: its pods failed 1 time
-        container api of pod api-6c9f7-x2kqd: exited with code 3
+        container api of pod api-6c9f7-x2kqd exited with code 3
         its last words:
           | no such table: track
 
