@@ -197,6 +197,7 @@ fn table(args: &ApplyArgs, all: &BTreeMap<Way, Vec<Pair>>) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::expect_used)]
     use super::*;
 
     #[test]
