@@ -146,11 +146,12 @@ impl ClusterError {
         }
     }
 
-    /// Whether the same request may succeed a little later: no answer, too many requests, a server that is starting.
+    /// Whether the same request may succeed a little later: no answer, too many requests, a server that is starting, a
+    /// version of a list that the server has forgotten.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable { .. } => true,
-            Self::Status { code, .. } => matches!(code, 408 | 429 | 500 | 502 | 503 | 504),
+            Self::Status { code, .. } => matches!(code, 408 | 410 | 429 | 500 | 502 | 503 | 504),
             Self::Kubeconfig(_) | Self::Forbidden(_) | Self::Taken(_) => false,
         }
     }

@@ -1,6 +1,9 @@
 //! Watching: one watcher per kind and namespace, all feeding one channel.
 
+use std::time::Duration;
+
 use futures::StreamExt as _;
+use kube::runtime::utils::Backoff;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -11,6 +14,41 @@ use super::kinds::ServedKind;
 use super::observe::live_key;
 use super::{Cluster, ClusterError};
 use crate::manifest::ObjectKey;
+
+/// Pauses between tries to watch again. A person waits for the end of each, and few watchers share a server.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Doubles from try to try; begins anew when the last one is long ago. What the stream calls a success is none: it also says
+/// that a list is about to be asked for.
+struct Pauses {
+    next: Duration,
+    last: Option<Instant>,
+}
+
+impl Pauses {
+    fn new() -> Self {
+        Self { next: SHORTEST_PAUSE, last: None }
+    }
+}
+
+impl Iterator for Pauses {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        if self.last.is_some_and(|last| last.elapsed() > 4 * LONGEST_PAUSE) {
+            self.next = SHORTEST_PAUSE;
+        }
+        self.last = Some(Instant::now());
+        let pause = self.next;
+        self.next = (pause * 2).min(LONGEST_PAUSE);
+        Some(pause)
+    }
+}
+
+impl Backoff for Pauses {
+    fn reset(&mut self) {}
+}
 
 /// What a watcher saw.
 #[derive(Clone, Debug)]
@@ -48,7 +86,7 @@ impl Place {
 }
 
 /// Watches the objects of a kind until the handle is aborted. Reconnects by itself: dropped streams, `410 Gone` and
-/// errors lead to a new list, with a backoff of 0.8 s to 30 s.
+/// errors lead to a new list, with a backoff up to [`LONGEST_PAUSE`].
 pub fn spawn(
     cluster: &Cluster,
     kind: &ServedKind,
@@ -57,7 +95,7 @@ pub fn spawn(
     seen: mpsc::UnboundedSender<Seen>,
 ) -> AbortHandle {
     let config = watcher::Config { label_selector: labels.map(str::to_owned), ..watcher::Config::default() };
-    let stream = watcher(cluster.api(kind, namespace), config).default_backoff();
+    let stream = watcher(cluster.api(kind, namespace), config).backoff(Pauses::new());
     let (kind, server) = (kind.clone(), cluster.server.clone());
     let place = Place {
         group: kind.resource.group.clone(),

@@ -135,6 +135,7 @@ pub async fn run(
         tasks: JoinSet::new(),
         applying: 0,
         wrote: false,
+        unreachable: false,
         stop,
     };
     Ok(dispatcher.run().await)
@@ -187,6 +188,8 @@ struct Dispatcher<'a> {
     applying: usize,
     /// Whether this run has written anything: if not, what a gate held before it still holds.
     wrote: bool,
+    /// Whether the API server has not answered a watcher since the last thing that one saw.
+    unreachable: bool,
     stop: tokio::sync::watch::Receiver<bool>,
 }
 
@@ -289,7 +292,15 @@ impl Dispatcher<'_> {
                 Some(done) = self.tasks.join_next() => self.done(phase, done),
                 Some(note) = remarks.recv() => self.note(phase, note),
                 Some(seen) = self.sightings.recv() => self.saw(phase, seen),
-                () = tokio::time::sleep_until(deadline) => phase.failure = Some(phase.overdue(Instant::now())),
+                () = tokio::time::sleep_until(deadline) => {
+                    let mut failure = phase.overdue(Instant::now());
+                    if self.unreachable {
+                        // Nothing is known of the objects since.
+                        (failure.objects, failure.gates) = (Vec::new(), Vec::new());
+                        (failure.outcome, failure.exit) = (Outcome::Unreachable, 5);
+                    }
+                    phase.failure = Some(failure);
+                }
             }
         }
     }
@@ -522,9 +533,14 @@ impl Dispatcher<'_> {
         if let Seen::Trouble(error) = &seen {
             if !error.is_transient() {
                 self.emitter.send(EventKind::Warning { message: format!("a watch is not possible: {error}") });
+            } else if matches!(error, ClusterError::Unreachable { .. }) && !self.unreachable {
+                self.unreachable = true;
+                self.emitter.send(EventKind::Warning { message: format!("{error}; still trying") });
             }
             return;
         }
+        // Before a list is asked for nothing has been answered.
+        self.unreachable &= matches!(seen, Seen::Relisting(..));
         for key in self.store.take(seen) {
             if let Some(index) = phase.by_key.get(&key).copied() {
                 if self.store.get(&key).is_none() && phase.nodes[index].state == State::Waiting {

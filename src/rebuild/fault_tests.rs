@@ -30,6 +30,8 @@ enum Fault {
     LostAnswer,
     /// No answer ever.
     Hang,
+    /// The usual answer.
+    Pass,
 }
 
 #[derive(Default)]
@@ -163,7 +165,7 @@ fn client(server: &Arc<Mutex<Server>>) -> Client {
                 }
                 let mut wait = None;
                 let (status, value) = match fault {
-                    None => server.lock().unwrap().answer(&parts.method, &path, &body),
+                    None | Some(Fault::Pass) => server.lock().unwrap().answer(&parts.method, &path, &body),
                     Some(Fault::Answer(code, message, seconds)) => {
                         wait = seconds;
                         (StatusCode::from_u16(code).unwrap(), failure(code, message))
@@ -344,7 +346,44 @@ async fn dropped_and_expired_watches_are_taken_up_again() {
     ]);
     let (_, exit, events, took) = rebuild(server, &plan(&[DEPLOYMENT])).await;
     assert_eq!((exit, outcome(&events)), (0, Outcome::Done));
+    assert!(events.iter().all(|event| !matches!(event.kind, EventKind::Warning { .. })), "{events:?}");
     assert!(took < Duration::from_secs(300), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_stays_away_is_told_and_blamed() {
+    // The first list is the survey, the second the watcher's.
+    let lost = || std::iter::repeat_n(Fault::LostAnswer, 1000);
+    let workloads = std::iter::once(Fault::Pass).chain(lost()).collect();
+    let faults =
+        vec![("GET /apis/apps/v1/namespaces/space/", workloads), ("GET /api/v1/namespaces/space/", lost().collect())];
+    let server = Server { faults, ..Server::default() };
+    let (server, exit, events, took) = rebuild(server, &plan(&[DEPLOYMENT])).await;
+    assert_eq!((exit, outcome(&events)), (5, Outcome::Unreachable));
+    let asked = server.lock().unwrap().asked["GET /apis/apps/v1/namespaces/space/deployments"];
+    assert!((120..200).contains(&asked), "{asked}");
+    assert!(took >= Duration::from_secs(600), "{took:?}");
+    let warnings: Vec<_> = events
+        .iter()
+        .filter_map(|event| match &event.kind {
+            EventKind::Warning { message } => Some(message.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(warnings, ["the API server at https://test does not answer: connection reset by peer; still trying"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_comes_back_is_noticed_within_seconds() {
+    let lost = std::iter::repeat_n(Fault::LostAnswer, 30);
+    let faults = std::iter::once(Fault::Pass).chain(lost).collect();
+    let server = Server {
+        faults: vec![("GET /apis/apps/v1/namespaces/space/deployments", faults)],
+        ..watched(vec![vec![json!({"type": "MODIFIED", "object": deployment(100, true)})]])
+    };
+    let (_, exit, events, took) = rebuild(server, &plan(&[DEPLOYMENT])).await;
+    assert_eq!((exit, outcome(&events)), (0, Outcome::Done));
+    assert!(took < Duration::from_secs(30 * 5), "{took:?}");
 }
 
 #[tokio::test(start_paused = true)]
