@@ -87,8 +87,9 @@ pub fn run(context: &mut Context, args: &UpArgs) -> Result<Exit, CliError> {
     let kit = context.kit()?;
     let environment = kit.environment(&args.environment, &context.overrides()?)?;
     refuse_demonstration_keys(context, &kit, &environment)?;
-    let rendered = render(context, &kit, &environment)?;
-    let plan = Plan::of(&rendered)?;
+    // The plan holds all that is sent; the rendered kit need not be kept through hours of waiting.
+    let plan = Plan::of(&render(context, &kit, &environment)?)?;
+    drop(kit);
     for (flag, name) in [("--from", &args.from), ("--until", &args.until)] {
         check_phase(&plan, flag, name.as_deref())?;
     }
