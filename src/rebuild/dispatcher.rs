@@ -2,42 +2,27 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::Instant;
 
 use super::emitter::Emitter;
-use super::event::seconds;
-use super::event::{Action, CriticalStep, Event, EventKind, ObjectName, Outcome, PhaseSummary};
-use super::node::{State, Turn};
+use super::ending::refusal;
+use super::event::{CriticalStep, Event, EventKind, ObjectName, Outcome, PhaseSummary, seconds};
+use super::node::State;
 use super::path::critical;
 use super::phase::{Failure, Phase};
 use super::store::Store;
-use super::tasks::{self, Done, Note};
-use crate::cluster::apply::ApplyError;
-use crate::cluster::inventory::{Entry, Inventory, owned_fields_hash};
-use crate::cluster::kinds::ServedKind;
+use super::tasks::{Done, Note};
+use crate::cluster::inventory::Inventory;
 use crate::cluster::observe::{ENVIRONMENT_LABEL, Surroundings, environment_of, places, survey};
-use crate::cluster::watch::{self, Seen};
+use crate::cluster::watch::Seen;
 use crate::cluster::{Cluster, ClusterError};
-use crate::health::diagnosis::{Diagnosis, diagnose};
-use crate::health::gate::{Answer, Asker};
-use crate::health::status::{Related, pods_of, status};
-use crate::manifest::kinds::holds_data;
-use crate::manifest::{Object, ObjectKey};
+use crate::health::gate::Asker;
+use crate::manifest::ObjectKey;
 use crate::plan::{Plan, PlannedPhase};
 use crate::secrets::redact::Redactor;
-
-/// Requests that write, under way at once. More does not make an API server on two cores faster.
-const CONCURRENCY: usize = 16;
-
-/// How long running requests may take to end after the run has been stopped.
-const WIND_DOWN: Duration = Duration::from_secs(5);
-
-/// How many unhealthy objects are diagnosed when a phase fails.
-const DIAGNOSED: usize = 3;
 
 /// How a run is to be done.
 #[derive(Clone)]
@@ -58,9 +43,9 @@ pub struct Options {
 
 /// How a run that stops before its end ends.
 #[derive(Clone, Copy)]
-struct Stop {
-    outcome: Outcome,
-    exit: u8,
+pub(super) struct Stop {
+    pub(super) outcome: Outcome,
+    pub(super) exit: u8,
 }
 
 /// Executes a plan. Everything that happens is told through `events`, the end as [`EventKind::RunFinished`]; returns
@@ -166,31 +151,31 @@ fn summary(phase: &PlannedPhase) -> PhaseSummary {
     }
 }
 
-struct Dispatcher<'a> {
-    cluster: Cluster,
-    asker: Arc<Asker>,
-    plan: &'a Plan,
+pub(super) struct Dispatcher<'a> {
+    pub(super) cluster: Cluster,
+    pub(super) asker: Arc<Asker>,
+    pub(super) plan: &'a Plan,
     /// As the cluster holds it.
-    recorded: Inventory,
+    pub(super) recorded: Inventory,
     /// As it will be recorded.
-    inventory: Inventory,
-    store: Store,
-    emitter: Emitter,
-    options: Options,
-    summaries: Vec<PhaseSummary>,
-    path: Vec<CriticalStep>,
-    watchers: HashMap<(String, String, Option<String>), AbortHandle>,
-    seen: mpsc::UnboundedSender<Seen>,
-    sightings: mpsc::UnboundedReceiver<Seen>,
+    pub(super) inventory: Inventory,
+    pub(super) store: Store,
+    pub(super) emitter: Emitter,
+    pub(super) options: Options,
+    pub(super) summaries: Vec<PhaseSummary>,
+    pub(super) path: Vec<CriticalStep>,
+    pub(super) watchers: HashMap<(String, String, Option<String>), AbortHandle>,
+    pub(super) seen: mpsc::UnboundedSender<Seen>,
+    pub(super) sightings: mpsc::UnboundedReceiver<Seen>,
     /// Requests under way.
-    tasks: JoinSet<Done>,
+    pub(super) tasks: JoinSet<Done>,
     /// How many of them send objects.
-    applying: usize,
+    pub(super) applying: usize,
     /// Whether this run has written anything: if not, what a gate held before it still holds.
-    wrote: bool,
+    pub(super) wrote: bool,
     /// Whether the API server has not answered a watcher since the last thing that one saw.
-    unreachable: bool,
-    stop: tokio::sync::watch::Receiver<bool>,
+    pub(super) unreachable: bool,
+    pub(super) stop: tokio::sync::watch::Receiver<bool>,
 }
 
 impl Drop for Dispatcher<'_> {
@@ -305,156 +290,6 @@ impl Dispatcher<'_> {
         }
     }
 
-    /// Sends what may be sent.
-    fn send_queued(&mut self, phase: &mut Phase<'_>, notes: &mpsc::UnboundedSender<Note>) {
-        while self.applying < CONCURRENCY && phase.failure.is_none() {
-            let Some(index) = phase.nodes.iter().position(|node| node.state == State::Queued) else { return };
-            self.send(phase, index, notes);
-        }
-    }
-
-    fn send(&mut self, phase: &mut Phase<'_>, index: usize, notes: &mpsc::UnboundedSender<Note>) {
-        let item = &phase.plan.items[index];
-        let node = &mut phase.nodes[index];
-        let Some(kind) = self.cluster.kinds.of(&item.object).cloned() else {
-            let (kind, version) = (item.object.kind(), item.object.api_version());
-            let reason = format!(
-                "the cluster has no kind {kind} in {version}, and no CustomResourceDefinition of the kit makes it"
-            );
-            let objects = vec![(index, reason)];
-            phase.failure = Some(Failure { objects, gates: Vec::new(), outcome: Outcome::Refused, exit: 6 });
-            return;
-        };
-        node.sent = Some(Instant::now());
-        let live = self.store.get(&item.key);
-        let again = live.is_some_and(|live| tasks::is_failed_job(&item.object, live));
-        if !again && live.is_some_and(|live| self.inventory.is_unchanged(&item.key, &item.desired, live)) {
-            self.applied(phase, index, Action::Unchanged);
-            return;
-        }
-        node.state = State::Applying;
-        let sending = tasks::Sending {
-            cluster: self.cluster.clone(),
-            kind,
-            object: item.object.clone(),
-            known: live.cloned(),
-            force: self.options.take_ownership,
-            limit: node.limit,
-        };
-        if again {
-            // The watch may still name the failed one; it must not be judged in place of the new one.
-            self.store.forget(&item.key);
-        }
-        self.applying += 1;
-        self.tasks.spawn(tasks::send(sending, index, notes.clone()));
-    }
-
-    /// Tells that an object is in the cluster as the kit says, lets go what only needs it to exist, and judges it.
-    fn applied(&mut self, phase: &mut Phase<'_>, index: usize, action: Action) {
-        phase.moved();
-        phase.nodes[index].state = State::Waiting;
-        self.emitter.send(EventKind::ObjectApplied {
-            phase: phase.plan.name.clone(),
-            object: ObjectName::of(&phase.plan.items[index].object),
-            action,
-        });
-        // What is being deleted is not there to rely on: it is sent again when it is gone.
-        if !self.store.get(&phase.plan.items[index].key).is_some_and(is_being_deleted) {
-            phase.release(index, false);
-        }
-        self.judge(phase, index);
-        if phase.nodes[index].state == State::Waiting {
-            self.watch_for(phase, index);
-        }
-    }
-
-    /// Judges an object by what is known of it now.
-    fn judge(&mut self, phase: &mut Phase<'_>, index: usize) {
-        let item = &phase.plan.items[index];
-        if phase.nodes[index].state != State::Waiting {
-            return;
-        }
-        let Some(live) = self.store.get(&item.key) else { return };
-        let namespace = item.key.namespace.as_deref();
-        let own = if owns_pods(&item.object) {
-            let pods = self.store.of_kind("", "Pod", namespace);
-            pods_of(live, &pods, &self.store.of_kind("apps", "ReplicaSet", namespace))
-        } else {
-            Vec::new()
-        };
-        let storage_classes = match item.object.kind() {
-            "PersistentVolumeClaim" => self.store.of_kind("storage.k8s.io", "StorageClass", None),
-            _ => Vec::new(),
-        };
-        let related = Related {
-            pods: &own,
-            storage_classes: &storage_classes,
-            crd: self.plan.definition_of(&item.object),
-            ..Related::default()
-        };
-        let verdict = status(live, related);
-        match phase.nodes[index].judge(verdict, Instant::now()) {
-            Turn::Nothing => {}
-            Turn::Waiting(reason) => {
-                phase.moved();
-                self.emitter.send(EventKind::ObjectWaiting {
-                    phase: phase.plan.name.clone(),
-                    object: ObjectName::of(&item.object),
-                    reason,
-                });
-            }
-            Turn::Failed(reason) => phase.failure = Some(Failure::unhealthy(vec![(index, reason)], Vec::new())),
-            Turn::Ready(_) if item.object.kind() == "CustomResourceDefinition" => {
-                phase.nodes[index].state = State::Discovering;
-                phase.nodes[index].reason = "established, but not yet listed by the API server".into();
-                self.tasks.spawn(tasks::discover(self.cluster.clone(), index, item.object.body().clone()));
-            }
-            Turn::Ready(remark) => self.ready(phase, index, remark),
-        }
-    }
-
-    fn ready(&mut self, phase: &mut Phase<'_>, index: usize, remark: String) {
-        phase.moved();
-        let node = &mut phase.nodes[index];
-        let now = Instant::now();
-        node.state = State::Ready;
-        node.ready = Some(now);
-        self.emitter.send(EventKind::ObjectReady {
-            phase: phase.plan.name.clone(),
-            object: ObjectName::of(&phase.plan.items[index].object),
-            seconds: seconds(node.sent.map_or(std::time::Duration::ZERO, |sent| now - sent)),
-            reason: remark,
-        });
-        phase.release(index, true);
-    }
-
-    /// Watches the object's kind where it lives, and for workloads their pods: what one watcher sees serves all.
-    fn watch_for(&mut self, phase: &Phase<'_>, index: usize) {
-        let object = &phase.plan.items[index].object;
-        let namespace = object.namespace();
-        if let Some(kind) = self.cluster.kinds.of(object).cloned() {
-            let ours = self.plan.selector.as_str();
-            // Pods and ReplicaSets of workloads carry no label of ours, so these kinds are watched whole.
-            let labels = (!matches!(object.kind(), "Pod" | "ReplicaSet")).then_some(ours);
-            self.watch(&kind, namespace, labels);
-        }
-        if owns_pods(object) {
-            for (api_version, kind) in [("v1", "Pod"), ("apps/v1", "ReplicaSet")] {
-                if let Some(kind) = self.cluster.kinds.get(api_version, kind).cloned() {
-                    self.watch(&kind, namespace, None);
-                }
-            }
-        }
-    }
-
-    fn watch(&mut self, kind: &ServedKind, namespace: Option<&str>, labels: Option<&str>) {
-        let place = (kind.resource.group.clone(), kind.resource.kind.clone(), namespace.map(str::to_owned));
-        if !self.watchers.contains_key(&place) {
-            let watcher = watch::spawn(&self.cluster, kind, namespace, labels, self.seen.clone());
-            self.watchers.insert(place, watcher);
-        }
-    }
-
     /// A request has ended.
     fn done(&mut self, phase: &mut Phase<'_>, done: Result<Done, JoinError>) {
         match done {
@@ -476,26 +311,6 @@ impl Dispatcher<'_> {
             }
             Ok(Done::Asked(index, answer)) => self.answered(phase, index, answer),
         }
-    }
-
-    /// The API server has taken an object.
-    fn landed(&mut self, phase: &mut Phase<'_>, index: usize, action: Action, mut live: serde_json::Value) {
-        let item = &phase.plan.items[index];
-        if let (Some(uid), Some(fields)) =
-            (live.pointer("/metadata/uid").and_then(serde_json::Value::as_str), owned_fields_hash(&live))
-        {
-            let entry =
-                Entry { uid: uid.to_owned(), desired: item.desired.clone(), fields, phase: phase.plan.name.clone() };
-            self.inventory.entries.insert(item.key.clone(), entry);
-        }
-        if let Some(metadata) = live.get_mut("metadata").and_then(serde_json::Value::as_object_mut) {
-            metadata.shift_remove("managedFields");
-        }
-        let wrote = action != Action::Unchanged;
-        phase.nodes[index].written |= wrote;
-        self.wrote |= wrote;
-        self.store.answer(item.key.clone(), live);
-        self.applied(phase, index, action);
     }
 
     fn note(&mut self, phase: &mut Phase<'_>, note: Note) {
@@ -560,131 +375,4 @@ impl Dispatcher<'_> {
             }
         }
     }
-
-    fn ask_gates(&mut self, phase: &mut Phase<'_>, notes: &mpsc::UnboundedSender<Note>) {
-        phase.asking = true;
-        phase.moved();
-        for (index, gate) in phase.plan.gates.iter().enumerate() {
-            let state = &mut phase.gates[index];
-            if let Some(reason) = &gate.skipped {
-                state.skipped = true;
-                self.emitter.send(EventKind::GateSkipped {
-                    phase: phase.plan.name.clone(),
-                    gate: gate.name.clone(),
-                    reason: reason.clone(),
-                });
-                continue;
-            }
-            state.began = Some(Instant::now());
-            let hold = if self.wrote { gate.hold } else { std::time::Duration::ZERO };
-            self.tasks.spawn(tasks::ask(self.asker.clone(), index, gate.clone(), hold, notes.clone()));
-        }
-    }
-
-    fn answered(&mut self, phase: &mut Phase<'_>, index: usize, answer: Result<Answer, Answer>) {
-        phase.moved();
-        let now = Instant::now();
-        let state = &mut phase.gates[index];
-        match answer {
-            Ok(answer) => {
-                state.passed = true;
-                state.ended = Some(now);
-                self.emitter.send(EventKind::GatePassed {
-                    phase: phase.plan.name.clone(),
-                    gate: phase.plan.gates[index].name.clone(),
-                    answer: answer.text,
-                    seconds: seconds(state.began.map_or(std::time::Duration::ZERO, |began| now - began)),
-                });
-            }
-            Err(answer) => phase.failure = Some(Failure::unhealthy(Vec::new(), vec![(index, answer.text)])),
-        }
-    }
-
-    /// Lets requests that are on the wire end, so that what was done is known, and drops what has not begun.
-    async fn wind_down(&mut self, phase: &mut Phase<'_>) {
-        let deadline = Instant::now() + WIND_DOWN;
-        while self.applying > 0 {
-            match tokio::time::timeout_at(deadline, self.tasks.join_next()).await {
-                Ok(Some(Ok(Done::Applied(index, result)))) => {
-                    self.applying -= 1;
-                    if let Ok((action, live)) = result {
-                        self.landed(phase, index, action, live);
-                    }
-                }
-                Ok(Some(_)) => {}
-                Ok(None) | Err(_) => break,
-            }
-        }
-        self.tasks.abort_all();
-        self.applying = 0;
-    }
-
-    /// Ends the phase: collects what a person needs to know, and tells it.
-    async fn fail(&mut self, phase: &mut Phase<'_>, mut failure: Failure) -> Stop {
-        self.wind_down(phase).await;
-        phase.failure = None;
-        // What else is going wrong at this moment is often the cause, and at least the next thing to mend.
-        for (index, node) in phase.nodes.iter().enumerate() {
-            if node.is_failing() && failure.objects.iter().all(|(known, _)| *known != index) {
-                failure.objects.push((index, node.reason.clone()));
-            }
-        }
-        let diagnoses = failure.objects.iter().enumerate().map(|(rank, (index, _))| {
-            let key = &phase.plan.items[*index].key;
-            let (client, live) = (&self.cluster.client, self.store.get(key));
-            async move { if rank < DIAGNOSED { diagnose(client, key, live).await } else { Diagnosis::default() } }
-        });
-        let diagnoses = futures::future::join_all(diagnoses).await;
-        for ((index, reason), diagnosis) in failure.objects.iter().zip(diagnoses) {
-            let item = &phase.plan.items[*index];
-            phase.nodes[*index].state = State::Failed;
-            self.emitter.send(EventKind::ObjectFailed {
-                phase: phase.plan.name.clone(),
-                object: ObjectName::of(&item.object),
-                origin: item.object.origin.clone(),
-                reason: reason.clone(),
-                diagnosis,
-            });
-        }
-        for (index, answer) in &failure.gates {
-            let gate = &phase.plan.gates[*index];
-            self.emitter.send(EventKind::GateFailed {
-                phase: phase.plan.name.clone(),
-                gate: gate.name.clone(),
-                origin: gate.origin.clone(),
-                answer: answer.clone(),
-            });
-        }
-        Stop { outcome: failure.outcome, exit: failure.exit }
-    }
-}
-
-/// `metadata.deletionTimestamp` is set.
-fn is_being_deleted(live: &serde_json::Value) -> bool {
-    live.pointer("/metadata/deletionTimestamp").is_some()
-}
-
-/// Whether pods say something about its health.
-fn owns_pods(object: &Object) -> bool {
-    matches!((object.group(), object.kind()), ("apps", "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet"))
-        || matches!((object.group(), object.kind()), ("batch", "Job"))
-}
-
-/// What it means that the API server did not take an object.
-fn refusal(index: usize, object: &Object, error: &ApplyError) -> Failure {
-    let (outcome, exit) = match error {
-        ApplyError::Forbidden(_) => (Outcome::NotAllowed, 5),
-        _ => (Outcome::Refused, 6),
-    };
-    let advice = match error {
-        ApplyError::Conflict(_) => "; take over what others hold with --take-ownership",
-        ApplyError::Immutable(_) if holds_data(object.group(), object.kind()) => {
-            "; it holds data, so it is never deleted to be made again: put the old value back, or give the new one another name"
-        }
-        ApplyError::Immutable(_) => {
-            "; where deleting it and making it again is harmless, say so with the annotation rekindle.dev/replace: allowed"
-        }
-        _ => "",
-    };
-    Failure { objects: vec![(index, format!("{error}{advice}"))], gates: Vec::new(), outcome, exit }
 }

@@ -5,8 +5,11 @@
 
 mod dispatcher;
 mod emitter;
+mod ending;
 pub mod event;
+mod gates;
 mod node;
+mod objects;
 mod path;
 mod phase;
 mod store;

@@ -1,0 +1,201 @@
+//! What the dispatcher does with objects: sends them, judges them, watches for what is missing.
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::dispatcher::Dispatcher;
+use super::event::{Action, EventKind, ObjectName, Outcome, seconds};
+use super::node::{State, Turn};
+use super::phase::{Failure, Phase};
+use super::tasks::{self, Note};
+use crate::cluster::inventory::{Entry, owned_fields_hash};
+use crate::cluster::kinds::ServedKind;
+use crate::cluster::watch;
+use crate::health::status::{Related, pods_of, status};
+use crate::manifest::Object;
+
+/// Requests that write, under way at once. More does not make an API server on two cores faster.
+const CONCURRENCY: usize = 16;
+
+impl Dispatcher<'_> {
+    /// Sends what may be sent.
+    pub(super) fn send_queued(&mut self, phase: &mut Phase<'_>, notes: &mpsc::UnboundedSender<Note>) {
+        while self.applying < CONCURRENCY && phase.failure.is_none() {
+            let Some(index) = phase.nodes.iter().position(|node| node.state == State::Queued) else { return };
+            self.send(phase, index, notes);
+        }
+    }
+
+    pub(super) fn send(&mut self, phase: &mut Phase<'_>, index: usize, notes: &mpsc::UnboundedSender<Note>) {
+        let item = &phase.plan.items[index];
+        let node = &mut phase.nodes[index];
+        let Some(kind) = self.cluster.kinds.of(&item.object).cloned() else {
+            let (kind, version) = (item.object.kind(), item.object.api_version());
+            let reason = format!(
+                "the cluster has no kind {kind} in {version}, and no CustomResourceDefinition of the kit makes it"
+            );
+            let objects = vec![(index, reason)];
+            phase.failure = Some(Failure { objects, gates: Vec::new(), outcome: Outcome::Refused, exit: 6 });
+            return;
+        };
+        node.sent = Some(Instant::now());
+        let live = self.store.get(&item.key);
+        let again = live.is_some_and(|live| tasks::is_failed_job(&item.object, live));
+        if !again && live.is_some_and(|live| self.inventory.is_unchanged(&item.key, &item.desired, live)) {
+            self.applied(phase, index, Action::Unchanged);
+            return;
+        }
+        node.state = State::Applying;
+        let sending = tasks::Sending {
+            cluster: self.cluster.clone(),
+            kind,
+            object: item.object.clone(),
+            known: live.cloned(),
+            force: self.options.take_ownership,
+            limit: node.limit,
+        };
+        if again {
+            // The watch may still name the failed one; it must not be judged in place of the new one.
+            self.store.forget(&item.key);
+        }
+        self.applying += 1;
+        self.tasks.spawn(tasks::send(sending, index, notes.clone()));
+    }
+
+    /// Tells that an object is in the cluster as the kit says, lets go what only needs it to exist, and judges it.
+    pub(super) fn applied(&mut self, phase: &mut Phase<'_>, index: usize, action: Action) {
+        phase.moved();
+        phase.nodes[index].state = State::Waiting;
+        self.emitter.send(EventKind::ObjectApplied {
+            phase: phase.plan.name.clone(),
+            object: ObjectName::of(&phase.plan.items[index].object),
+            action,
+        });
+        // What is being deleted is not there to rely on: it is sent again when it is gone.
+        if !self.store.get(&phase.plan.items[index].key).is_some_and(is_being_deleted) {
+            phase.release(index, false);
+        }
+        self.judge(phase, index);
+        if phase.nodes[index].state == State::Waiting {
+            self.watch_for(phase, index);
+        }
+    }
+
+    /// Judges an object by what is known of it now.
+    pub(super) fn judge(&mut self, phase: &mut Phase<'_>, index: usize) {
+        let item = &phase.plan.items[index];
+        if phase.nodes[index].state != State::Waiting {
+            return;
+        }
+        let Some(live) = self.store.get(&item.key) else { return };
+        let namespace = item.key.namespace.as_deref();
+        let own = if owns_pods(&item.object) {
+            let pods = self.store.of_kind("", "Pod", namespace);
+            pods_of(live, &pods, &self.store.of_kind("apps", "ReplicaSet", namespace))
+        } else {
+            Vec::new()
+        };
+        let storage_classes = match item.object.kind() {
+            "PersistentVolumeClaim" => self.store.of_kind("storage.k8s.io", "StorageClass", None),
+            _ => Vec::new(),
+        };
+        let related = Related {
+            pods: &own,
+            storage_classes: &storage_classes,
+            crd: self.plan.definition_of(&item.object),
+            ..Related::default()
+        };
+        let verdict = status(live, related);
+        match phase.nodes[index].judge(verdict, Instant::now()) {
+            Turn::Nothing => {}
+            Turn::Waiting(reason) => {
+                phase.moved();
+                self.emitter.send(EventKind::ObjectWaiting {
+                    phase: phase.plan.name.clone(),
+                    object: ObjectName::of(&item.object),
+                    reason,
+                });
+            }
+            Turn::Failed(reason) => phase.failure = Some(Failure::unhealthy(vec![(index, reason)], Vec::new())),
+            Turn::Ready(_) if item.object.kind() == "CustomResourceDefinition" => {
+                phase.nodes[index].state = State::Discovering;
+                phase.nodes[index].reason = "established, but not yet listed by the API server".into();
+                self.tasks.spawn(tasks::discover(self.cluster.clone(), index, item.object.body().clone()));
+            }
+            Turn::Ready(remark) => self.ready(phase, index, remark),
+        }
+    }
+
+    pub(super) fn ready(&mut self, phase: &mut Phase<'_>, index: usize, remark: String) {
+        phase.moved();
+        let node = &mut phase.nodes[index];
+        let now = Instant::now();
+        node.state = State::Ready;
+        node.ready = Some(now);
+        self.emitter.send(EventKind::ObjectReady {
+            phase: phase.plan.name.clone(),
+            object: ObjectName::of(&phase.plan.items[index].object),
+            seconds: seconds(node.sent.map_or(std::time::Duration::ZERO, |sent| now - sent)),
+            reason: remark,
+        });
+        phase.release(index, true);
+    }
+
+    /// Watches the object's kind where it lives, and for workloads their pods: what one watcher sees serves all.
+    pub(super) fn watch_for(&mut self, phase: &Phase<'_>, index: usize) {
+        let object = &phase.plan.items[index].object;
+        let namespace = object.namespace();
+        if let Some(kind) = self.cluster.kinds.of(object).cloned() {
+            let ours = self.plan.selector.as_str();
+            // Pods and ReplicaSets of workloads carry no label of ours, so these kinds are watched whole.
+            let labels = (!matches!(object.kind(), "Pod" | "ReplicaSet")).then_some(ours);
+            self.watch(&kind, namespace, labels);
+        }
+        if owns_pods(object) {
+            for (api_version, kind) in [("v1", "Pod"), ("apps/v1", "ReplicaSet")] {
+                if let Some(kind) = self.cluster.kinds.get(api_version, kind).cloned() {
+                    self.watch(&kind, namespace, None);
+                }
+            }
+        }
+    }
+
+    pub(super) fn watch(&mut self, kind: &ServedKind, namespace: Option<&str>, labels: Option<&str>) {
+        let place = (kind.resource.group.clone(), kind.resource.kind.clone(), namespace.map(str::to_owned));
+        if !self.watchers.contains_key(&place) {
+            let watcher = watch::spawn(&self.cluster, kind, namespace, labels, self.seen.clone());
+            self.watchers.insert(place, watcher);
+        }
+    }
+
+    /// The API server has taken an object.
+    pub(super) fn landed(&mut self, phase: &mut Phase<'_>, index: usize, action: Action, mut live: serde_json::Value) {
+        let item = &phase.plan.items[index];
+        if let (Some(uid), Some(fields)) =
+            (live.pointer("/metadata/uid").and_then(serde_json::Value::as_str), owned_fields_hash(&live))
+        {
+            let entry =
+                Entry { uid: uid.to_owned(), desired: item.desired.clone(), fields, phase: phase.plan.name.clone() };
+            self.inventory.entries.insert(item.key.clone(), entry);
+        }
+        if let Some(metadata) = live.get_mut("metadata").and_then(serde_json::Value::as_object_mut) {
+            metadata.shift_remove("managedFields");
+        }
+        let wrote = action != Action::Unchanged;
+        phase.nodes[index].written |= wrote;
+        self.wrote |= wrote;
+        self.store.answer(item.key.clone(), live);
+        self.applied(phase, index, action);
+    }
+}
+
+/// `metadata.deletionTimestamp` is set.
+fn is_being_deleted(live: &serde_json::Value) -> bool {
+    live.pointer("/metadata/deletionTimestamp").is_some()
+}
+
+/// Whether pods say something about its health.
+fn owns_pods(object: &Object) -> bool {
+    matches!((object.group(), object.kind()), ("apps", "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet"))
+        || matches!((object.group(), object.kind()), ("batch", "Job"))
+}
