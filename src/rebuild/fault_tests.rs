@@ -116,6 +116,15 @@ impl Server {
             ),
             (_, "/api") => (StatusCode::OK, discovery(true)),
             (_, "/apis") => (StatusCode::OK, discovery(false)),
+            (_, "/api/v1") => {
+                let core = KINDS.iter().filter(|(group, ..)| group.is_empty());
+                let resources: Vec<_> = core
+                    .map(|(_, _, kind, namespaced)| {
+                        json!({"name": plural(kind), "singularName": "", "kind": kind, "namespaced": namespaced, "verbs": ["get"]})
+                    })
+                    .collect();
+                (StatusCode::OK, json!({"kind": "APIResourceList", "groupVersion": "v1", "resources": resources}))
+            }
             (_, "/api/v1/namespaces/kube-system") => {
                 (StatusCode::OK, json!({"metadata": {"name": "kube-system", "uid": "cluster-uid"}}))
             }
@@ -462,4 +471,40 @@ async fn a_quota_and_an_admission_rule_refuse_the_object_and_not_the_person() {
         let (_, exit, events, _) = rebuild(with_faults(CONFIG_PATH, faults), &plan(&[CONFIG])).await;
         assert_eq!((exit, outcome(&events)), (6, Outcome::Refused), "{message}");
     }
+}
+
+const GATE: (&str, &str) = (
+    "templates/storage/gate.yaml",
+    "apiVersion: rekindle.dev/v1\nkind: Gate\nmetadata: {name: a is there}\n\
+     spec: {hold: 2s, condition: {api_version: v1, kind: ConfigMap, name: a, ready: 'object.metadata.name == \"a\"'}}\n",
+);
+
+#[tokio::test(start_paused = true)]
+async fn a_gate_that_holds_is_never_told_as_waiting_once_it_has_passed() {
+    let (_, exit, events, took) = rebuild(Server::default(), &plan(&[CONFIG, GATE])).await;
+    assert_eq!(exit, 0);
+    assert!(took >= Duration::from_secs(2), "{took:?}");
+    let told: Vec<_> = events
+        .iter()
+        .filter_map(|event| match &event.kind {
+            EventKind::GateWaiting { answer, .. } => Some(format!("waiting: {answer}")),
+            EventKind::GatePassed { .. } => Some("passed".to_owned()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].ends_with("must hold for 2.0 s"), "{told:?}");
+    assert_eq!(told[1], "passed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_write_one_answer_is_enough() {
+    let plan = plan(&[CONFIG, GATE]);
+    let (server, ..) = rebuild(Server::default(), &plan).await;
+    let before = std::mem::take(&mut *server.lock().unwrap());
+    let again = Server { objects: before.objects, revision: before.revision, ..Server::default() };
+    let (_, exit, events, took) = rebuild(again, &plan).await;
+    assert_eq!(exit, 0);
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    assert!(matches!(&events.last().unwrap().kind, EventKind::RunFinished { written: 0, .. }));
 }
