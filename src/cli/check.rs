@@ -9,6 +9,7 @@ use super::settings::Context;
 use super::{CliError, Exit, mistakes};
 use crate::kit::{Kit, Overrides, Rendered};
 use crate::manifest::mistake::Mistake;
+use crate::plan::Plan;
 use crate::report::text::{Line, Tone, count, list};
 use crate::secrets::recipients::Recipients;
 use crate::secrets::schema::Schema;
@@ -50,7 +51,11 @@ pub fn run(context: &mut Context, args: &CheckArgs) -> Result<Exit, CliError> {
     let kit = context.kit()?;
     let overrides = context.overrides()?;
     let all: Vec<String> = kit.environment_names().into_iter().map(str::to_owned).collect();
-    let names = if args.environments.is_empty() { &all } else { &args.environments };
+    let asked: BTreeSet<&String> = args.environments.iter().collect();
+    for unknown in asked.iter().filter(|name| !all.contains(name)) {
+        kit.environment(unknown, &Overrides::default())?;
+    }
+    let names = || all.iter().filter(|name| asked.is_empty() || asked.contains(name));
     let mut findings = Vec::new();
     let schema = match Schema::of(&kit) {
         Ok(schema) => schema,
@@ -64,7 +69,7 @@ pub fn run(context: &mut Context, args: &CheckArgs) -> Result<Exit, CliError> {
     }
     let secrets = StandIns::new(schema);
     let mut verdicts = Vec::new();
-    for name in names {
+    for name in names() {
         // Asked for by name, a base is rendered too.
         let base = args.environments.is_empty() && is_base(&kit, name, &all);
         verdicts.push(check(&kit, name, &overrides, base, &secrets, &mut findings));
@@ -109,6 +114,7 @@ fn check(
         return verdict;
     }
     let result = kit.environment(name, overrides).and_then(|environment| kit.render(&environment, secrets));
+    let result = result.and_then(|rendered| Plan::of(&rendered).map(|_| rendered));
     match result {
         Ok(rendered) => {
             add(findings, rendered.warnings.clone(), false, Some(name));

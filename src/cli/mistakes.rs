@@ -29,11 +29,12 @@ fn render_as(mistakes: &[Mistake], level: Level<'_>, colour: bool) -> String {
 
 fn one(mistake: &Mistake, level: Level<'_>, renderer: &Renderer) -> String {
     let hint = shorten(mistake.hint.as_deref().unwrap_or_default());
+    let file = clean(&mistake.file);
     let title = level.primary_title(mistake.message.as_str()).id(mistake.code);
     let Some(span) = &mistake.span else {
         let mut group = Group::with_title(title);
         if !mistake.file.is_empty() {
-            group = group.element(Origin::path(mistake.file.as_str()));
+            group = group.element(Origin::path(file.as_str()));
         }
         if !hint.is_empty() {
             group = group.element(Level::HELP.message(hint.as_str()));
@@ -46,8 +47,7 @@ fn one(mistake: &Mistake, level: Level<'_>, renderer: &Renderer) -> String {
     let start = at(column - 1);
     let end = at(column - 1 + span.length).max(start);
     let annotation = AnnotationKind::Primary.span(start..end).label((!hint.is_empty()).then_some(hint.as_str()));
-    let snippet =
-        Snippet::source(line.as_str()).line_start(span.line).path(mistake.file.as_str()).annotation(annotation);
+    let snippet = Snippet::source(line.as_str()).line_start(span.line).path(file.as_str()).annotation(annotation);
     renderer.render(&[Group::with_title(title).element(snippet)])
 }
 

@@ -84,7 +84,8 @@ impl Context {
             list.iter()
                 .map(|entry| match entry.split_once('=') {
                     Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-                    _ => Err(CliError::new(Exit::Usage, format!("--{flag} {entry} has no ="))),
+                    Some(_) => Err(CliError::new(Exit::Usage, format!("--{flag} {entry} has nothing before its ="))),
+                    None => Err(CliError::new(Exit::Usage, format!("--{flag} {entry} has no ="))),
                 })
                 .collect::<Result<Vec<_>, _>>()
         };

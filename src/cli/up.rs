@@ -93,6 +93,8 @@ pub fn run(context: &mut Context, args: &UpArgs) -> Result<Exit, CliError> {
     for (flag, name) in [("--from", &args.from), ("--until", &args.until)] {
         check_phase(&plan, flag, name.as_deref())?;
     }
+    check_order(&plan, args)?;
+    check_confirmation(&plan, args)?;
     block_on(async {
         let cluster = context.connect(&environment).await?;
         confirm(context, args, &environment, &plan, &cluster)?;
@@ -127,6 +129,29 @@ fn check_phase(plan: &Plan, flag: &str, name: Option<&str>) -> Result<(), CliErr
     }
 }
 
+fn check_order(plan: &Plan, args: &UpArgs) -> Result<(), CliError> {
+    let position = |name: &Option<String>| plan.phases.iter().position(|phase| Some(&phase.name) == name.as_ref());
+    match (&args.from, &args.until) {
+        (Some(from), Some(until)) if position(&args.from) > position(&args.until) => {
+            let message =
+                format!("--from {from} --until {until}: {from} comes after {until}, so there is nothing to do");
+            Err(CliError::new(Exit::Usage, message))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A name that was typed is meant, also where none is asked for: it may be the other environment that was meant.
+fn check_confirmation(plan: &Plan, args: &UpArgs) -> Result<(), CliError> {
+    match args.confirm.as_ref().filter(|typed| **typed != plan.environment) {
+        Some(typed) => {
+            let message = format!("refused: --confirm {typed} is not {}; nothing was written", plan.environment);
+            Err(CliError::new(Exit::Protected, message))
+        }
+        None => Ok(()),
+    }
+}
+
 /// Asks before the first write what has to be asked: a protected environment wants its name typed.
 fn confirm(
     context: &mut Context,
@@ -139,15 +164,9 @@ fn confirm(
         return Ok(());
     }
     let name = plan.environment.as_str();
-    if let Some(typed) = &args.confirm {
-        return if typed == name {
-            Ok(())
-        } else {
-            Err(CliError::new(
-                Exit::Protected,
-                format!("refused: --confirm {typed} is not {name}; nothing was written"),
-            ))
-        };
+    // One that does not match is refused already.
+    if args.confirm.is_some() {
+        return Ok(());
     }
     if !context.ui.can_ask() {
         return Err(CliError::new(

@@ -63,7 +63,8 @@ fn explain(server: &str, error: &kube::Error) -> ClusterError {
 
 /// Why a connection was not made, in words that say what to look at. The texts are those of rustls and tokio.
 fn network(text: &str) -> String {
-    const WORDS: [(&str, &str); 7] = [
+    const WORDS: [(&str, &str); 8] = [
+        ("close_notify", "it closed the connection"),
         ("InvalidContentType", "it does not speak TLS: is it the right port?"),
         ("UnknownIssuer", "its certificate is not signed by the authority that the kubeconfig names"),
         ("BadSignature", "its certificate is not signed by the authority that the kubeconfig names"),

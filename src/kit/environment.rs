@@ -65,6 +65,12 @@ impl Kit {
             }
             .into());
         }
+        // The name becomes a label and part of the name of a Secret; a dot there stands before an instance.
+        if let Err(message) = check_label(name) {
+            let hint = Some("rename the file".into());
+            mistakes
+                .push(Mistake { hint, ..mistake("name", format!("the environment {name} {message}"), &file, None) });
+        }
         let mut layers: Vec<Layer> = Vec::new();
         let mut next = Some(file);
         while let Some(file) = next.take() {

@@ -7,6 +7,7 @@ mod context;
 mod environment;
 mod layer;
 mod merge;
+mod metadata;
 mod objects;
 mod overrides;
 mod render;

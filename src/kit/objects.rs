@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::metadata::faults;
 use super::template::Output;
 use super::{Kit, mistake};
 use crate::health::gate::Gate;
@@ -163,7 +164,16 @@ impl Reader<'_> {
             Err(message) => {
                 let name = node.to_value().pointer("/metadata/name").and_then(Value::as_str).map(str::to_owned);
                 let message = name.map_or(message.clone(), |name| format!("{name} {message}"));
-                mistakes.push(self.wrong("object", message, node.place));
+                // What is there and is no text is shown where it stands.
+                let wrong_type = |path: &&[&str]| matches!(found(node, path), Some(node) if node.as_text().is_none());
+                let fields: [&[&str]; 3] = [&["apiVersion"], &["kind"], &["metadata", "name"]];
+                match fields.iter().find(|path| wrong_type(path)) {
+                    Some(path) => mistakes.push(Mistake {
+                        hint: Some("write it in quotes; y, n, yes, no, on and off are booleans, too".into()),
+                        ..self.wrong("object", message, place_of(node, path, false))
+                    }),
+                    None => mistakes.push(self.wrong("object", message, node.place)),
+                }
                 None
             }
         }
@@ -190,27 +200,12 @@ impl Reader<'_> {
                 place_of(node, &["metadata", "name"], false),
             ));
         }
-        for field in ["annotations", "labels"] {
-            self.check_texts(object, node, field, mistakes);
+        for fault in faults(object) {
+            let path: Vec<&str> = fault.path.iter().map(String::as_str).collect();
+            let wrong = self.wrong(fault.code, format!("{key}: {}", fault.message), place_of(node, &path, fault.key));
+            mistakes.push(Mistake { hint: fault.hint.or(wrong.hint.clone()), ..wrong });
         }
         self.check_annotations(object, node, mistakes);
-    }
-
-    /// Labels and annotations are texts; a bare `true` or `80` is refused by the API server.
-    fn check_texts(&self, object: &Object, node: &Node, field: &str, mistakes: &mut Vec<Mistake>) {
-        let Some(map) =
-            object.body().get("metadata").and_then(|metadata| metadata.get(field)).and_then(Value::as_object)
-        else {
-            return;
-        };
-        for (name, value) in map.iter().filter(|(_, value)| !value.is_string()) {
-            let message = format!("{}: metadata.{field}.{name} is not a text", object.key());
-            let hint = Some(format!("write it in quotes: \"{}\"", value.to_string().trim_matches('"')));
-            mistakes.push(Mistake {
-                hint,
-                ..self.wrong("type", message, place_of(node, &["metadata", field, name], false))
-            });
-        }
     }
 
     fn check_annotations(&self, object: &Object, node: &Node, mistakes: &mut Vec<Mistake>) {
@@ -262,6 +257,13 @@ fn is_glued(line: &str) -> bool {
     let before = line.rsplit("{{").skip(1).filter_map(|text| text.chars().last());
     let after = line.split("}}").skip(1).filter_map(|text| text.chars().next());
     before.chain(after).any(|letter| !letter.is_whitespace() && !"[](){},:".contains(letter))
+}
+
+/// The node at a path of mappings.
+fn found<'n>(node: &'n Node, path: &[&str]) -> Option<&'n Node> {
+    path.iter().try_fold(node, |node, segment| {
+        node.as_map()?.iter().find(|(key, _)| key.text == *segment).map(|(_, node)| node)
+    })
 }
 
 /// The place of what is at a path of a document, or of its key; for a path that leads nowhere, of the last thing on its way.

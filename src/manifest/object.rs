@@ -61,7 +61,8 @@ impl Object {
         for pointer in ["/apiVersion", "/kind", "/metadata/name"] {
             match body.pointer(pointer) {
                 Some(Value::String(text)) if !text.is_empty() => {}
-                Some(_) => return Err(format!("has a {} that is not a text", pointer[1..].replace('/', "."))),
+                Some(Value::String(_)) => return Err(format!("has an empty {}", pointer[1..].replace('/', "."))),
+                Some(_) => return Err(format!("has no text as its {}", pointer[1..].replace('/', "."))),
                 None => return Err(format!("has no {}", pointer[1..].replace('/', "."))),
             }
         }
@@ -107,9 +108,9 @@ impl Object {
         self.text("/metadata/name")
     }
 
-    /// `metadata.namespace`, if set.
+    /// `metadata.namespace`, if set and not empty.
     pub fn namespace(&self) -> Option<&str> {
-        self.body.pointer("/metadata/namespace").and_then(Value::as_str)
+        self.body.pointer("/metadata/namespace").and_then(Value::as_str).filter(|name| !name.is_empty())
     }
 
     /// Sets or, with `None`, removes `metadata.namespace`.

@@ -424,3 +424,55 @@ fn templates_that_never_end_are_stopped() {
     ✗ 5 mistakes in the kit
     "#);
 }
+
+const CIRCLE: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, annotations: {rekindle.dev/after: ConfigMap/b}}\n---\n\
+                      apiVersion: v1\nkind: ConfigMap\nmetadata: {name: b, annotations: {rekindle.dev/after: ConfigMap/a}}\n";
+
+#[test]
+fn what_up_would_refuse_offline_is_told() {
+    let place = small().file("templates/services/circle.yaml", CIRCLE);
+    let (checked, tried) = (place.run(&["check", "local"]), place.run(&["up", "local"]));
+    assert_eq!((checked.code, tried.code), (Some(3), Some(3)));
+    for told in [&checked.stderr, &tried.stderr] {
+        assert!(told.contains("ConfigMap/a → ConfigMap/b → ConfigMap/a"), "{told}");
+    }
+}
+
+#[test]
+fn an_environment_whose_name_cannot_be_a_label_is_told() {
+    for name in ["Prod", "a.b", "two words"] {
+        let outcome = small().file(&format!("environments/{name}.yaml"), "extends: local\n").run(&["check"]);
+        assert_eq!(outcome.code, Some(3), "{outcome}");
+        assert!(outcome.stderr.contains(&format!("the environment {name} may hold only")), "{outcome}");
+    }
+}
+
+#[test]
+fn an_environment_that_is_not_there_is_wrong_usage() {
+    let outcome = small().run(&["check", "locl"]);
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(2), ""));
+    assert!(outcome.stderr.contains("did you mean local?"), "{outcome}");
+    assert_eq!(small().run(&["check", "local", "local"]).stdout.lines().count(), 1);
+}
+
+#[test]
+fn a_dump_of_a_live_object_and_a_name_that_is_no_text_are_told_where_they_stand() {
+    let place = small()
+        .file("templates/services/dump.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n  uid: 5\n")
+        .file("templates/services/name.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: y\n")
+        .file(
+            "templates/services/namespace.yaml",
+            "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: b\n  namespace: 7\n",
+        );
+    let outcome = place.run(&["check", "local"]);
+    for told in [
+        "ConfigMap/a: metadata.uid is written by the cluster",
+        "templates/services/dump.yaml:5:3",
+        "has no text as its metadata.name",
+        "templates/services/name.yaml:4:9",
+        "ConfigMap/b: metadata.namespace is a number",
+        "templates/services/namespace.yaml:5:14",
+    ] {
+        assert!(outcome.stderr.contains(told), "{told}\n{outcome}");
+    }
+}

@@ -8,3 +8,4 @@ mod kits;
 mod render;
 mod secrets;
 mod support;
+mod up;
