@@ -8,6 +8,7 @@ use super::{CliError, Exit, mistakes};
 use crate::kit::{Environment, Kit, Rendered, RenderedPhase};
 use crate::manifest::mistake::nearest;
 use crate::manifest::yaml::to_yaml;
+use crate::secrets::Vault;
 
 /// Arguments of `render`.
 #[derive(Args, Debug)]
@@ -51,6 +52,18 @@ pub fn run(context: &mut Context, args: &RenderArgs) -> Result<Exit, CliError> {
 /// # Errors
 /// Every mistake in the kit; one error, not many, when the secrets cannot be opened.
 pub fn render(context: &mut Context, kit: &Kit, environment: &Environment) -> Result<Rendered, CliError> {
+    render_and_keep(context, kit, environment).map(|(rendered, _)| rendered)
+}
+
+/// The same, for those who look at the opened secrets afterwards.
+///
+/// # Errors
+/// See [`render`].
+pub fn render_and_keep(
+    context: &mut Context,
+    kit: &Kit,
+    environment: &Environment,
+) -> Result<(Rendered, Vault), CliError> {
     let vault = open_secrets(context, kit, environment)?;
     let rendered = match kit.render(environment, &vault) {
         Ok(rendered) => rendered,
@@ -58,7 +71,7 @@ pub fn render(context: &mut Context, kit: &Kit, environment: &Environment) -> Re
     };
     say_opened(context, &vault);
     say_warnings(context, &rendered.warnings);
-    Ok(rendered)
+    Ok((rendered, vault))
 }
 
 /// Shows what stops nothing but is worth knowing.

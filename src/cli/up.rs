@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::connection::block_on;
 use super::identities::explain;
-use super::render::render;
+use super::render::render_and_keep;
 use super::run_view::RunView;
 use super::settings::Context;
 use super::{CliError, Exit};
@@ -16,7 +16,8 @@ use crate::kit::{Environment, Kit};
 use crate::plan::Plan;
 use crate::rebuild::Options;
 use crate::report::hosts::hosts;
-use crate::secrets;
+use crate::secrets::schema::SEED;
+use crate::secrets::{self, Vault};
 
 const AFTER_HELP: &str = "\
 What happens, in this order:
@@ -87,8 +88,11 @@ pub fn run(context: &mut Context, args: &UpArgs) -> Result<Exit, CliError> {
     let kit = context.kit()?;
     let environment = kit.environment(&args.environment, &context.overrides()?)?;
     refuse_demonstration_keys(context, &kit, &environment)?;
+    let (rendered, vault) = render_and_keep(context, &kit, &environment)?;
+    refuse_published_values(&vault, &environment)?;
+    let plan = Plan::of(&rendered)?;
     // The plan holds all that is sent; the rendered kit need not be kept through hours of waiting.
-    let plan = Plan::of(&render(context, &kit, &environment)?)?;
+    drop((rendered, vault));
     drop(kit);
     for (flag, name) in [("--from", &args.from), ("--until", &args.until)] {
         check_phase(&plan, flag, name.as_deref())?;
@@ -118,6 +122,26 @@ fn refuse_demonstration_keys(context: &Context, kit: &Kit, environment: &Environ
     .hint("make a key of your own:          rekindle secrets keygen --to identity.txt")
     .hint(format!("name its recipient for {name} in secrets/recipients.yaml of your kit, then fill in the secrets:"))
     .hint(format!("                                 rekindle secrets edit {name} --kit DIR")))
+}
+
+/// A protected environment must not live on values that everybody has, whoever they are sealed to now.
+fn refuse_published_values(vault: &Vault, environment: &Environment) -> Result<(), CliError> {
+    let published = secrets::published_values(vault);
+    if !environment.protected || published.is_empty() {
+        return Ok(());
+    }
+    let name = &environment.name;
+    let mut error = CliError::new(
+        Exit::Protected,
+        format!("refused: {name} still uses published demonstration values; nothing was written"),
+    )
+    .detail(format!("published: {}", published.join(", ")));
+    if published.iter().any(|value| value == SEED) {
+        error = error.detail("from the seed every generated password is derived: anybody can compute them");
+    }
+    Err(error
+        .hint("put values of your own in their place (for the seed: 43 random characters of A-Z a-z 0-9 - _):")
+        .hint(format!("   rekindle secrets edit {name} --kit DIR")))
 }
 
 fn check_phase(plan: &Plan, flag: &str, name: Option<&str>) -> Result<(), CliError> {

@@ -19,6 +19,7 @@ pub use contents::Contents;
 pub use error::SecretsError;
 pub use vault::{
     DEMONSTRATION_FILE, DEMONSTRATION_RECIPIENT, Opened, StandIns, Vault, is_sealed_to_demonstration, open, open_named,
+    published_values,
 };
 
 /// Where templates get secret values from.

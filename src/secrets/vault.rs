@@ -12,7 +12,7 @@ use super::error::SecretsError;
 use super::identity::{Identities, NobodyToAsk, OpenError};
 use super::recipients::Recipients;
 use super::redact::Redactor;
-use super::schema::{Kind, Schema};
+use super::schema::{Kind, SEED, Schema};
 use super::sealed::Sealed;
 use super::{SecretError, SecretSource, file_of};
 use crate::kit::{Environment, Kit};
@@ -126,6 +126,31 @@ fn is_sealed_to_demonstration_named(kit: &Kit, environment: &str) -> Result<bool
         Err(OpenError::Seal(reason)) => Err(damaged(reason)),
         Err(OpenError::NoMatch(_) | OpenError::Passphrase(_)) => Ok(false),
     }
+}
+
+/// Names of the values of an opened vault that everybody has, because they stand in this program's own kit, sealed to the
+/// published identity; [`SEED`] among them gives away every derived value. Sorted; empty for a vault that stayed closed.
+pub fn published_values(vault: &Vault) -> Vec<String> {
+    let Some(Ok(opened)) = vault.outcome() else { return Vec::new() };
+    let mut everybody = Identities::new(std::sync::Arc::new(NobodyToAsk));
+    if everybody.add(DEMONSTRATION_LABEL, DEMONSTRATION_IDENTITY.as_bytes()).is_err() {
+        return Vec::new();
+    }
+    let mut published = std::collections::BTreeSet::new();
+    for (file, bytes) in Kit::embedded().files.iter().filter(|(file, _)| file.ends_with(".yaml.age")) {
+        let Ok(sealed) = Sealed::read(bytes) else { continue };
+        let Ok((plaintext, _)) = everybody.open(&sealed) else { continue };
+        let Ok(contents) = Contents::parse(&plaintext, file) else { continue };
+        if opened.contents.seed().is_some() && opened.contents.seed() == contents.seed() {
+            published.insert(SEED.to_owned());
+        }
+        for (name, value) in opened.contents.values() {
+            if contents.value(name).is_some_and(|known| known.expose_secret() == value.expose_secret()) {
+                published.insert(name.to_owned());
+            }
+        }
+    }
+    published.into_iter().collect()
 }
 
 impl Vault {

@@ -1,6 +1,9 @@
 //! `rekindle up`, as far as it goes without a cluster.
 
+use std::path::Path;
+
 use crate::kits::small;
+use crate::support::Place;
 
 #[test]
 fn phases_in_the_wrong_order_are_wrong_usage() {
@@ -14,4 +17,49 @@ fn a_name_that_was_typed_for_another_environment_is_refused() {
     let outcome = small().run(&["up", "local", "--confirm", "production"]);
     assert_eq!(outcome.code, Some(4), "{outcome}");
     assert!(outcome.stderr.contains("--confirm production is not local"), "{outcome}");
+}
+
+/// A copy of the repository's kit, as somebody makes it who starts one of their own.
+fn own_kit() -> Place {
+    fn copy(from: &Path, to: &Path) {
+        std::fs::create_dir_all(to).unwrap();
+        for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+            let target = to.join(entry.file_name());
+            if entry.path().is_dir() {
+                copy(&entry.path(), &target);
+            } else {
+                std::fs::copy(entry.path(), target).unwrap();
+            }
+        }
+    }
+    let place = Place::new();
+    for part in ["environments", "templates", "secrets"] {
+        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join(part), &place.kit().join(part));
+    }
+    place
+}
+
+#[test]
+fn a_protected_environment_is_not_built_on_the_published_key() {
+    let outcome = Place::new().run(&["up", "production", "--confirm", "production"]);
+    assert_eq!(outcome.code, Some(4), "{outcome}");
+    assert!(outcome.stderr.contains("sealed to the published demonstration key"), "{outcome}");
+}
+
+#[test]
+fn a_protected_environment_is_not_built_on_published_values_under_another_key() {
+    let place = own_kit();
+    let keygen = place.run(&["secrets", "keygen"]);
+    let text = format!("{}{}", keygen.stdout, keygen.stderr);
+    let recipient = text.split_whitespace().find(|word| word.starts_with("age1")).unwrap().to_owned();
+    let place = place.file("secrets/recipients.yaml", &format!("production: {{me: {recipient}}}\n"));
+    let place = place.file("dsn", "https://key@sentry.example.com/1");
+    let file = place.kit().join("dsn");
+    let set = place.run(&["secrets", "set", "production", "sentry-dsn", "--from-file", file.to_str().unwrap()]);
+    assert_eq!(set.code, Some(0), "{set}");
+    let outcome = place.run(&["up", "production", "--confirm", "production"]);
+    assert_eq!(outcome.code, Some(4), "{outcome}");
+    assert!(outcome.stderr.contains("production still uses published demonstration values"), "{outcome}");
+    let listed = outcome.stderr.lines().find(|line| line.contains("published: ")).unwrap();
+    assert!(listed.contains("seed") && !listed.contains("sentry-dsn"), "{outcome}");
 }
