@@ -134,7 +134,15 @@ fn classify(status: &Status, wait: Option<Duration>) -> ApplyError {
             ApplyError::Immutable(message)
         }
         // The API server answers an unknown or wrongly typed field in an apply with 500.
-        500 if message.contains("failed to create typed patch object") || message.contains("field not declared") => {
+        // With a value of the right type that cannot be read (base64, a quantity, a time) it gets one step further.
+        500 if [
+            "failed to create typed patch object",
+            "field not declared",
+            "unable to convert unstructured object",
+        ]
+        .iter()
+        .any(|sign| message.contains(sign)) =>
+        {
             ApplyError::Refused(message)
         }
         408 | 429 | 500 | 502 | 503 | 504 => later(&message),
@@ -258,6 +266,9 @@ mod tests {
         ));
         let typed = "failed to create typed patch object (a/api; apps/v1, Kind=Deployment): .spec.x: field not declared in schema";
         assert!(matches!(classify(&status(500, typed), None), ApplyError::Refused(_)));
+        let value = "failed to convert new object (a/x; /v1, Kind=Secret) to proper version: unable to convert unstructured object \
+                     to /v1, Kind=Secret: error decoding from json: illegal base64 data at input byte 4";
+        assert!(matches!(classify(&status(500, value), None), ApplyError::Refused(_)));
         assert!(matches!(
             classify(&status(400, "failed to create typed patch object: .spec.x: field not declared in schema"), None),
             ApplyError::Refused(_)

@@ -122,6 +122,7 @@ pub async fn run(
         wrote: false,
         unreachable: false,
         stop,
+        ending: tokio::sync::watch::Sender::new(false),
     };
     Ok(dispatcher.run().await)
 }
@@ -176,6 +177,8 @@ pub(super) struct Dispatcher<'a> {
     /// Whether the API server has not answered a watcher since the last thing that one saw.
     pub(super) unreachable: bool,
     pub(super) stop: tokio::sync::watch::Receiver<bool>,
+    /// Becomes true when nothing is to be tried again.
+    pub(super) ending: tokio::sync::watch::Sender<bool>,
 }
 
 impl Drop for Dispatcher<'_> {

@@ -24,6 +24,7 @@ impl Dispatcher<'_> {
     /// Lets requests that are on the wire end, so that what was done is known, and drops what has not begun.
     pub(super) async fn wind_down(&mut self, phase: &mut Phase<'_>) {
         let deadline = Instant::now() + WIND_DOWN;
+        self.ending.send_replace(true);
         while self.applying > 0 {
             match tokio::time::timeout_at(deadline, self.tasks.join_next()).await {
                 Ok(Some(Ok(Done::Applied(index, result)))) => {

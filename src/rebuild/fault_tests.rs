@@ -295,6 +295,15 @@ async fn an_overloaded_server_is_given_the_time_it_asks_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_run_that_ends_does_not_wait_for_another_try() {
+    let server = with_faults(CONFIG_PATH, std::iter::repeat_n(Fault::Answer(503, "starting", Some(30)), 10));
+    let stack = ("templates/stack.yaml", "name: test\nphases: [{name: storage, timeout: 3s}, {name: services}]\n");
+    let (_, exit, events, took) = rebuild(server, &plan(&[CONFIG, stack])).await;
+    assert_eq!((exit, outcome(&events)), (7, Outcome::Unhealthy));
+    assert!(took < Duration::from_millis(3500), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lost_answer_is_asked_again_and_the_object_exists_once() {
     let (server, exit, ..) = rebuild(with_faults(CONFIG_PATH, [Fault::LostAnswer]), &plan(&[CONFIG])).await;
     assert_eq!(exit, 0);

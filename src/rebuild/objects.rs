@@ -53,6 +53,7 @@ impl Dispatcher<'_> {
             known: live.cloned(),
             force: self.options.take_ownership,
             limit: node.limit,
+            ending: self.ending.subscribe(),
         };
         if again {
             // The watch may still name the failed one; it must not be judged in place of the new one.

@@ -91,6 +91,8 @@ pub struct Sending {
     pub force: bool,
     /// How long a deletion before a replacement may take.
     pub limit: Duration,
+    /// Becomes true when nothing is to be tried again.
+    pub ending: tokio::sync::watch::Receiver<bool>,
 }
 
 /// Sends an object, again and again while the cluster says "later".
@@ -102,7 +104,8 @@ pub async fn send(sending: Sending, index: usize, notes: UnboundedSender<Note>) 
 }
 
 async fn send_until_answered(sending: &Sending, note: impl Fn(&str)) -> Result<(Action, Value), ApplyError> {
-    let Sending { cluster, kind, object, known, force, limit } = sending;
+    let Sending { cluster, kind, object, known, force, limit, ending } = sending;
+    let mut ending = ending.clone();
     let mut backoff = Backoff(Duration::from_millis(100));
     let mut replaced = false;
     let mut told = String::new();
@@ -148,7 +151,11 @@ async fn send_until_answered(sending: &Sending, note: impl Fn(&str)) -> Result<(
                     note(&reason);
                     told = reason;
                 }
-                backoff.wait(wait).await;
+                // A run that ends does not wait for another try.
+                tokio::select! {
+                    () = backoff.wait(wait) => {}
+                    _ = ending.wait_for(|ending| *ending) => return Err(ApplyError::Later { reason: told, wait: None }),
+                }
             }
             Err(error) => return Err(error),
         }

@@ -6,6 +6,18 @@ use std::io;
 use std::sync::Arc;
 
 use crate::cluster::forward::PodReport;
+use crate::secrets::redact::Redactor;
+
+tokio::task_local! {
+    /// What quotes are redacted with, while a question is asked.
+    static REDACTOR: Redactor;
+}
+
+/// Asks a question whose quotes are redacted before they are cut and put on one line: of a secret that was cut or
+/// reshaped, the rest could not be recognised any more.
+pub(super) async fn redacting<F: Future>(redactor: &Redactor, question: F) -> F::Output {
+    REDACTOR.scope(redactor.clone(), question).await
+}
 
 /// The answer to one question.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,8 +55,10 @@ impl Answer {
 /// Longest piece of the other side's text that is quoted, in characters.
 const LONGEST: usize = 160;
 
-/// The other side's text in one line of readable length, without control characters.
+/// The other side's text in one line of readable length, without control characters and, inside [`redacting`], without
+/// secrets.
 pub(super) fn quote(text: &str) -> String {
+    let text = REDACTOR.try_with(|redactor| redactor.redact(text)).unwrap_or_else(|_| text.to_owned());
     let visible: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let line = visible.split_whitespace().collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(LONGEST) {
@@ -113,6 +127,15 @@ mod tests {
     fn quotes_are_short_lines() {
         assert_eq!(quote("  no\r\n\tdatabase \u{1b}[31m "), "no database [31m");
         assert_eq!(quote(&"ä".repeat(500)).chars().count(), LONGEST + 1);
+    }
+
+    #[tokio::test]
+    async fn quotes_are_redacted_before_they_are_cut() {
+        let redactor = Redactor::default();
+        redactor.add("correct horse  battery staple");
+        let long = format!("{} correct horse  battery staple", ".".repeat(LONGEST - 10));
+        let quoted = redacting(&redactor, async { quote(&long) }).await;
+        assert!(quoted.ends_with(" •••"), "{quoted}");
     }
 
     #[test]

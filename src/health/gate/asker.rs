@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
 use kube::api::Api;
 
+use super::answer::redacting;
 use super::condition::Kinds;
 use super::{Answer, Gate, Probe, condition, exec, http, postgres, redis, tcp};
 use crate::cluster::forward::Port;
@@ -54,7 +55,7 @@ impl Asker {
                 Probe::Condition(spec) => condition::ask(self, namespace, spec).await,
             }
         };
-        let mut answer = match tokio::time::timeout(limit, question).await {
+        let mut answer = match redacting(&self.redactor, tokio::time::timeout(limit, question)).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(text)) => Answer::waiting(text),
             Err(_) => Answer::waiting(format!("no answer within {} s", limit.as_secs_f64())),

@@ -39,7 +39,10 @@ fn judge(spec: &Exec, pod: &str, finished: &Finished) -> Answer {
         Some(expect) if !expect.matches(&finished.stdout) => {
             Answer::waiting(format!("printed {printed}, wanted {}", quote(&expect.to_string())))
         }
-        Some(_) => Answer::passed(format!("printed {printed}")),
+        Some(expect) => Answer::passed(match expect.line(&finished.stdout) {
+            Some(line) => format!("printed {}", said(line)),
+            None => format!("printed {printed}"),
+        }),
         None => Answer::passed(format!("exit code 0 in pod {pod}")),
     }
 }
@@ -73,6 +76,8 @@ mod tests {
             (0, "noise", "", None, true, "exit code 0 in pod cron-0"),
             (0, "role: master\n", "", Some("^role: master$"), false, "printed role: master, wanted ^role: master$"),
             (0, "role: master\n", "", Some("(?m)^role: master$"), true, "printed role: master"),
+            (0, "a 1\nb 2\nc 3\n", "", Some("(?m)^b .*$"), true, "printed b 2"),
+            (0, "", "", Some("^$"), true, "printed nothing"),
             (0, "", "warning", Some("x"), false, "printed nothing, wanted x"),
             (2, "x", "no such file\n", Some("x"), false, "exit code 2 in pod cron-0: no such file"),
             (1, "not yet", "", None, false, "exit code 1 in pod cron-0: not yet"),

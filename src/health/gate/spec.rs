@@ -326,6 +326,15 @@ impl Pattern {
     pub fn matches(&self, bytes: &[u8]) -> bool {
         self.0.is_match(bytes)
     }
+
+    /// The lines that its first match is in; none without a match or where these lines are empty.
+    pub fn line<'b>(&self, bytes: &'b [u8]) -> Option<&'b [u8]> {
+        let found = self.0.find(bytes)?;
+        let start = bytes[..found.start()].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let end =
+            bytes[found.end()..].iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| found.end() + at);
+        Some(&bytes[start..end]).filter(|line| !line.is_empty())
+    }
 }
 
 impl fmt::Display for Pattern {

@@ -49,7 +49,10 @@ pub(super) async fn ask(asker: &Asker, namespace: &str, spec: &Tcp) -> Result<An
     };
     Ok(match &spec.expect {
         None => Answer::passed(format!("{peer} accepts connections")),
-        Some(expect) if expect.matches(&received) => Answer::passed(format!("answered {said}")),
+        Some(expect) if expect.matches(&received) => match expect.line(&received) {
+            Some(line) => Answer::passed(format!("answered {}", quote(&String::from_utf8_lossy(line)))),
+            None => Answer::passed(format!("answered {said}")),
+        },
         Some(expect) => Answer::waiting(format!("answered {said}{end}, wanted {}", quote(&expect.to_string()))),
     })
 }
