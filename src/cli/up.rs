@@ -23,7 +23,8 @@ const AFTER_HELP: &str = "\
 What happens, in this order:
   1. the kit is rendered and checked, secrets are opened: nothing is sent yet
   2. the cluster is reached and compared with the environment, and you are
-     asked before anything is written
+     asked before anything is written (in a terminal, unless --yes; a protected
+     environment always wants its name, typed or by --confirm)
   3. phase by phase, objects are applied and waited for until they are healthy,
      then the phase's gates are asked
   4. the first failure stops the run; what is done stays, nothing is undone
@@ -176,7 +177,8 @@ fn check_confirmation(plan: &Plan, args: &UpArgs) -> Result<(), CliError> {
     }
 }
 
-/// Asks before the first write what has to be asked: a protected environment wants its name typed.
+/// Asks before the first write what has to be asked: a protected environment wants its name typed, another one a yes where
+/// somebody sits at a terminal.
 fn confirm(
     context: &mut Context,
     args: &UpArgs,
@@ -184,10 +186,28 @@ fn confirm(
     plan: &Plan,
     cluster: &Cluster,
 ) -> Result<(), CliError> {
-    if !environment.protected {
-        return Ok(());
-    }
     let name = plan.environment.as_str();
+    let target = format!("{name} → {}   Kubernetes {}, {}", cluster.context, cluster.version, cluster.server);
+    if !environment.protected {
+        if args.yes || args.confirm.is_some() || !context.ui.can_ask() {
+            return Ok(());
+        }
+        context.ui.say(&target);
+        return if context.ui.confirm("Go on?") {
+            Ok(())
+        } else {
+            Err(CliError::new(Exit::Protected, "refused: there was no yes; nothing was written"))
+        };
+    }
+    if environment.cluster.uid.is_none() {
+        let hint = environment.cluster.context.as_ref().filter(|hint| **hint != cluster.context);
+        let other = hint.map(|hint| format!(", and this context is not {hint}")).unwrap_or_default();
+        context.ui.say(&format!(
+            "warning: {name} is not pinned to a cluster{other}; to pin it to this one, write cluster: {{uid: {}}} into {}",
+            cluster.uid,
+            environment.files.first().map_or("its environment file", String::as_str),
+        ));
+    }
     // One that does not match is refused already.
     if args.confirm.is_some() {
         return Ok(());
@@ -199,7 +219,7 @@ fn confirm(
         )
         .hint(format!("say that you mean it with --confirm {name}")));
     }
-    context.ui.say(&format!("{name} → {}   Kubernetes {}, {}", cluster.context, cluster.version, cluster.server));
+    context.ui.say(&target);
     if context.ui.confirm_typed("Type the name of the environment to go on", name) {
         Ok(())
     } else {

@@ -93,7 +93,7 @@ pub fn rows(observed: &[Observed], change: &dyn Fn(&str) -> String) -> Vec<Line>
 pub fn summary(environment: &str, observed: &[Observed], again: &str) -> Vec<Line> {
     let ready = observed.iter().filter(|one| one.is_ready()).count();
     if ready == observed.len() {
-        let text = format!("{environment} is healthy: {} ready", count(ready, "object"));
+        let text = format!("{environment}: {} ready (gates are not asked here)", count(ready, "object"));
         return vec![Line::new().with(Tone::Good, "✓ ").with(Tone::Strong, text)];
     }
     let missing = observed.iter().filter(|one| one.status.is_none()).count();
@@ -192,7 +192,7 @@ mod tests {
     fn the_summary_tells_healthy_from_absent() {
         let all = |status: Option<Status>| vec![one("a", "x", "a", status.clone()), one("a", "x", "b", status)];
         let ready = all(Some(Status::Ready { reason: String::new() }));
-        insta::assert_snapshot!(text(&summary("staging", &ready, "rekindle up staging")), @"✓ staging is healthy: 2 objects ready");
+        insta::assert_snapshot!(text(&summary("staging", &ready, "rekindle up staging")), @"✓ staging: 2 objects ready (gates are not asked here)");
         insta::assert_snapshot!(text(&summary("staging", &all(None), "rekindle up staging")), @"
         ✗ staging is not there: none of its 2 objects is in the cluster
           to bring it up:   rekindle up staging

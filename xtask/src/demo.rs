@@ -12,6 +12,8 @@ use crate::tools::{self, Tool};
 /// The demonstration's cluster and the environment that is rebuilt on it.
 const CLUSTER: &str = "demo";
 const ENVIRONMENT: &str = "local";
+/// What a laptop leaves out, so that the whole stack stands.
+const WHOLE: &str = "mbslave.enabled=true";
 
 /// Arguments of `demo`.
 #[derive(Args)]
@@ -36,11 +38,11 @@ pub fn demo(args: &DemoArgs) -> Result<()> {
     let bed = Bed::up(&Wish { name: CLUSTER.to_owned(), kind: Kind::Node, nodes: 0, images: true, owned: false })?;
     let kubeconfig = bed.kubeconfig();
     let mut command = Command::new(&program);
-    command.args(["up", ENVIRONMENT, "--yes", "--context", CLUSTER, "--kubeconfig"]).arg(&kubeconfig);
+    command.args(["up", ENVIRONMENT, "--set", WHOLE, "--yes", "--context", CLUSTER, "--kubeconfig"]).arg(&kubeconfig);
     run(command)?;
     println!(
-        "\nThe stack is up. To look at it:\n\n  export KUBECONFIG={kubeconfig}\n  {program} status {ENVIRONMENT}\n  \
-         {program} up {ENVIRONMENT} --yes        # again: there is nothing to write\n  {kubectl} get pods --all-namespaces\n\n\
+        "\nThe stack is up. To look at it:\n\n  export KUBECONFIG={kubeconfig}\n  {program} status {ENVIRONMENT} --set {WHOLE}\n  \
+         {program} up {ENVIRONMENT} --set {WHOLE} --yes        # again: there is nothing to write\n  {kubectl} get pods --all-namespaces\n\n\
          To end it:\n\n  cargo xtask demo --down",
         kubeconfig = kubeconfig.display(),
         program = program.display(),
