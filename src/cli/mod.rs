@@ -40,8 +40,8 @@ Exit codes:
   0  done                            5  cluster unreachable or not allowed
   1  a bug in rekindle               6  the cluster refused an object
   2  wrong usage                     7  not healthy in time, or failed for good
-  3  the kit is wrong                8  somebody else holds the lock
-  4  refused to protect something    9  there are changes (with --exit-code)
+  3  the kit is wrong                8  reserved for the lock
+  4  refused to protect something    9  reserved for changes
                                    130  interrupted";
 
 /// Rebuild a whole Kubernetes environment from nothing with one command

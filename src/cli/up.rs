@@ -42,7 +42,7 @@ Exit codes:
   0  everything is healthy           5  cluster unreachable or not allowed
   1  a bug in rekindle               6  the cluster refused an object
   2  wrong usage                     7  not healthy in time, or failed for good
-  3  the kit is wrong                8  somebody else holds the lock
+  3  the kit is wrong                8  reserved for the lock
   4  refused to protect something  130  interrupted";
 
 /// Arguments of `up`.
