@@ -3,9 +3,10 @@
 use clap::Args;
 
 use super::connection::block_on;
+use super::identities::open_secrets;
 use super::settings::Context;
 use super::{CliError, Exit};
-use crate::cluster::observe::observe;
+use crate::cluster::observe::{live_values, observe};
 use crate::report::sanitize::clean;
 use crate::report::status::{Observed, rows, summary};
 use crate::secrets::StandIns;
@@ -38,10 +39,21 @@ pub struct StatusArgs {
 pub fn run(context: &mut Context, args: &StatusArgs) -> Result<Exit, CliError> {
     let kit = context.kit()?;
     let environment = kit.environment(&args.environment, &context.overrides()?)?;
-    // Nothing is sent, so nobody needs a key to look.
-    let rendered = kit.render(&environment, &StandIns::of(&kit)?)?;
+    // Nothing is sent, so nobody needs a key to look. Who has one gets it used: what containers say of themselves may
+    // hold their secrets, which can only be redacted when they are known.
+    let vault = open_secrets(context, &kit, &environment)?;
+    let (rendered, opened) = match kit.render(&environment, &vault) {
+        Ok(rendered) => (rendered, true),
+        Err(_) => (kit.render(&environment, &StandIns::of(&kit)?)?, false),
+    };
+    let redactor = context.ui.redactor_mut().clone();
     let observed = block_on(async {
         let cluster = context.connect(&environment).await?;
+        if !opened {
+            for value in live_values(&cluster, &rendered, StandIns::MARK).await {
+                redactor.add(&value);
+            }
+        }
         Ok(observe(&cluster, &rendered).await?)
     })?;
     let observed: Vec<_> = observed.into_iter().map(Observed::from).collect();

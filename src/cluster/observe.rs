@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use kube::api::ListParams;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Api, ListParams};
 use kube::core::Request;
 use kube::{Resource as _, api::DynamicObject};
 use serde_json::Value;
@@ -219,6 +222,31 @@ impl Surroundings {
         let crd = definition_of(&self.definitions, object);
         status(live, Related { pods: &own, storage_classes: &storage_classes, crd, ..Related::default() })
     }
+}
+
+/// The live values of the keys of Secrets whose rendered value holds a mark: what stands there in truth. Secrets that may not
+/// be read are left out.
+pub async fn live_values(cluster: &Cluster, rendered: &Rendered, mark: &str) -> Vec<String> {
+    let objects = rendered.phases.iter().flat_map(|phase| &phase.objects);
+    let secrets = objects.filter(|object| object.group().is_empty() && object.kind() == "Secret");
+    let reads = secrets.map(|object| async move {
+        let namespace = object.namespace().unwrap_or_default();
+        let api: Api<Secret> = Api::namespaced(cluster.client.clone(), namespace);
+        let live = timed(&cluster.server, api.get_opt(object.name())).await.ok().flatten()?.data?;
+        let marked = |part: &str| {
+            let values = object.body().get(part).and_then(Value::as_object).into_iter().flatten();
+            let holds = |value: &Value| {
+                let text = value.as_str().unwrap_or_default();
+                let decoded = STANDARD.decode(text).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+                text.contains(mark) || decoded.is_some_and(|decoded| decoded.contains(mark))
+            };
+            values.filter(move |(_, value)| holds(value)).map(|(key, _)| key.clone()).collect::<Vec<_>>()
+        };
+        let keys = [marked("stringData"), marked("data")].concat();
+        let value = |key: &String| live.get(key).and_then(|value| String::from_utf8(value.0.clone()).ok());
+        Some(keys.iter().filter_map(value).collect::<Vec<_>>())
+    });
+    stream::iter(reads).buffer_unordered(CONCURRENCY).filter_map(|values| async { values }).concat().await
 }
 
 /// Reads every object of a rendered environment and judges it.

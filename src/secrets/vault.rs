@@ -284,6 +284,9 @@ pub struct StandIns {
 }
 
 impl StandIns {
+    /// What every stand-in begins with.
+    pub const MARK: &str = "stand-in-for-";
+
     /// Stand-ins by a schema.
     pub fn new(schema: Schema) -> Self {
         Self { schema }
@@ -301,7 +304,7 @@ impl StandIns {
 impl SecretSource for StandIns {
     fn secret(&self, name: &str) -> Result<SecretString, SecretError> {
         if self.schema.secrets.contains_key(name) {
-            Ok(SecretString::from(format!("stand-in-for-{name}")))
+            Ok(SecretString::from(format!("{}{name}", Self::MARK)))
         } else {
             Err(SecretError::Unknown(name.to_owned()))
         }
