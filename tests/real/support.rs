@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use kube::api::{Api, DynamicObject, ListParams};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, AttachParams, DynamicObject, ListParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Client, Config};
@@ -69,6 +70,33 @@ impl Bed {
     pub fn get(&self, api_version: &str, kind: &str, namespace: Option<&str>, name: &str) -> Option<serde_json::Value> {
         let found = self.block_on(self.api(api_version, kind, namespace).get_opt(name)).unwrap();
         found.map(|object| serde_json::to_value(object).unwrap())
+    }
+
+    /// Everything of a kind in a namespace.
+    pub fn list(&self, api_version: &str, kind: &str, namespace: &str) -> Vec<serde_json::Value> {
+        let list = self.block_on(self.api(api_version, kind, Some(namespace)).list(&ListParams::default())).unwrap();
+        list.into_iter().map(|object| serde_json::to_value(object).unwrap()).collect()
+    }
+
+    /// What a command in a pod prints; panics when it fails.
+    #[track_caller]
+    pub fn exec(&self, namespace: &str, pod: &str, command: &[&str]) -> String {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
+        let (out, err, status) = self.block_on(async {
+            let mut process = pods.exec(pod, command.iter().copied(), &AttachParams::default()).await.unwrap();
+            let (mut out, mut err) = (String::new(), String::new());
+            let (mut stdout, mut stderr) = (process.stdout().unwrap(), process.stderr().unwrap());
+            let status = process.take_status().unwrap();
+            let (read, complained, status) = tokio::join!(
+                tokio::io::AsyncReadExt::read_to_string(&mut stdout, &mut out),
+                tokio::io::AsyncReadExt::read_to_string(&mut stderr, &mut err),
+                status
+            );
+            (read.unwrap(), complained.unwrap());
+            (out, err, status.and_then(|status| status.status))
+        });
+        assert_eq!(status.as_deref(), Some("Success"), "{command:?} in {pod}:\n{out}\n{err}");
+        out
     }
 
     /// `Kind/name` → resourceVersion of everything of these kinds in a namespace: what a run that writes nothing leaves as
@@ -187,6 +215,16 @@ impl Ran {
         self
     }
 
+    /// The command that the last screen names behind `label`, as a person would paste it into a shell.
+    #[track_caller]
+    pub fn named_command(&self, label: &str) -> Command {
+        let line = self.stderr.lines().find_map(|line| line.trim_start().strip_prefix(label));
+        let line = line.unwrap_or_else(|| panic!("no {label:?} in:\n{}", self.stderr)).trim();
+        let mut command = Command::new("sh");
+        command.env_clear().env("HOME", "/nonexistent").stdin(Stdio::null()).args(["-c", line]);
+        command
+    }
+
     /// The events of a run with `-o json`.
     pub fn events(&self) -> Vec<serde_json::Value> {
         self.stdout.lines().map(|line| serde_json::from_str(line).expect("a JSON object a line")).collect()
@@ -214,7 +252,11 @@ pub fn finish(mut command: Command) -> Ran {
 
 /// Starts a run in the background.
 pub fn start(kit: &Kit, bed: &Bed, arguments: &[&str]) -> Running {
-    let mut command = rekindle(Some(kit), &bed.kubeconfig, arguments);
+    begin(rekindle(Some(kit), &bed.kubeconfig, arguments))
+}
+
+/// Starts a command in the background.
+pub fn begin(mut command: Command) -> Running {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     Running { child: Some(command.spawn().expect("the binary runs")), began: Instant::now() }
 }

@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "../real/hidden.rs"]
+mod hidden;
 #[path = "../real/support.rs"]
 mod support;
 
 mod health;
+mod secrets;
 
 use serde_json::json;
 use support::{Bed, Kit, Space, finish, rekindle, run, start};

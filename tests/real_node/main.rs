@@ -1,12 +1,32 @@
-//! Promises proven on a real node, with real containers. Started by `cargo xtask test`.
+//! Promises that need containers: the whole stack, failures with logs, gates. Started by `cargo xtask test`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "../real/hidden.rs"]
+mod hidden;
 #[path = "../real/support.rs"]
 mod support;
 
 mod bed;
+mod broken;
 mod gates;
+mod interrupted;
+mod secrets;
+mod stack;
 
-/// Names the kubeconfig of the cluster.
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
 const BED: &str = "REKINDLE_TEST_NODE";
+
+/// Tests run side by side, except while one of them measures.
+static MACHINE: RwLock<()> = RwLock::new(());
+
+/// The machine with others on it.
+fn shared() -> RwLockReadGuard<'static, ()> {
+    MACHINE.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The machine for one test alone.
+fn alone() -> RwLockWriteGuard<'static, ()> {
+    MACHINE.write().unwrap_or_else(PoisonError::into_inner)
+}
