@@ -86,7 +86,7 @@ impl Place {
 }
 
 /// Watches the objects of a kind until the handle is aborted. Reconnects by itself: dropped streams, `410 Gone` and
-/// errors lead to a new list, with a backoff up to 30 s.
+/// errors lead to a new list, with a backoff up to 5 s.
 pub fn spawn(
     cluster: &Cluster,
     kind: &ServedKind,

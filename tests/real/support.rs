@@ -92,7 +92,8 @@ impl Bed {
                 tokio::io::AsyncReadExt::read_to_string(&mut stderr, &mut err),
                 status
             );
-            (read.unwrap(), complained.unwrap());
+            read.unwrap();
+            complained.unwrap();
             (out, err, status.and_then(|status| status.status))
         });
         assert_eq!(status.as_deref(), Some("Success"), "{command:?} in {pod}:\n{out}\n{err}");
