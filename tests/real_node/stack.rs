@@ -59,7 +59,7 @@ fn the_whole_stack_is_rebuilt_by_one_command() {
     assert_eq!(versions(&bed, &objects), before, "looking writes nothing either");
 
     let changed = local(&bed, &hidden, "up", &["--set", "api.replicas=2", "-o", "json"]).exit(0);
-    let written: Vec<_> = changed.events().into_iter().filter(|it| is_write(it)).collect();
+    let written: Vec<_> = changed.events().into_iter().filter(is_write).collect();
     assert_eq!(written.len(), 1, "{written:#?}");
     assert_eq!(
         (written[0]["object"]["kind"].as_str(), written[0]["object"]["name"].as_str()),
