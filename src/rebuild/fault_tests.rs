@@ -94,6 +94,9 @@ impl Server {
         let known = self.objects.get(path);
         let uid = known.map_or(json!(format!("uid-{}", self.revision)), |known| known["metadata"]["uid"].clone());
         let created = known.is_none();
+        if let Some(status) = known.and_then(|known| known.get("status")) {
+            body["status"] = status.clone();
+        }
         let fields =
             json!([{"manager": "rekindle", "operation": "Apply", "apiVersion": body["apiVersion"], "fieldsV1": {}}]);
         body["metadata"]["uid"] = uid;
@@ -516,4 +519,30 @@ async fn without_a_write_one_answer_is_enough() {
     assert_eq!(exit, 0);
     assert!(took < Duration::from_secs(1), "{took:?}");
     assert!(matches!(&events.last().unwrap().kind, EventKind::RunFinished { written: 0, .. }));
+}
+
+/// A Deployment that missed its progress deadline at some time.
+fn late(revision: u64, when: &str) -> Value {
+    let mut late = deployment(revision, false);
+    late["metadata"]["labels"] = json!({"rekindle.dev/environment": "test"});
+    late["status"]["conditions"] = json!([{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded",
+        "message": "timed out", "lastUpdateTime": when}]);
+    late
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_that_was_missed_before_the_run_does_not_end_it() {
+    let path = "/apis/apps/v1/namespaces/space/deployments/api".to_owned();
+    let server = |lines: Vec<Value>| Server {
+        objects: BTreeMap::from([(path.clone(), late(0, "2026-01-01T00:00:00Z"))]),
+        ..watched(vec![lines.into_iter().map(|object| json!({"type": "MODIFIED", "object": object})).collect()])
+    };
+    let mended = server(vec![late(100, "2026-01-01T00:00:00Z"), deployment(101, true)]);
+    let (_, exit, events, _) = rebuild(mended, &plan(&[DEPLOYMENT])).await;
+    assert_eq!((exit, outcome(&events)), (0, Outcome::Done));
+    // One that is missed again in this run does.
+    let missed = server(vec![deployment(100, false), late(101, "2026-01-01T01:00:00Z")]);
+    let (_, exit, events, took) = rebuild(missed, &plan(&[DEPLOYMENT])).await;
+    assert_eq!((exit, outcome(&events)), (7, Outcome::Unhealthy));
+    assert!(took < Duration::from_secs(10), "{took:?}");
 }

@@ -98,6 +98,8 @@ pub struct Node {
     pub written: bool,
     /// What it waits for, as last told.
     pub reason: String,
+    /// When it had missed its progress deadline as this run found it. That says nothing about what has been mended since.
+    pub missed: Option<String>,
     failing: Option<(Instant, Cause, String)>,
 }
 
@@ -113,6 +115,7 @@ impl Node {
             limit,
             written: false,
             reason: String::new(),
+            missed: None,
             failing: None,
         }
     }

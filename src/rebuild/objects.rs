@@ -11,7 +11,7 @@ use super::tasks::{self, Note};
 use crate::cluster::inventory::{Entry, owned_fields_hash};
 use crate::cluster::kinds::ServedKind;
 use crate::cluster::watch;
-use crate::health::status::{Related, pods_of, status};
+use crate::health::status::{Related, missed_deadline, pods_of, status, without_deadline};
 use crate::manifest::Object;
 
 /// Requests that write, under way at once. More does not make an API server on two cores faster.
@@ -40,6 +40,7 @@ impl Dispatcher<'_> {
         };
         node.sent = Some(Instant::now());
         let live = self.store.get(&item.key);
+        node.missed = live.and_then(missed_deadline).map(str::to_owned);
         let again = live.is_some_and(|live| tasks::is_failed_job(&item.object, live));
         if !again && live.is_some_and(|live| self.inventory.is_unchanged(&item.key, &item.desired, live)) {
             self.applied(phase, index, Action::Unchanged);
@@ -106,7 +107,12 @@ impl Dispatcher<'_> {
             crd: self.plan.definition_of(&item.object),
             ..Related::default()
         };
-        let verdict = status(live, related);
+        let missed = phase.nodes[index].missed.as_deref();
+        let verdict = if missed.is_some() && missed == missed_deadline(live) {
+            status(&without_deadline(live), related)
+        } else {
+            status(live, related)
+        };
         match phase.nodes[index].judge(verdict, Instant::now()) {
             Turn::Nothing => {}
             Turn::Waiting(reason) => {

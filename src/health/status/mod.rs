@@ -29,6 +29,7 @@ use fields::{items, number, one_line, text};
 pub use owned::pods_of;
 pub(super) use owned::{is_owned_by, owner};
 pub(super) use pods::{running_unready, troubles};
+pub use workloads::{missed_deadline, without_deadline};
 
 /// The annotation whose CEL expression over `object` says when an object is ready.
 pub const READY_ANNOTATION: &str = "rekindle.dev/ready";

@@ -67,7 +67,7 @@ pub fn deployment(object: &Value, related: &[&Value]) -> Status {
     } else {
         None
     };
-    let late = condition(object, "Progressing").filter(|it| it.reason == "ProgressDeadlineExceeded");
+    let late = condition(object, "Progressing").filter(|it| it.reason == DEADLINE);
     match (missing, late) {
         (None, None) => Status::ready(if want == 0 { "0 replicas wanted" } else { "" }),
         (missing, Some(late)) => {
@@ -81,6 +81,26 @@ pub fn deployment(object: &Value, related: &[&Value]) -> Status {
         }
         (Some(missing), None) => refused(object, &missing).unwrap_or_else(|| with_pods(missing, related)),
     }
+}
+
+/// The reason of a Deployment's condition `Progressing` after `spec.progressDeadlineSeconds` without progress. It stays until
+/// there is progress again, which the controller goes on to try for.
+const DEADLINE: &str = "ProgressDeadlineExceeded";
+
+/// When a Deployment missed its progress deadline, as its condition tells; `None` when it has not.
+pub fn missed_deadline(object: &Value) -> Option<&str> {
+    let conditions = object.pointer("/status/conditions")?.as_array()?;
+    let missed = conditions.iter().find(|it| it.get("reason").and_then(Value::as_str) == Some(DEADLINE))?;
+    missed.get("lastUpdateTime")?.as_str()
+}
+
+/// The object without a progress deadline that it missed: what it is otherwise.
+pub fn without_deadline(object: &Value) -> Value {
+    let mut object = object.clone();
+    if let Some(conditions) = object.pointer_mut("/status/conditions").and_then(Value::as_array_mut) {
+        conditions.retain(|it| it.get("reason").and_then(Value::as_str) != Some(DEADLINE));
+    }
+    object
 }
 
 /// A paused Deployment rolls nothing out: what runs may be fine, but a new one will never get a pod.
