@@ -458,7 +458,9 @@ mod tests {
 
     #[test]
     fn a_complaint_quotes_nothing_of_the_expression() {
-        for expression in ["(31mPwqOv6BC0TMO8xyGd", "(mPwqOv6BC0TMO8xyGd", "a mPwqOv6BC0TMO8xyGd", "'mPwqOv6BC0TMO8xyGd"] {
+        for expression in
+            ["(31mPwqOv6BC0TMO8xyGd", "(mPwqOv6BC0TMO8xyGd", "a mPwqOv6BC0TMO8xyGd", "'mPwqOv6BC0TMO8xyGd"]
+        {
             let told = check(expression).unwrap_err().to_string();
             assert!(told.starts_with("syntax error at column ") && !told.contains("mPwq"), "{told}");
         }

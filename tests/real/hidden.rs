@@ -101,7 +101,7 @@ impl SealedKit {
         let identity = kit.path().join("identity.txt");
         let identity_text = identity.to_str().unwrap();
         let made = finish(rekindle(Some(&kit), kubeconfig, &["secrets", "keygen", "--to", identity_text])).exit(0);
-        kit.write("secrets/recipients.yaml", &format!("test: {{me: {}}}\n", made.stdout.trim()));
+        kit.write("secrets/recipients.yaml", &format!("{}: {{me: {}}}\n", kit.environment, made.stdout.trim()));
         let mut schema = String::new();
         for (name, _) in values {
             schema += &format!("{name}: {{description: a secret of the test, required: true}}\n");

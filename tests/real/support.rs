@@ -133,8 +133,7 @@ pub struct Space<'a> {
 
 impl<'a> Space<'a> {
     pub fn new(bed: &'a Bed, test: &str) -> Self {
-        let unique = format!("{:x}", std::process::id() as u128 ^ std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos());
-        Self { bed, name: format!("{test}-{}", &unique[unique.len() - 8..]) }
+        Self { bed, name: format!("{test}-{}", unique()) }
     }
 }
 
@@ -145,15 +144,26 @@ impl Drop for Space<'_> {
     }
 }
 
-/// A kit in a temporary folder, with one environment `test`.
+/// A kit in a temporary folder, with one environment. Tests call it `test`; in truth it has a name of its own, since tests that
+/// share a cluster must neither wait for each other's lock nor own each other's objects.
 pub struct Kit {
     folder: tempfile::TempDir,
+    /// Its true name.
+    pub environment: String,
+}
+
+/// A short name that nothing else has.
+fn unique() -> String {
+    static COUNT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let unique = format!("{:x}", u128::from(std::process::id()) ^ std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos());
+    format!("{}{count:x}", &unique[unique.len() - 8..])
 }
 
 impl Kit {
     /// A kit whose environment uses a namespace.
     pub fn new(namespace: &str, phases: &str) -> Self {
-        let kit = Self { folder: tempfile::tempdir().unwrap() };
+        let kit = Self { folder: tempfile::tempdir().unwrap(), environment: format!("test-{}", unique()) };
         kit.write("environments/test.yaml", &format!("namespace: {namespace}\n"));
         kit.write("templates/stack.yaml", &format!("name: test\nphases:\n{phases}\n"));
         kit
@@ -163,23 +173,34 @@ impl Kit {
         self.folder.path()
     }
 
+    /// A file of the kit; that of the environment is called by its short name.
+    fn file(&self, path: &str) -> PathBuf {
+        self.folder
+            .path()
+            .join(path.replace("environments/test.yaml", &format!("environments/{}.yaml", self.environment)))
+    }
+
     pub fn write(&self, path: &str, text: &str) -> &Self {
-        let path = self.folder.path().join(path);
+        let path = self.file(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
         self
     }
 
     pub fn remove(&self, path: &str) -> &Self {
-        std::fs::remove_file(self.folder.path().join(path)).unwrap();
+        std::fs::remove_file(self.file(path)).unwrap();
         self
     }
 }
 
-/// The binary in a cleared environment.
+/// The binary in a cleared environment; `test` among the arguments is the kit's environment.
 pub fn rekindle(kit: Option<&Kit>, kubeconfig: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rekindle"));
-    command.env_clear().env("HOME", "/nonexistent").stdin(Stdio::null()).args(arguments);
+    let truly = |argument: &&str| match kit {
+        Some(kit) if *argument == "test" => kit.environment.clone(),
+        _ => (*argument).to_owned(),
+    };
+    command.env_clear().env("HOME", "/nonexistent").stdin(Stdio::null()).args(arguments.iter().map(truly));
     command.arg("--kubeconfig").arg(kubeconfig);
     if let Some(kit) = kit {
         command.arg("--kit").arg(kit.path());
@@ -194,12 +215,21 @@ pub struct Ran {
     pub stdout: String,
     pub stderr: String,
     pub took: Duration,
+    /// Standard error with the environment's true name.
+    raw: String,
+}
+
+/// A text with the true name of a test's environment replaced by `test`.
+fn with_short_name(text: &str) -> String {
+    let true_name = regex::Regex::new("test-[0-9a-f]{9,12}\\b").unwrap();
+    true_name.replace_all(text, "test").into_owned()
 }
 
 impl Ran {
     fn of(output: Output, took: Duration) -> Self {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("output is UTF-8");
-        Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr), took }
+        let (stdout, raw) = (text(output.stdout), text(output.stderr));
+        Self { code: output.status.code(), stdout: with_short_name(&stdout), stderr: with_short_name(&raw), took, raw }
     }
 
     /// Asserts an exit code and shows everything when it is another one.
@@ -219,7 +249,7 @@ impl Ran {
     /// The command that the last screen names behind `label`, as a person would paste it into a shell.
     #[track_caller]
     pub fn named_command(&self, label: &str) -> Command {
-        let line = self.stderr.lines().find_map(|line| line.trim_start().strip_prefix(label));
+        let line = self.raw.lines().find_map(|line| line.trim_start().strip_prefix(label));
         let line = line.unwrap_or_else(|| panic!("no {label:?} in:\n{}", self.stderr)).trim();
         let mut command = Command::new("sh");
         command.env_clear().env("HOME", "/nonexistent").stdin(Stdio::null()).args(["-c", line]);

@@ -92,7 +92,8 @@ const WRONG: &[(&str, &str, i32)] = &[
 
 fn sealed(bed: &Bed, space: &Space<'_>) -> (SealedKit, Hidden) {
     let kit = Kit::new(&space.name, "- {name: services, timeout: 5s}");
-    let sealed = SealedKit::new(kit, &bed.kubeconfig, &[("password", PASSWORD), ("key", KEY), ("digits", DIGITS)], &["token"]);
+    let sealed =
+        SealedKit::new(kit, &bed.kubeconfig, &[("password", PASSWORD), ("key", KEY), ("digits", DIGITS)], &["token"]);
     let hidden = Hidden::of(Some(&sealed.kit), &bed.kubeconfig, &sealed.flags(), "test");
     (sealed, hidden)
 }
