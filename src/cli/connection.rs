@@ -2,8 +2,12 @@
 
 use super::settings::Context;
 use super::{CliError, Exit};
+use crate::cluster::rights::missing_rights;
 use crate::cluster::{Cluster, ClusterError, Target};
 use crate::kit::Environment;
+use crate::plan::Plan;
+use crate::plan::rights::rights;
+use crate::report::text::count;
 
 impl Context {
     /// The cluster a person means: `--kubeconfig`, `$KUBECONFIG` or `~/.kube/config`; `--context`, the environment's hint if
@@ -40,7 +44,33 @@ impl Context {
         }
         Ok(cluster)
     }
+
+    /// Finds out before the first write whether everything that a plan does there is allowed.
+    ///
+    /// # Errors
+    /// Exit 5 with the rights that are missing.
+    pub async fn check_rights(&self, cluster: &Cluster, plan: &Plan) -> Result<(), CliError> {
+        let missing = missing_rights(cluster, &rights(plan)).await?;
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let count = count(missing.len(), "right");
+        let is = if missing.len() == 1 { "is" } else { "are" };
+        let message = format!("not allowed: {count} that {} needs {is} missing; nothing was written", plan.environment);
+        let shown = missing.iter().take(SHOWN_RIGHTS);
+        let error =
+            shown.fold(CliError::new(Exit::Unreachable, message), |error, right| error.detail(right.to_string()));
+        let more = missing.len().saturating_sub(SHOWN_RIGHTS);
+        let error = if more > 0 { error.detail(format!("and {more} more")) } else { error };
+        let environment = plan.environment.split('/').next().unwrap_or_default();
+        Err(error
+            .detail(format!("context {} at {}", cluster.context, cluster.server))
+            .hint(format!("what an administrator has to grant:   {}", self.command(&["env", "rbac", environment]))))
+    }
 }
+
+/// Missing rights that are named one by one.
+const SHOWN_RIGHTS: usize = 12;
 
 impl From<ClusterError> for CliError {
     fn from(error: ClusterError) -> Self {

@@ -1,4 +1,4 @@
-//! `rekindle env`: list, show, explain.
+//! `rekindle env`: list, show, explain; `rbac` has a file of its own.
 
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -26,6 +26,8 @@ Examples:
         /// The environment, e.g. production
         environment: String,
     },
+    /// Print the roles that `up` needs for an environment, for an administrator to grant
+    Rbac(super::rbac::RbacArgs),
     /// Say which file and line a setting of an environment comes from
     #[command(after_help = "\
 Examples:
@@ -44,6 +46,7 @@ Examples:
 pub fn run(context: &mut Context, command: &EnvCommand) -> Result<Exit, CliError> {
     let kit = context.kit()?;
     match command {
+        EnvCommand::Rbac(args) => super::rbac::run(context, &kit, args),
         EnvCommand::List => list(context, &kit),
         EnvCommand::Show { environment } => show(context, &kit, environment),
         EnvCommand::Explain { environment, path } => explain(context, &kit, environment, path.as_deref()),

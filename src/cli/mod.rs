@@ -9,6 +9,7 @@ mod error;
 mod health;
 mod identities;
 mod mistakes;
+mod rbac;
 mod render;
 mod run_view;
 mod secrets;

@@ -102,6 +102,7 @@ pub fn run(context: &mut Context, args: &UpArgs) -> Result<Exit, CliError> {
     check_confirmation(&plan, args)?;
     block_on(async {
         let cluster = context.connect(&environment).await?;
+        context.check_rights(&cluster, &plan).await?;
         confirm(context, args, &environment, &plan, &cluster)?;
         rebuild(context, args, &plan, cluster).await
     })

@@ -11,6 +11,7 @@ pub mod kinds;
 #[cfg(test)]
 pub(crate) mod mock;
 pub mod observe;
+pub mod rights;
 pub mod watch;
 
 pub use connect::{Cluster, Target};

@@ -31,6 +31,18 @@ pub fn is_cluster_scoped(group: &str, kind: &str) -> bool {
     CLUSTER_SCOPED.iter().any(|(known, kinds)| *known == group && kinds.contains(&kind))
 }
 
+/// The resource name of a kind, by the rule that Kubernetes' own kinds follow. A definition of a custom kind names its own.
+pub fn plural(kind: &str) -> String {
+    let lower = kind.to_lowercase();
+    match lower.as_str() {
+        "endpoints" => lower,
+        _ if lower.ends_with("ss") || lower.ends_with('x') || lower.ends_with("ch") => format!("{lower}es"),
+        _ if lower.ends_with('y') => format!("{}ies", &lower[..lower.len() - 1]),
+        _ if lower.ends_with('s') => lower,
+        _ => format!("{lower}s"),
+    }
+}
+
 /// Kinds whose deletion takes data with it: claims, volumes, and what everything of a namespace or of a custom kind goes with.
 const HOLDING_DATA: [(&str, &str); 4] = [
     ("", "PersistentVolumeClaim"),
@@ -205,6 +217,19 @@ mod tests {
             ("rbac.authorization.k8s.io", "ClusterRole", "a/b", false),
         ] {
             assert_eq!(NameRule::of(group, kind).check(name).is_ok(), ok, "{kind} {name}");
+        }
+    }
+
+    #[test]
+    fn plurals() {
+        for (kind, resource) in [
+            ("Ingress", "ingresses"),
+            ("NetworkPolicy", "networkpolicies"),
+            ("ConfigMap", "configmaps"),
+            ("Endpoints", "endpoints"),
+            ("StorageClass", "storageclasses"),
+        ] {
+            assert_eq!(plural(kind), resource);
         }
     }
 }

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::Object;
+use super::kinds::plural;
 use super::references::pod_spec;
 
 /// Whether one of the webhooks of a configuration is asked about an object and blocks it while nobody answers. Webhooks
@@ -36,18 +37,6 @@ fn concerns(rule: &Value, object: &Object) -> bool {
     let own = has("apiGroups", object.group()) && has("resources", &plural(object.kind()));
     let pods = pod_spec(object).is_some() && has("apiGroups", "") && has("resources", "pods");
     writes && scope && (own || pods)
-}
-
-/// The resource name of a kind, by the rule that Kubernetes' own kinds follow.
-fn plural(kind: &str) -> String {
-    let lower = kind.to_lowercase();
-    match lower.as_str() {
-        "endpoints" => lower,
-        _ if lower.ends_with("ss") || lower.ends_with('x') || lower.ends_with("ch") => format!("{lower}es"),
-        _ if lower.ends_with('y') => format!("{}ies", &lower[..lower.len() - 1]),
-        _ if lower.ends_with('s') => lower,
-        _ => format!("{lower}s"),
-    }
 }
 
 /// Whether a label selector selects; an absent or empty one selects everything.
@@ -158,18 +147,5 @@ mod tests {
         let rules = json!({"rules": [{"apiGroups": [""], "resources": ["pods"], "operations": ["CREATE"]}]});
         assert!(blocks(&hook(rules), &workload, &[]));
         assert!(!blocks(&hook(json!({})), &workload, &[]));
-    }
-
-    #[test]
-    fn plurals() {
-        for (kind, resource) in [
-            ("Ingress", "ingresses"),
-            ("NetworkPolicy", "networkpolicies"),
-            ("ConfigMap", "configmaps"),
-            ("Endpoints", "endpoints"),
-            ("StorageClass", "storageclasses"),
-        ] {
-            assert_eq!(plural(kind), resource);
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! The plan: every object with its place in the order, every gate. Pure data, made from a rendered kit.
 
 mod graph;
+pub mod rights;
 
 use serde_json::{Value, json};
 

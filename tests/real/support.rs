@@ -215,8 +215,8 @@ pub struct Ran {
     pub stdout: String,
     pub stderr: String,
     pub took: Duration,
-    /// Standard error with the environment's true name.
-    raw: String,
+    /// Standard output and error with the environment's true name.
+    raw: (String, String),
 }
 
 /// A text with the true name of a test's environment replaced by `test`.
@@ -228,8 +228,14 @@ fn with_short_name(text: &str) -> String {
 impl Ran {
     fn of(output: Output, took: Duration) -> Self {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("output is UTF-8");
-        let (stdout, raw) = (text(output.stdout), text(output.stderr));
-        Self { code: output.status.code(), stdout: with_short_name(&stdout), stderr: with_short_name(&raw), took, raw }
+        let raw = (text(output.stdout), text(output.stderr));
+        let (stdout, stderr) = (with_short_name(&raw.0), with_short_name(&raw.1));
+        Self { code: output.status.code(), stdout, stderr, took, raw }
+    }
+
+    /// Standard output with the environment's true name.
+    pub fn raw_stdout(&self) -> &str {
+        &self.raw.0
     }
 
     /// Asserts an exit code and shows everything when it is another one.
@@ -249,7 +255,7 @@ impl Ran {
     /// The command that the last screen names behind `label`, as a person would paste it into a shell.
     #[track_caller]
     pub fn named_command(&self, label: &str) -> Command {
-        let line = self.raw.lines().find_map(|line| line.trim_start().strip_prefix(label));
+        let line = self.raw.1.lines().find_map(|line| line.trim_start().strip_prefix(label));
         let line = line.unwrap_or_else(|| panic!("no {label:?} in:\n{}", self.stderr)).trim();
         let mut command = Command::new("sh");
         command.env_clear().env("HOME", "/nonexistent").stdin(Stdio::null()).args(["-c", line]);

@@ -8,6 +8,7 @@ mod hidden;
 mod support;
 
 mod health;
+mod rights;
 mod secrets;
 
 use serde_json::json;
