@@ -1,5 +1,7 @@
 //! The plan: every object with its place in the order, every gate. Pure data, made from a rendered kit.
 
+pub mod diff;
+pub mod estimate;
 mod graph;
 pub mod rights;
 

@@ -251,7 +251,7 @@ fn rules(rights: &[&Right]) -> Vec<Value> {
     for right in rights {
         verbs.entry((&right.group, &right.resource, right.name.as_deref())).or_default().insert(&right.verb);
     }
-    let mut rules: BTreeMap<(&str, Option<&str>, BTreeSet<&str>), Vec<&str>> = BTreeMap::new();
+    let mut rules: BTreeMap<_, Vec<&str>> = BTreeMap::new();
     for ((group, resource, name), verbs) in verbs {
         rules.entry((group, name, verbs)).or_default().push(resource);
     }
