@@ -67,7 +67,8 @@ struct RecordedObject {
     phase: String,
 }
 
-fn short_hash(bytes: &[u8]) -> String {
+/// The first 16 bytes of the SHA-256, in hexadecimal digits.
+pub(crate) fn short_hash(bytes: &[u8]) -> String {
     Sha256::digest(bytes)[..16].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

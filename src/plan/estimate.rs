@@ -111,7 +111,7 @@ fn path(phase: &PlannedPhase, written: &impl Fn(&Item) -> bool, measured: &Measu
 }
 
 /// When a step ends, and the step that it waited for. Needs have no circles: the plan has been checked.
-fn end_of(index: usize, phase: &PlannedPhase, steps: &[Step], ends: &mut Vec<Option<(f64, Option<usize>)>>) -> f64 {
+fn end_of(index: usize, phase: &PlannedPhase, steps: &[Step], ends: &mut [Option<(f64, Option<usize>)>]) -> f64 {
     if let Some((end, _)) = ends[index] {
         return end;
     }

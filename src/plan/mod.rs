@@ -3,6 +3,7 @@
 pub mod diff;
 pub mod estimate;
 mod graph;
+pub mod proposal;
 pub mod rights;
 
 use serde_json::{Value, json};

@@ -9,6 +9,7 @@ pub mod ending;
 pub mod hosts;
 pub mod json;
 pub mod lines;
+pub mod plan;
 pub mod progress;
 pub mod sanitize;
 pub mod screen;

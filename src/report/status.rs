@@ -61,7 +61,7 @@ impl Observed {
 
 /// A line for each phase and below it one for each object. `change` redacts and cleans a reason before it is shown.
 pub fn rows(observed: &[Observed], change: &dyn Fn(&str) -> String) -> Vec<Line> {
-    let home = usual_namespace(observed);
+    let home = usual_namespace(observed.iter().map(|one| &one.object));
     let names: Vec<String> = observed.iter().map(|one| name(&one.object, home)).collect();
     let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or_default();
     let mut lines: Vec<Line> = Vec::new();
@@ -116,15 +116,16 @@ pub fn summary(environment: &str, observed: &[Observed], again: &str) -> Vec<Lin
 }
 
 /// The namespace most objects are in: it is not repeated at each of them.
-fn usual_namespace(observed: &[Observed]) -> Option<&str> {
+pub(super) fn usual_namespace<'o>(objects: impl Iterator<Item = &'o ObjectName>) -> Option<&'o str> {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for namespace in observed.iter().filter_map(|one| one.object.namespace.as_deref()) {
+    for namespace in objects.filter_map(|object| object.namespace.as_deref()) {
         *counts.entry(namespace).or_default() += 1;
     }
     counts.into_iter().max_by_key(|(_, number)| *number).map(|(namespace, _)| namespace)
 }
 
-fn name(object: &ObjectName, home: Option<&str>) -> String {
+/// `Kind/name`, with its namespace where that is not the usual one.
+pub(super) fn name(object: &ObjectName, home: Option<&str>) -> String {
     match object.namespace.as_deref() {
         Some(namespace) if Some(namespace) != home => format!("{}/{} in {namespace}", object.kind, object.name),
         _ => format!("{}/{}", object.kind, object.name),
