@@ -8,9 +8,11 @@ pub mod exec;
 pub mod forward;
 pub mod inventory;
 pub mod kinds;
+pub mod lock;
 #[cfg(test)]
 pub(crate) mod mock;
 pub mod observe;
+pub mod system;
 pub mod watch;
 
 pub use connect::{Cluster, Target};

@@ -10,6 +10,8 @@ pub mod hosts;
 pub mod json;
 pub mod lines;
 pub mod progress;
+pub mod resumed;
+pub mod runs;
 pub mod sanitize;
 pub mod screen;
 pub mod status;
@@ -17,4 +19,4 @@ pub mod text;
 pub mod timeline;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
