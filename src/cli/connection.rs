@@ -95,6 +95,19 @@ impl From<ClusterError> for CliError {
                     .hint("give this environment a namespace and names of its own")
                     .hint("or, if it is to have them from now on, add --take-ownership")
             }
+            ClusterError::Skipped { from, phase, missing } => {
+                let count = crate::report::text::count(missing.len(), "object");
+                let verb = if missing.len() == 1 { "is" } else { "are" };
+                let message = format!(
+                    "refused: --from {from} leaves out what {verb} not there: {count} of earlier phases; nothing was written"
+                );
+                let error = Self::new(Exit::Unhealthy, message);
+                let shown =
+                    missing.iter().take(5).fold(error, |error, object| error.detail(format!("missing: {object}")));
+                let more = missing.len().saturating_sub(5);
+                let shown = if more > 0 { shown.detail(format!("and {more} more")) } else { shown };
+                shown.hint(format!("leave out --from, or begin earlier:   --from {phase}"))
+            }
             // Objects that are refused are told as events; this is an answer to a question.
             ClusterError::Status { .. } => {
                 Self::new(Exit::Unreachable, format!("the API server answered: {}", message.trim_end_matches('.')))

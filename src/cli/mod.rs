@@ -8,10 +8,14 @@ mod env;
 mod error;
 mod health;
 mod identities;
+mod journal;
+mod lock;
 mod mistakes;
+mod process;
 mod rbac;
 mod render;
 mod run_view;
+mod runs;
 mod secrets;
 mod settings;
 mod status;
@@ -41,7 +45,7 @@ Exit codes:
   0  done                            5  cluster unreachable or not allowed
   1  a bug in rekindle               6  the cluster refused an object
   2  wrong usage                     7  not healthy in time, or failed for good
-  3  the kit is wrong                8  reserved for the lock
+  3  the kit is wrong                8  somebody else holds the lock
   4  refused to protect something    9  reserved for changes
                                    130  interrupted";
 
@@ -119,6 +123,9 @@ enum Command {
     Status(status::StatusArgs),
     /// Judge objects given as YAML or JSON: ready or not, and why
     Health(health::HealthArgs),
+    /// List the runs of this machine, and show one again
+    #[command(subcommand)]
+    Runs(runs::RunsCommand),
     /// List, show and explain environments
     #[command(subcommand)]
     Env(env::EnvCommand),
@@ -149,6 +156,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&mut context, &args),
         Command::Status(args) => status::run(&mut context, &args),
         Command::Health(args) => health::run(&mut context, &args),
+        Command::Runs(command) => runs::run(&mut context, &command),
         Command::Env(command) => env::run(&mut context, &command),
         Command::Secrets(command) => secrets::run(&mut context, &command),
         Command::Completions(args) => completions::run::<Cli>(&mut context, &args),

@@ -50,7 +50,8 @@ impl RunView {
     /// lines; with `-v` lines too, one for every event: beside a log nothing should move.
     pub fn new(context: &Context, words: &[String], hosts: Vec<String>) -> Self {
         let look = words.get(1).map(|environment| context.command(&["status", environment]));
-        let setting = Setting { again: context.command(words), look: look.unwrap_or_default(), hosts };
+        let (again, look) = (context.command(words), look.unwrap_or_default());
+        let setting = Setting { again, look, hosts, ..Setting::default() };
         Self::on(context.ui.clone(), context.json(), context.common.verbose, setting)
     }
 
@@ -193,6 +194,8 @@ mod tests {
                 cluster: String::new(),
                 nodes: None,
                 phases: vec![summary.clone()],
+                left_out: Vec::new(),
+                resumes: None,
             },
             EventKind::PhaseStarted { phase: phase() },
             EventKind::ObjectApplied { phase: phase(), object: object(), action: Action::Created },

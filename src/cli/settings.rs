@@ -16,6 +16,8 @@ pub struct Context {
     pub home: Option<PathBuf>,
     /// Folder for the user's configuration: `$XDG_CONFIG_HOME/rekindle` or `~/.config/rekindle`.
     pub config_dir: Option<PathBuf>,
+    /// Folder for what is to outlive a run: `$XDG_STATE_HOME/rekindle` or `~/.local/state/rekindle`.
+    pub state_dir: Option<PathBuf>,
     /// Files of `$KUBECONFIG`, in order.
     pub kubeconfig_files: Vec<PathBuf>,
     /// Identities of `$REKINDLE_IDENTITY`: paths separated like PATH, or the text of an identity itself.
@@ -35,6 +37,10 @@ impl Context {
             .map(PathBuf::from)
             .or_else(|| home.as_ref().map(|home| home.join(".config")))
             .map(|dir| dir.join("rekindle"));
+        let state_dir = var("XDG_STATE_HOME")
+            .map(PathBuf::from)
+            .or_else(|| home.as_ref().map(|home| home.join(".local/state")))
+            .map(|dir| dir.join("rekindle"));
         let wishes = Wishes {
             colour: var("NO_COLOR").is_none(),
             dumb: var("TERM").is_some_and(|term| term == "dumb"),
@@ -45,6 +51,7 @@ impl Context {
             common,
             home,
             config_dir,
+            state_dir,
             kubeconfig_files: var("KUBECONFIG")
                 .map(|list| std::env::split_paths(&list).filter(|path| !path.as_os_str().is_empty()).collect())
                 .unwrap_or_default(),

@@ -7,14 +7,20 @@ use tokio::sync::{mpsc, watch};
 
 use super::connection::block_on;
 use super::identities::explain;
+use super::journal::Journal;
+use super::lock::{self, Wish};
+use super::process;
 use super::render::render_and_keep;
 use super::run_view::RunView;
 use super::settings::Context;
 use super::{CliError, Exit};
-use crate::cluster::Cluster;
+use crate::cluster::lock::Lock;
+use crate::cluster::{Cluster, ClusterError};
 use crate::kit::{Environment, Kit};
 use crate::plan::Plan;
 use crate::rebuild::Options;
+use crate::rebuild::event::EventKind;
+use crate::rebuild::journal::{self, Header};
 use crate::report::hosts::hosts;
 use crate::secrets::schema::SEED;
 use crate::secrets::{self, Vault};
@@ -31,6 +37,7 @@ What happens, in this order:
 
 Running it again goes on from where it stopped: what already is as the kit says
 is not written again. Ctrl-C stops writing at once and says what is done.
+One run at a time works on an environment; another one ends with exit code 8.
 
 Examples:
   rekindle up local                        into the cluster of your kubeconfig
@@ -42,7 +49,7 @@ Exit codes:
   0  everything is healthy           5  cluster unreachable or not allowed
   1  a bug in rekindle               6  the cluster refused an object
   2  wrong usage                     7  not healthy in time, or failed for good
-  3  the kit is wrong                8  reserved for the lock
+  3  the kit is wrong                8  somebody else holds the lock
   4  refused to protect something  130  interrupted";
 
 /// Arguments of `up`.
@@ -58,7 +65,7 @@ pub struct UpArgs {
     /// Give the name that a protected environment wants typed, where there is no terminal
     #[arg(long, value_name = "NAME")]
     pub confirm: Option<String>,
-    /// Begin with this phase; those before it are taken to be healthy
+    /// Begin with this phase; those before it must be there, and are not waited for
     #[arg(long, value_name = "PHASE")]
     pub from: Option<String>,
     /// Stop after this phase
@@ -67,10 +74,14 @@ pub struct UpArgs {
     /// Take over fields that another tool manages; without this such an object is refused
     #[arg(long)]
     pub take_ownership: bool,
+    /// Take the lock away from a run that lives; wants the environment's name typed, or given by --confirm
+    #[arg(long)]
+    pub break_lock: bool,
 }
 
 impl UpArgs {
-    /// The words after `rekindle` that say the same again, for messages that name the command to go on with.
+    /// The words after `rekindle` that say the same again, for messages that name the command to go on with. A lock that was
+    /// broken once is not to be broken again by pasting.
     pub fn words(&self) -> Vec<String> {
         let mut words = vec!["up".to_owned(), self.environment.clone()];
         for (flag, value) in [("--from", &self.from), ("--until", &self.until), ("--confirm", &self.confirm)] {
@@ -228,24 +239,90 @@ fn confirm(
     }
 }
 
-/// Executes the plan and shows its events until the last one.
+/// Takes the lock, executes the plan, and gives the lock back however that ended.
 async fn rebuild(context: &mut Context, args: &UpArgs, plan: &Plan, cluster: Cluster) -> Result<Exit, CliError> {
+    let (run, started, words) = (run_id(), jiff::Timestamp::now(), args.words());
+    let holder = process::holder(&run);
+    let mut signals = Signals::listen()?;
+    let wish = Wish {
+        environment: &plan.environment,
+        breaking: args.break_lock,
+        confirm: args.confirm.as_deref(),
+        words: &words,
+    };
+    let lock = tokio::select! {
+        lock = lock::take(context, &cluster, &wish, &holder, started) => Some(lock?),
+        () = signals.next() => None,
+    };
+    let Some(lock) = lock else {
+        // The request that takes it may have been on its way.
+        Lock::give_back(&cluster, &plan.environment, &holder).await;
+        return Err(CliError::new(Exit::Interrupted, "interrupted before the lock was had; nothing was written"));
+    };
     let objects = plan.phases.iter().flat_map(|phase| &phase.items).map(|item| &item.object);
-    let mut view = RunView::new(context, &args.words(), hosts(objects));
-    let (events, mut happened) = mpsc::unbounded_channel();
-    let (stop, stopped) = watch::channel(false);
+    let hosts = hosts(objects);
+    let header = Header {
+        journal: journal::VERSION,
+        rekindle: env!("CARGO_PKG_VERSION").into(),
+        run: run.clone(),
+        time: started,
+        command: context.command(&words),
+        look: context.command(&["status", &args.environment]),
+        environment: plan.environment.clone(),
+        kit: context.common.kit.as_ref().map(|kit| kit.display().to_string()),
+        stack: plan.stack.clone(),
+        cluster: cluster.uid.clone(),
+        context: cluster.context.clone(),
+        server: cluster.server.clone(),
+        by: format!("{}@{}", holder.user, holder.host),
+        process: holder.process.unwrap_or_default(),
+        hosts: hosts.clone(),
+    };
     let options = Options {
-        run: run_id(),
-        started: jiff::Timestamp::now(),
+        run,
+        started,
         take_ownership: args.take_ownership,
         redactor: context.ui.redactor_mut().clone(),
         from: args.from.clone(),
         until: args.until.clone(),
+        lock: Some(lock.lost()),
+        resumes: super::journal::resumes(context, &plan.environment, &cluster.uid),
+        notices: lock.overruled.iter().cloned().collect(),
     };
+    let mut journal = Journal::begin(context, &header);
+    let view = RunView::new(context, &words, hosts);
+    let ended = follow(view, plan, cluster, options, &lock, &mut journal, &mut signals).await;
+    match ended {
+        // What is on its way may still arrive: the lock is left to run out.
+        Ok(None) => {
+            drop(lock);
+            let look = context.command(&["status", &args.environment]);
+            Err(CliError::new(Exit::Interrupted, "ended at once; what was on its way is not known")
+                .hint(format!("look what is there:   {look}")))
+        }
+        ended => {
+            lock.release().await;
+            let ended = ended.map_err(CliError::from).inspect_err(|error| journal.error(error));
+            ended.map(|exit| exit.unwrap_or(Exit::Bug))
+        }
+    }
+}
+
+/// Executes the plan; shows its events and writes them down until the last one. `None` when it was asked twice to stop.
+async fn follow(
+    mut view: RunView,
+    plan: &Plan,
+    cluster: Cluster,
+    options: Options,
+    lock: &Lock,
+    journal: &mut Journal,
+    signals: &mut Signals,
+) -> Result<Option<Exit>, ClusterError> {
+    let (events, mut happened) = mpsc::unbounded_channel();
+    let (stop, stopped) = watch::channel(false);
     let run = crate::rebuild::run(cluster, plan, options, events, stopped);
     let mut run = std::pin::pin!(run);
     let mut exit = None;
-    let mut signals = Signals::listen()?;
     let mut tick = tokio::time::interval(view.tick());
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     // The channel closes when the run has ended and its last event has been taken.
@@ -254,14 +331,21 @@ async fn rebuild(context: &mut Context, args: &UpArgs, plan: &Plan, cluster: Clu
             biased;
             () = signals.next() => {
                 if stop.send_replace(true) {
-                    let look = context.command(&["status", &args.environment]);
-                    return Err(CliError::new(Exit::Interrupted, "ended at once; what was on its way is not known")
-                        .hint(format!("look what is there:   {look}")));
+                    return Ok(None);
                 }
                 view.stopping();
             }
             event = happened.recv() => match event {
-                Some(event) => view.event(&event),
+                Some(event) => {
+                    if let EventKind::PhaseStarted { phase } = &event.kind {
+                        lock.phase(phase);
+                    }
+                    journal.event(&event);
+                    view.event(&event);
+                    if let Some(warning) = journal.warning() {
+                        view.event(&warning);
+                    }
+                }
                 None => break,
             },
             ended = &mut run, if exit.is_none() => exit = Some(ended?),
@@ -269,7 +353,7 @@ async fn rebuild(context: &mut Context, args: &UpArgs, plan: &Plan, cluster: Clu
         }
     }
     view.finish();
-    Ok(exit.map_or(Exit::Bug, Exit::from_code))
+    Ok(Some(exit.map_or(Exit::Bug, Exit::from_code)))
 }
 
 /// Ctrl-C and the termination signal.

@@ -25,6 +25,16 @@ pub enum ClusterError {
     /// Objects of the kit are there and belong to another environment.
     #[error("refused: {}", .0.join("; "))]
     Taken(Vec<String>),
+    /// A run is to begin with a phase although objects of earlier ones are not there.
+    #[error("refused: {}", .missing.join("; "))]
+    Skipped {
+        /// The phase that the run was to begin with.
+        from: String,
+        /// The first phase with something missing.
+        phase: String,
+        /// What is missing, as `Kind/name of PHASE`.
+        missing: Vec<String>,
+    },
     /// It answered with an error.
     #[error("{message}")]
     Status {
@@ -153,7 +163,7 @@ impl ClusterError {
         match self {
             Self::Unreachable { .. } => true,
             Self::Status { code, .. } => matches!(code, 408 | 410 | 429 | 500 | 502 | 503 | 504),
-            Self::Kubeconfig(_) | Self::Forbidden(_) | Self::Taken(_) => false,
+            Self::Kubeconfig(_) | Self::Forbidden(_) | Self::Taken(_) | Self::Skipped { .. } => false,
         }
     }
 }

@@ -20,11 +20,15 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::connect::timed;
+use super::system::{MANAGED_BY_LABEL, record_name, with_namespace};
 use super::{Cluster, ClusterError, FIELD_MANAGER, SYSTEM_NAMESPACE};
 use crate::manifest::ObjectKey;
 
 /// Version of the record's format. Readers ignore a newer one and send everything again, which changes nothing.
 const VERSION: u32 = 1;
+
+/// What the record's name begins with.
+const SORT: &str = "inventory";
 
 /// Largest record that is read, unpacked. A record of 5,000 objects is below 2 MiB.
 const LARGEST: u64 = 64 << 20;
@@ -148,7 +152,7 @@ impl Inventory {
     /// When the cluster does not answer or does not let us read it.
     pub async fn load(cluster: &Cluster, environment: &str) -> Result<Self, ClusterError> {
         let api: Api<Secret> = Api::namespaced(cluster.client.clone(), SYSTEM_NAMESPACE);
-        let secret = timed(&cluster.server, api.get_opt(&record_name(environment))).await?;
+        let secret = timed(&cluster.server, api.get_opt(&record_name(SORT, environment))).await?;
         Ok(secret
             .and_then(|secret| secret.data)
             .and_then(|mut data| data.remove("objects"))
@@ -166,35 +170,18 @@ impl Inventory {
         let record = json!({
             "apiVersion": "v1", "kind": "Secret", "type": "rekindle.dev/inventory",
             "metadata": {
-                "name": record_name(environment),
+                "name": record_name(SORT, environment),
                 "namespace": SYSTEM_NAMESPACE,
-                "labels": {"app.kubernetes.io/managed-by": "rekindle"},
+                "labels": {MANAGED_BY_LABEL: "rekindle"},
                 "annotations": {"rekindle.dev/environment": environment},
             },
             "data": {"objects": STANDARD.encode(packed)},
         });
         let params = PatchParams::apply(FIELD_MANAGER).force();
         let api: Api<Secret> = Api::namespaced(cluster.client.clone(), SYSTEM_NAMESPACE);
-        let (name, body) = (record_name(environment), Patch::Apply(&record));
-        let write = || timed(&cluster.server, api.patch(&name, &params, &body));
-        match write().await {
-            Err(ClusterError::Status { code: 404, .. }) => {
-                let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(cluster.client.clone());
-                let namespace = json!({
-                    "apiVersion": "v1", "kind": "Namespace",
-                    "metadata": {"name": SYSTEM_NAMESPACE, "labels": {"app.kubernetes.io/managed-by": "rekindle"}},
-                });
-                timed(&cluster.server, namespaces.patch(SYSTEM_NAMESPACE, &params, &Patch::Apply(&namespace))).await?;
-                write().await.map(drop)
-            }
-            answer => answer.map(drop),
-        }
+        let (name, body) = (record_name(SORT, environment), Patch::Apply(&record));
+        with_namespace(cluster, || api.patch(&name, &params, &body)).await.map(drop)
     }
-}
-
-/// Name of the Secret that holds an environment's record; an instance is `ENV/INSTANCE`.
-fn record_name(environment: &str) -> String {
-    format!("inventory-{}", environment.replace('/', "."))
 }
 
 #[cfg(test)]

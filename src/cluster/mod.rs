@@ -8,10 +8,12 @@ pub mod exec;
 pub mod forward;
 pub mod inventory;
 pub mod kinds;
+pub mod lock;
 #[cfg(test)]
 pub(crate) mod mock;
 pub mod observe;
 pub mod rights;
+pub mod system;
 pub mod watch;
 
 pub use connect::{Cluster, Target};

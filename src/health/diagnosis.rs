@@ -7,7 +7,7 @@ use futures::future::join_all;
 use kube::Client;
 use kube::api::{ListParams, LogParams};
 use kube::core::Request;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
@@ -30,7 +30,7 @@ const MOST_SUBJECTS: usize = 4;
 const MOST_OBJECTS: u32 = 500;
 
 /// What was found out about an unhealthy object.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Diagnosis {
     /// Containers that fail, with the end of their logs.
     pub containers: Vec<ContainerReport>,
@@ -39,7 +39,7 @@ pub struct Diagnosis {
 }
 
 /// One failing container.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContainerReport {
     /// The pod it is in.
     pub pod: String,
@@ -52,7 +52,7 @@ pub struct ContainerReport {
 }
 
 /// One event of the cluster.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventReport {
     /// When it was last seen, RFC 3339.
     pub time: String,

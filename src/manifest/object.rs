@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Where in the kit something was written: a path relative to the kit's root and a 1-based line.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Origin {
     /// Path relative to the kit's root, with `/` separators, e.g. `templates/services/api.yaml.tera`.
     pub file: String,
@@ -21,7 +21,7 @@ impl fmt::Display for Origin {
 }
 
 /// Identity of an object in a cluster. The version is left out on purpose: two versions of a kind name one object.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ObjectKey {
     /// API group; empty for the core group.
     pub group: String,

@@ -9,13 +9,15 @@ use tokio::time::Instant;
 
 use super::emitter::Emitter;
 use super::ending::refusal;
-use super::event::{CriticalStep, Event, EventKind, ObjectName, Outcome, PhaseSummary, seconds};
+use super::event::{CriticalStep, Event, EventKind, ObjectName, Outcome, PhaseSummary, Resumes, seconds};
 use super::node::State;
 use super::path::critical;
 use super::phase::{Failure, Phase};
+use super::skipped::{self, Part};
 use super::store::Store;
 use super::tasks::{Done, Note};
 use crate::cluster::inventory::Inventory;
+use crate::cluster::lock::Lost;
 use crate::cluster::observe::{ENVIRONMENT_LABEL, Surroundings, environment_of, places, survey};
 use crate::cluster::watch::Seen;
 use crate::cluster::{Cluster, ClusterError};
@@ -25,7 +27,7 @@ use crate::plan::{Plan, PlannedPhase};
 use crate::secrets::redact::Redactor;
 
 /// How a run is to be done.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Options {
     /// The run's id.
     pub run: String,
@@ -39,6 +41,12 @@ pub struct Options {
     pub from: Option<String>,
     /// End after this phase.
     pub until: Option<String>,
+    /// Becomes something when the environment's lock is lost: then nothing more is written.
+    pub lock: Option<tokio::sync::watch::Receiver<Option<Lost>>>,
+    /// The earlier run that this one goes on from.
+    pub resumes: Option<Resumes>,
+    /// What is to be told as warnings at the start, found out before it.
+    pub notices: Vec<String>,
 }
 
 /// How a run that stops before its end ends.
@@ -62,6 +70,7 @@ pub async fn run(
 ) -> Result<u8, ClusterError> {
     let emitter = Emitter::new(options.run.clone(), options.started, events);
     let summaries: Vec<_> = plan.phases.iter().map(summary).collect();
+    let part = Part::of(plan, options.from.as_deref(), options.until.as_deref());
     emitter.send(EventKind::RunStarted {
         environment: plan.environment.clone(),
         stack: plan.stack.clone(),
@@ -71,7 +80,12 @@ pub async fn run(
         cluster: cluster.uid.clone(),
         nodes: cluster.nodes,
         phases: summaries.clone(),
+        left_out: part.left_out(plan),
+        resumes: options.resumes.clone(),
     });
+    for message in &options.notices {
+        emitter.send(EventKind::Warning { message: message.clone() });
+    }
     let objects = || plan.phases.iter().flat_map(|phase| &phase.items).map(|item| &item.object);
     let places = places(&cluster, objects());
     let wants_classes = objects().any(|object| matches!(object.kind(), "PersistentVolumeClaim"));
@@ -102,6 +116,7 @@ pub async fn run(
         let key = ObjectKey { group: "storage.k8s.io".into(), kind: "StorageClass".into(), namespace: None, name };
         store.put(key, class);
     }
+    skipped::look(plan, &part, &store, &emitter)?;
     let (seen, sightings) = mpsc::unbounded_channel();
     let mut dispatcher = Dispatcher {
         asker: Arc::new(Asker::new(cluster.client.clone(), options.redactor.clone())),
@@ -124,7 +139,7 @@ pub async fn run(
         stop,
         ending: tokio::sync::watch::Sender::new(false),
     };
-    Ok(dispatcher.run().await)
+    Ok(dispatcher.run(&part).await)
 }
 
 /// Refuses to write over objects of another environment: our field manager is the same for all, so the API server sees no
@@ -139,6 +154,16 @@ fn refuse_taken(plan: &Plan, others: &HashMap<ObjectKey, String>) -> Result<(), 
         })
         .collect();
     if taken.is_empty() { Ok(()) } else { Err(ClusterError::Taken(taken)) }
+}
+
+/// Ends when the lock is lost; never where there is none, or where it is given back already.
+async fn changed(lock: &mut Option<tokio::sync::watch::Receiver<Option<Lost>>>) {
+    if let Some(lock) = lock
+        && lock.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }
 
 fn summary(phase: &PlannedPhase) -> PhaseSummary {
@@ -190,15 +215,9 @@ impl Drop for Dispatcher<'_> {
 }
 
 impl Dispatcher<'_> {
-    async fn run(&mut self) -> u8 {
+    async fn run(&mut self, part: &Part) -> u8 {
         let mut stopped = None;
-        let position = |name: &Option<String>| {
-            name.as_ref().and_then(|name| self.plan.phases.iter().position(|phase| phase.name == *name))
-        };
-        let first = position(&self.options.from).unwrap_or(0);
-        let last = position(&self.options.until).unwrap_or(self.plan.phases.len().saturating_sub(1));
-        for index in first..=last.min(self.plan.phases.len().saturating_sub(1)) {
-            let Some(phase) = self.plan.phases.get(index) else { break };
+        for (index, phase) in self.plan.phases.iter().enumerate().filter(|(index, _)| part.holds(*index)) {
             let result = self.phase(index, phase).await;
             self.record().await;
             if let Err(stop) = result {
@@ -207,6 +226,9 @@ impl Dispatcher<'_> {
             }
         }
         let stop = stopped.unwrap_or(Stop { outcome: Outcome::Done, exit: 0 });
+        if let Some(lost) = self.lost() {
+            self.emitter.send(EventKind::Warning { message: lost.to_string() });
+        }
         self.emitter.send(EventKind::RunFinished {
             outcome: stop.outcome,
             exit: stop.exit,
@@ -221,7 +243,7 @@ impl Dispatcher<'_> {
     /// Writes the inventory if it has changed. A cluster that does not take it costs the next run some requests, no
     /// more, so it is a warning.
     async fn record(&mut self) {
-        if self.inventory == self.recorded {
+        if self.inventory == self.recorded || self.lost().is_some() {
             return;
         }
         match self.inventory.store(&self.cluster, &self.plan.environment).await {
@@ -229,6 +251,20 @@ impl Dispatcher<'_> {
             Err(error) => self.emitter.send(EventKind::Warning {
                 message: format!("the inventory was not written, the next run will send every object again: {error}"),
             }),
+        }
+    }
+
+    /// How the environment's lock was lost, if it was.
+    fn lost(&self) -> Option<Lost> {
+        self.options.lock.as_ref().and_then(|lock| lock.borrow().clone())
+    }
+
+    /// Whether nothing more may be written: the lock is lost, or somebody has asked to stop.
+    pub(super) fn halted(&self) -> Option<Stop> {
+        match self.lost() {
+            Some(Lost::OtherCluster { .. }) => Some(Stop { outcome: Outcome::WrongCluster, exit: 4 }),
+            Some(_) => Some(Stop { outcome: Outcome::LockLost, exit: 8 }),
+            None => self.stop.borrow().then_some(Stop { outcome: Outcome::Interrupted, exit: 130 }),
         }
     }
 
@@ -259,9 +295,9 @@ impl Dispatcher<'_> {
         remarks: &mut mpsc::UnboundedReceiver<Note>,
     ) -> Result<(), Stop> {
         loop {
-            if *self.stop.borrow() {
+            if let Some(stop) = self.halted() {
                 self.wind_down(phase).await;
-                return Err(Stop { outcome: Outcome::Interrupted, exit: 130 });
+                return Err(stop);
             }
             self.send_queued(phase, notes);
             if let Some(failure) = phase.failure.take() {
@@ -277,6 +313,7 @@ impl Dispatcher<'_> {
             tokio::select! {
                 biased;
                 _ = self.stop.changed() => {}
+                () = changed(&mut self.options.lock) => {}
                 Some(done) = self.tasks.join_next() => self.done(phase, done),
                 Some(note) = remarks.recv() => self.note(phase, note),
                 Some(seen) = self.sightings.recv() => self.saw(phase, seen),

@@ -2,7 +2,7 @@
 //!
 //! The JSON form is a public format, version 1: within a version, fields are only added. Durations are seconds, times RFC 3339.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::health::diagnosis::Diagnosis;
 use crate::manifest::{ObjectKey, Origin};
@@ -11,7 +11,7 @@ use crate::manifest::{ObjectKey, Origin};
 pub const VERSION: u32 = 1;
 
 /// One event of a run.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Event {
     /// [`VERSION`].
     pub version: u32,
@@ -25,7 +25,7 @@ pub struct Event {
 }
 
 /// How an object is named in events.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ObjectName {
     /// E.g. `apps/v1`.
@@ -33,7 +33,7 @@ pub struct ObjectName {
     /// E.g. `StatefulSet`.
     pub kind: String,
     /// Absent for cluster-scoped objects.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
     /// `metadata.name`.
     pub name: String,
@@ -62,7 +62,7 @@ impl ObjectName {
 }
 
 /// What was done with an object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
     /// It did not exist.
@@ -76,7 +76,7 @@ pub enum Action {
 }
 
 /// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// Everything is healthy.
@@ -91,18 +91,51 @@ pub enum Outcome {
     Unreachable,
     /// Ended by Ctrl-C or a termination signal.
     Interrupted,
+    /// The lock was lost to another run, or could not be renewed.
+    LockLost,
+    /// Another cluster answers than at the start.
+    WrongCluster,
+}
+
+/// How a run ended that did not end well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ended {
+    /// Its journal breaks off: the process was killed, or its machine went down.
+    Killed,
+    /// It said that it failed.
+    Failed,
+    /// Ctrl-C or a termination signal.
+    Interrupted,
+    /// It lost the lock.
+    LockLost,
+}
+
+/// The earlier run that a run goes on from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resumes {
+    /// Its id.
+    pub run: String,
+    /// How it ended.
+    pub ended: Ended,
+    /// The phase that it was in.
+    pub phase: String,
+    /// When it was last heard of.
+    pub time: jiff::Timestamp,
+    /// Objects that it had written.
+    pub written: usize,
 }
 
 /// Progress of one phase, as numbers.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PhaseSummary {
     /// Its name.
     pub phase: String,
     /// Start to end, seconds; absent when it never began.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
     /// Seconds from the run's start to the phase's start; absent when it never began.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started: Option<f64>,
     /// Objects in it.
     pub objects: usize,
@@ -119,7 +152,7 @@ pub struct PhaseSummary {
 }
 
 /// The kinds of events.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum EventKind {
     /// The first event.
@@ -137,10 +170,16 @@ pub enum EventKind {
         /// UID of `kube-system`.
         cluster: String,
         /// Nodes, where they may be read.
-        #[serde(skip_serializing_if = "Option::is_none")]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         nodes: Option<usize>,
         /// Phases in order, with their counts.
         phases: Vec<PhaseSummary>,
+        /// Phases that `--from` and `--until` leave out.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        left_out: Vec<String>,
+        /// The earlier run of this environment on this cluster that did not end well, where its journal is on this machine.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        resumes: Option<Resumes>,
     },
     /// A phase begins.
     PhaseStarted {
@@ -174,7 +213,7 @@ pub enum EventKind {
         /// From being sent to being ready.
         seconds: f64,
         /// A remark, when there is one.
-        #[serde(skip_serializing_if = "String::is_empty")]
+        #[serde(default, skip_serializing_if = "String::is_empty")]
         reason: String,
     },
     /// An object cannot become ready, was refused, or took too long. The run stops.
@@ -259,7 +298,7 @@ pub enum EventKind {
 }
 
 /// A step of the critical path.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CriticalStep {
     /// Its phase.
     pub phase: String,

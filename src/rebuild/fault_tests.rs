@@ -235,14 +235,7 @@ const DEPLOYMENT: (&str, &str) = (
 );
 
 fn options() -> Options {
-    Options {
-        run: "run".into(),
-        started: jiff::Timestamp::UNIX_EPOCH,
-        take_ownership: false,
-        redactor: Default::default(),
-        from: None,
-        until: None,
-    }
+    Options { run: "run".into(), started: jiff::Timestamp::UNIX_EPOCH, ..Options::default() }
 }
 
 /// Runs a plan against a server and returns the exit code, the events, and how long it took in virtual time.

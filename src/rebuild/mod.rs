@@ -8,10 +8,12 @@ mod emitter;
 mod ending;
 pub mod event;
 mod gates;
+pub mod journal;
 mod node;
 mod objects;
 mod path;
 mod phase;
+mod skipped;
 mod store;
 mod tasks;
 

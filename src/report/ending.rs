@@ -2,6 +2,7 @@
 
 use super::duration::human;
 use super::progress::{End, Failure, Item, Phase, PhaseState, Progress};
+use super::resumed;
 use super::text::{Line, Tone, count, list, wrap};
 use super::timeline::timeline;
 use crate::health::diagnosis::{ContainerReport, Diagnosis, EventReport};
@@ -24,6 +25,20 @@ pub struct Setting {
     pub look: String,
     /// Addresses at which the stack answers, e.g. `https://acoustid.org`.
     pub hosts: Vec<String>,
+    /// What it means when the events stop without an end.
+    pub silence: Silence,
+}
+
+/// What it means when the events of a run stop without an end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Silence {
+    /// Nothing but a bug stops them.
+    #[default]
+    Bug,
+    /// They come from a journal, and its process is gone.
+    Killed,
+    /// They come from a journal that is still being written.
+    Running,
 }
 
 /// The meaning of an exit code, as in the documentation.
@@ -49,12 +64,33 @@ pub fn ending(progress: &Progress, setting: &Setting, width: usize) -> Vec<Line>
     match &progress.end {
         Some(end) if end.outcome == Outcome::Done => success(progress, end, setting, width),
         Some(end) => stopped(progress, end, setting, width),
-        None => {
-            let mut lines = vec![bad("the run ended without saying how: this is a bug in rekindle".into())];
-            lines.extend(go_on(progress, setting));
-            lines
-        }
+        None => silent(progress, setting, width),
     }
+}
+
+/// The last screen of a run that did not say how it ended.
+fn silent(progress: &Progress, setting: &Setting, width: usize) -> Vec<Line> {
+    let place = progress.phases.iter().rfind(|phase| phase.begun()).map(|phase| format!(" in {}", phase.name));
+    let place = place.unwrap_or_default();
+    let last = progress.latest.map(|latest| latest.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()).unwrap_or_default();
+    let headline = match setting.silence {
+        Silence::Bug => "the run ended without saying how: this is a bug in rekindle".to_owned(),
+        Silence::Killed => format!("{} was killed{place}; it was last heard of at {last}", progress.environment),
+        Silence::Running => format!("{} is still running{place}; it was last heard of at {last}", progress.environment),
+    };
+    if setting.silence == Silence::Bug {
+        let mut lines = vec![bad(headline)];
+        lines.extend(go_on(progress, setting));
+        return lines;
+    }
+    let mut lines = vec![bad(headline), Line::new()];
+    lines.extend(waited_for(progress, width));
+    lines.extend(kept(progress, 0, width));
+    lines.extend(resumed::lines(progress));
+    lines.extend(warnings(progress, width));
+    lines.push(Line::new());
+    lines.extend(go_on(progress, setting));
+    lines
 }
 
 fn bad(headline: String) -> Line {
@@ -89,10 +125,9 @@ fn success(progress: &Progress, end: &End, setting: &Setting, width: usize) -> V
         let unchanged = if rest > 0 { format!(", {rest} already as the kit says") } else { String::new() };
         lines.push(format!("  {} written{unchanged}{gates}", count(end.written, "object")).into());
     }
+    lines.extend(resumed::lines(progress));
     lines.extend(switched_off(progress, width));
-    if !left_out.is_empty() {
-        lines.push(format!("  not part of this run: {}", list(&left_out)).into());
-    }
+    lines.extend(not_part(&left_out));
     lines.extend(warnings(progress, width));
     if !setting.hosts.is_empty() {
         lines.extend(
@@ -102,6 +137,11 @@ fn success(progress: &Progress, end: &End, setting: &Setting, width: usize) -> V
         );
     }
     lines
+}
+
+fn not_part<N: AsRef<str>>(left_out: &[N]) -> Option<Line> {
+    let names: Vec<&str> = left_out.iter().map(AsRef::as_ref).collect();
+    (!names.is_empty()).then(|| format!("  not part of this run: {}", list(&names)).into())
 }
 
 /// The one step that most of a long run's time went into, if there is such a step.
@@ -131,7 +171,9 @@ fn stopped(progress: &Progress, end: &End, setting: &Setting, width: usize) -> V
     if progress.failures.is_empty() {
         lines.extend(waited_for(progress, width));
     }
-    lines.extend(kept(progress, end, width));
+    lines.extend(kept(progress, end.written, width));
+    lines.extend(not_part(&progress.left_out));
+    lines.extend(resumed::lines(progress));
     lines.extend(switched_off(progress, width));
     lines.extend(warnings(progress, width));
     lines.push(Line::new());
@@ -143,6 +185,12 @@ fn stopped(progress: &Progress, end: &End, setting: &Setting, width: usize) -> V
 fn headline(progress: &Progress, end: &End) -> String {
     match (end.outcome, progress.failures.first()) {
         (Outcome::Interrupted, _) => format!("{} interrupted: nothing more is written", progress.environment),
+        (Outcome::LockLost, _) => {
+            format!("{} stopped: it lost its lock, so nothing more is written", progress.environment)
+        }
+        (Outcome::WrongCluster, _) => {
+            format!("{} stopped: another cluster answers, so nothing more is written", progress.environment)
+        }
         (Outcome::Unreachable, _) => format!("{} stopped: the cluster is not reached any more", progress.environment),
         (Outcome::Refused, Some(failure)) => {
             format!("{} stopped: the cluster refused {}", failure.phase(), failure.subject())
@@ -254,8 +302,8 @@ fn waited_for(progress: &Progress, width: usize) -> Vec<Line> {
     lines
 }
 
-fn kept(progress: &Progress, end: &End, width: usize) -> Vec<Line> {
-    let written = progress.total(|phase| phase.items.iter().filter(|item| was_written(item)).count()).max(end.written);
+fn kept(progress: &Progress, written: usize, width: usize) -> Vec<Line> {
+    let written = progress.total(|phase| phase.items.iter().filter(|item| was_written(item)).count()).max(written);
     let mut parts: Vec<String> =
         names(progress, |phase| phase.state == PhaseState::Done).into_iter().map(String::from).collect();
     for phase in progress.phases.iter().filter(|phase| phase.ready > 0 && phase.state != PhaseState::Done) {

@@ -12,6 +12,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::duration::human;
 use super::progress::{PhaseState, Progress, seconds_between};
+use super::resumed;
 use super::text::{Line, Tone, count};
 use crate::rebuild::event::{Action, Event, EventKind, ObjectName, PhaseSummary};
 
@@ -103,7 +104,8 @@ impl Lines {
                     count(phases.len(), "phase"),
                     count(gates, "gate"),
                 );
-                return vec![self.line(event.time, None, Line::from(text))];
+                let resumed = resumed::sentence(&self.progress).map(|text| self.line(event.time, None, text.into()));
+                return [self.line(event.time, None, Line::from(text))].into_iter().chain(resumed).collect();
             }
             EventKind::PhaseStarted { phase } => {
                 let known = self.progress.phases.iter().find(|known| &known.name == phase);

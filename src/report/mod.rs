@@ -11,6 +11,8 @@ pub mod json;
 pub mod lines;
 pub mod plan;
 pub mod progress;
+pub mod resumed;
+pub mod runs;
 pub mod sanitize;
 pub mod screen;
 pub mod status;
@@ -18,4 +20,4 @@ pub mod text;
 pub mod timeline;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

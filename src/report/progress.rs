@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::health::diagnosis::Diagnosis;
 use crate::manifest::Origin;
-use crate::rebuild::event::{Action, CriticalStep, Event, EventKind, ObjectName, Outcome, PhaseSummary};
+use crate::rebuild::event::{Action, CriticalStep, Event, EventKind, ObjectName, Outcome, PhaseSummary, Resumes};
 
 /// A run as far as its events have told.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +21,10 @@ pub struct Progress {
     pub kubernetes: String,
     /// Nodes, where known.
     pub nodes: Option<usize>,
+    /// Phases that are not part of the run by wish.
+    pub left_out: Vec<String>,
+    /// The earlier run that it goes on from.
+    pub resumes: Option<Resumes>,
     /// The run's id.
     pub run: String,
     /// Time of the first event.
@@ -229,7 +233,19 @@ impl Progress {
         self.latest = Some(event.time);
         let time = event.time;
         match &event.kind {
-            EventKind::RunStarted { environment, context, server, kubernetes, nodes, phases, .. } => {
+            EventKind::RunStarted {
+                environment,
+                context,
+                server,
+                kubernetes,
+                nodes,
+                phases,
+                left_out,
+                resumes,
+                ..
+            } => {
+                self.left_out.clone_from(left_out);
+                self.resumes.clone_from(resumes);
                 self.environment.clone_from(environment);
                 self.context.clone_from(context);
                 self.server.clone_from(server);

@@ -5,6 +5,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::duration::{clock, human};
 use super::progress::{Phase, PhaseState, Progress, Waited, seconds_between};
+use super::resumed;
 use super::text::{Line, Tone, count};
 
 /// Columns used at most: times stay near what they belong to.
@@ -29,7 +30,10 @@ pub fn header(progress: &Progress) -> Vec<Line> {
     if skipped > 0 {
         second.push_str(&format!(" and {skipped} switched off by the environment"));
     }
-    vec![first.and(cluster), second.into(), Line::new()]
+    let mut lines = vec![first.and(cluster), second.into()];
+    lines.extend(resumed::sentence(progress).map(Line::from));
+    lines.push(Line::new());
+    lines
 }
 
 /// The block as it should stand at a moment.

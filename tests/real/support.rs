@@ -17,6 +17,9 @@ use kube::{Client, Config};
 /// The longest any single wait of a test may take.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
+/// The folder of a kit that holds the journals of its runs.
+const STATE: &str = "state";
+
 /// A cluster that `cargo xtask test` has started, from the environment variable that names its kubeconfig.
 pub struct Bed {
     pub kubeconfig: PathBuf,
@@ -203,7 +206,7 @@ pub fn rekindle(kit: Option<&Kit>, kubeconfig: &Path, arguments: &[&str]) -> Com
     command.env_clear().env("HOME", "/nonexistent").stdin(Stdio::null()).args(arguments.iter().map(truly));
     command.arg("--kubeconfig").arg(kubeconfig);
     if let Some(kit) = kit {
-        command.arg("--kit").arg(kit.path());
+        command.arg("--kit").arg(kit.path()).env("XDG_STATE_HOME", kit.path().join(STATE));
     }
     command
 }
@@ -259,6 +262,10 @@ impl Ran {
         let line = line.unwrap_or_else(|| panic!("no {label:?} in:\n{}", self.stderr)).trim();
         let mut command = Command::new("sh");
         command.env_clear().env("HOME", "/nonexistent").stdin(Stdio::null()).args(["-c", line]);
+        if let Some((_, kit)) = line.split_once("--kit ") {
+            let kit = kit.split_whitespace().next().unwrap_or_default();
+            command.env("XDG_STATE_HOME", Path::new(kit).join(STATE));
+        }
         command
     }
 

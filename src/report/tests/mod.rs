@@ -1,14 +1,14 @@
 //! Scripted runs, and what people and programs see of them.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod script;
+pub mod script;
 
-use super::ending::{Setting, ending};
+use super::ending::{Setting, Silence, ending};
 use super::lines::Lines;
 use super::screen::{frame, header};
 use super::text::Line;
 use crate::health::diagnosis::Diagnosis;
-use crate::rebuild::event::{Action, Outcome};
+use crate::rebuild::event::{Action, Ended, EventKind, Outcome, Resumes};
 use script::{Script, cluster_event, container, time};
 
 fn text(lines: &[Line]) -> String {
@@ -20,6 +20,7 @@ fn setting() -> Setting {
         again: "rekindle up production --kit ./kit".into(),
         look: "rekindle status production --kit ./kit".into(),
         hosts: vec!["https://acoustid.org".into(), "https://api.acoustid.org".into()],
+        ..Setting::default()
     }
 }
 
@@ -580,4 +581,45 @@ fn no_order_of_events_is_too_strange() {
     let progress = script.progress();
     assert!(!ending(&progress, &setting(), 80).is_empty() && !frame(&progress, 80, time(0.0)).is_empty());
     spoken(&script, true);
+}
+
+/// The events of a run that goes on from one that was killed 200 s before it.
+fn resuming(script: Script) -> Script {
+    let mut script = script;
+    if let EventKind::RunStarted { resumes, .. } = &mut script.events[0].kind {
+        *resumes = Some(Resumes {
+            run: "51cc00aa".into(),
+            ended: Ended::Killed,
+            phase: "services".into(),
+            time: time(-200.0),
+            written: 12,
+        });
+    }
+    script
+}
+
+#[test]
+fn a_run_says_from_which_one_it_goes_on_and_what_it_left_as_it_was() {
+    let goes_on = "goes on from run 51cc00aa, which was killed 3 minutes ago in services";
+    for script in [script::success(), script::crash(), script::unchanged()].map(resuming) {
+        assert!(text(&header(&script.progress())).contains(goes_on));
+        assert!(spoken(&script, false).contains(goes_on));
+        assert!(last_screen(&script).contains(goes_on), "{}", last_screen(&script));
+    }
+    let unchanged = last_screen(&resuming(script::unchanged()));
+    assert!(unchanged.contains(&format!("  {goes_on}: 10 objects were left as they are\n")), "{unchanged}");
+}
+
+#[test]
+fn a_run_that_lost_its_lock_says_so_and_what_is_done() {
+    let mut script = script::in_services();
+    script.at(50.0).warning("the lock was taken by run 51cc00aa of me@laptop").end(Outcome::LockLost, 8, &[]);
+    insta::assert_snapshot!(last_screen(&script));
+}
+
+#[test]
+fn a_journal_that_breaks_off_is_shown_as_the_kill_that_it_was() {
+    let screen = |silence| text(&ending(&script::in_services().progress(), &Setting { silence, ..setting() }, 100));
+    insta::assert_snapshot!(screen(Silence::Killed));
+    assert!(screen(Silence::Running).starts_with("✗ production is still running in services"));
 }

@@ -55,6 +55,8 @@ impl Script {
             cluster: "1f0c6e1a-0000-4000-8000-000000000000".into(),
             nodes: Some(4),
             phases: script.summaries.clone(),
+            left_out: Vec::new(),
+            resumes: None,
         });
         script
     }
