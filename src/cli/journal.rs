@@ -8,8 +8,10 @@ use super::error::plain;
 use super::process;
 use super::settings::Context;
 use super::{CliError, Exit};
+use crate::plan::estimate::Measured;
 use crate::rebuild::event::{Event, EventKind, Resumes, VERSION};
 use crate::rebuild::journal::{self, Header, Writer};
+use crate::rebuild::measured;
 use crate::report::json;
 use crate::secrets::redact::Redactor;
 
@@ -29,6 +31,12 @@ pub fn resumes(context: &Context, environment: &str, cluster: &str) -> Option<Re
     let journals = journal::list(&folder(context).ok()?).ok()?;
     let texts = journals.into_iter().filter_map(|path| std::fs::read(path).ok());
     journal::resumes(texts, environment, cluster, process::is_alive)
+}
+
+/// What steps of an environment took in earlier runs.
+pub fn measured(context: &Context, environment: &str) -> Measured {
+    let journals = folder(context).ok().and_then(|folder| journal::list(&folder).ok()).unwrap_or_default();
+    measured::measured(journals.into_iter().filter_map(|path| std::fs::read(path).ok()), environment)
 }
 
 /// The journal of a run that goes on.

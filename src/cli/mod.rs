@@ -11,6 +11,7 @@ mod identities;
 mod journal;
 mod lock;
 mod mistakes;
+//mod plan;
 mod process;
 mod rbac;
 mod render;
@@ -24,7 +25,7 @@ mod up;
 
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 pub use command_line::command_line;
 use error::plain;
@@ -46,7 +47,7 @@ Exit codes:
   1  a bug in rekindle               6  the cluster refused an object
   2  wrong usage                     7  not healthy in time, or failed for good
   3  the kit is wrong                8  somebody else holds the lock
-  4  refused to protect something    9  reserved for changes
+  4  refused to protect something    9  there are changes (--exit-code)
                                    130  interrupted";
 
 /// Rebuild a whole Kubernetes environment from nothing with one command
@@ -92,7 +93,7 @@ pub struct Common {
     #[arg(long = "image", global = true, value_name = "NAME=REF")]
     pub image: Vec<String>,
     /// Print for people (human) or for programs (json)
-    #[arg(short = 'o', long, global = true, value_enum, default_value_t = Output::Human, hide_possible_values = true)]
+    #[arg(short = 'o', long, global = true, value_parser = Output::read, default_value = "human")]
     pub output: Output,
     /// Show more: -v every event and request to the cluster, -vv everything
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
@@ -103,18 +104,34 @@ pub struct Common {
 }
 
 /// Form of the output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Text for people
+    /// Text for people.
     Human,
-    /// One JSON object a line
+    /// One JSON object a line.
     Json,
+    /// Text for people, and the plan saved in this file. Only `plan` has something to save.
+    File(std::path::PathBuf),
+}
+
+impl Output {
+    fn read(typed: &str) -> Result<Self, String> {
+        match typed {
+            "human" => Ok(Self::Human),
+            "json" => Ok(Self::Json),
+            // Whatever is no mistyped word.
+            path if path.contains(['/', '.']) => Ok(Self::File(path.into())),
+            _ => Err("it is human or json; `plan` also takes a file such as plan.json".into()),
+        }
+    }
 }
 
 #[derive(Subcommand)]
 enum Command {
     /// Rebuild an environment: each phase healthy before the next
     Up(up::UpArgs),
+    /// Show what `up` would do: every object, field by field, and what happens to data
+    //PLAN
     /// Print the objects of an environment as YAML, secrets redacted
     Render(render::RenderArgs),
     /// Look for mistakes in the kit without a cluster
@@ -146,12 +163,18 @@ pub fn main() -> ExitCode {
         }
     };
     cli.common.program = command_line::program(std::env::args_os().next());
+    if let (Output::File(file), false) = (&cli.common.output, false) {
+        let wrong = format!("invalid value '{}' for '--output <OUTPUT>': only plan is saved in a file", file.display());
+        let _ = Cli::command().error(clap::error::ErrorKind::InvalidValue, wrong).print();
+        return ExitCode::from(Exit::Usage as u8);
+    }
     let mut context = Context::from_process(cli.common);
     context.ui.start_logging(context.common.verbose);
     let bugs = context.ui.clone();
     std::panic::set_hook(Box::new(move |panic| bugs.tell_of_bug(&panic.to_string())));
     let run = || match cli.command {
         Command::Up(args) => up::run(&mut context, &args),
+        //PLAN2 => plan::run(&mut context, &args),
         Command::Render(args) => render::run(&mut context, &args),
         Command::Check(args) => check::run(&mut context, &args),
         Command::Status(args) => status::run(&mut context, &args),

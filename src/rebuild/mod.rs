@@ -9,6 +9,7 @@ mod ending;
 pub mod event;
 mod gates;
 pub mod journal;
+pub mod measured;
 mod node;
 mod objects;
 mod path;
