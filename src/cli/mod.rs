@@ -9,6 +9,7 @@ mod error;
 mod health;
 mod identities;
 mod mistakes;
+mod ownership;
 mod rbac;
 mod render;
 mod run_view;

@@ -10,10 +10,11 @@ use super::identities::explain;
 use super::render::render_and_keep;
 use super::run_view::RunView;
 use super::settings::Context;
-use super::{CliError, Exit};
+use super::{CliError, Exit, ownership};
 use crate::cluster::Cluster;
 use crate::kit::{Environment, Kit};
 use crate::plan::Plan;
+use crate::plan::decide::Adoption;
 use crate::rebuild::Options;
 use crate::report::hosts::hosts;
 use crate::secrets::schema::SEED;
@@ -67,6 +68,9 @@ pub struct UpArgs {
     /// Take over fields that another tool manages; without this such an object is refused
     #[arg(long)]
     pub take_ownership: bool,
+    /// Take an object that is there and is nobody's in Rekindle (repeatable); without a name all of them
+    #[arg(long, value_name = "KIND/NAME", num_args = 0..=1, require_equals = true, default_missing_value = "*")]
+    pub adopt: Vec<String>,
 }
 
 impl UpArgs {
@@ -78,6 +82,10 @@ impl UpArgs {
                 words.extend([flag.to_owned(), value.clone()]);
             }
         }
+        words.extend(self.adopt.iter().map(|name| match name.as_str() {
+            "*" => "--adopt".to_owned(),
+            name => format!("--adopt={name}"),
+        }));
         words.extend(self.take_ownership.then(|| "--take-ownership".to_owned()));
         words.extend(self.yes.then(|| "--yes".to_owned()));
         words
@@ -99,6 +107,7 @@ pub fn run(context: &mut Context, args: &UpArgs) -> Result<Exit, CliError> {
         check_phase(&plan, flag, name.as_deref())?;
     }
     check_order(&plan, args)?;
+    ownership::check_names(&plan, &args.adopt)?;
     check_confirmation(&plan, args)?;
     block_on(async {
         let cluster = context.connect(&environment).await?;
@@ -230,6 +239,8 @@ fn confirm(
 
 /// Executes the plan and shows its events until the last one.
 async fn rebuild(context: &mut Context, args: &UpArgs, plan: &Plan, cluster: Cluster) -> Result<Exit, CliError> {
+    let again = context.command(&args.words().iter().map(String::as_str).collect::<Vec<_>>());
+    let look = context.command(&["plan", &args.environment]);
     let objects = plan.phases.iter().flat_map(|phase| &phase.items).map(|item| &item.object);
     let mut view = RunView::new(context, &args.words(), hosts(objects));
     let (events, mut happened) = mpsc::unbounded_channel();
@@ -238,6 +249,7 @@ async fn rebuild(context: &mut Context, args: &UpArgs, plan: &Plan, cluster: Clu
         run: run_id(),
         started: jiff::Timestamp::now(),
         take_ownership: args.take_ownership,
+        adopt: Adoption::of(args.adopt.iter().map(String::as_str)),
         redactor: context.ui.redactor_mut().clone(),
         from: args.from.clone(),
         until: args.until.clone(),
@@ -264,7 +276,7 @@ async fn rebuild(context: &mut Context, args: &UpArgs, plan: &Plan, cluster: Clu
                 Some(event) => view.event(&event),
                 None => break,
             },
-            ended = &mut run, if exit.is_none() => exit = Some(ended?),
+            ended = &mut run, if exit.is_none() => exit = Some(ended.map_err(|error| ownership::explain(error, &plan.environment, &again, &look))?),
             _ = tick.tick() => view.redraw(),
         }
     }
