@@ -84,17 +84,6 @@ impl From<ClusterError> for CliError {
             ClusterError::Forbidden(_) => {
                 Self::new(Exit::Unreachable, message).hint("what may you do there?  kubectl auth can-i --list")
             }
-            ClusterError::Taken(taken) => {
-                let count = crate::report::text::count(taken.len(), "object");
-                let message = format!("refused: {count} of the kit belong to another environment; nothing was written");
-                let error = Self::new(Exit::Protected, message);
-                let shown = taken.iter().take(5).fold(error, |error, object| error.detail(object));
-                let more = taken.len().saturating_sub(5);
-                let shown = if more > 0 { shown.detail(format!("and {more} more")) } else { shown };
-                shown
-                    .hint("give this environment a namespace and names of its own")
-                    .hint("or, if it is to have them from now on, add --take-ownership")
-            }
             ClusterError::Skipped { from, phase, missing } => {
                 let count = crate::report::text::count(missing.len(), "object");
                 let verb = if missing.len() == 1 { "is" } else { "are" };
@@ -108,6 +97,7 @@ impl From<ClusterError> for CliError {
                 let shown = if more > 0 { shown.detail(format!("and {more} more")) } else { shown };
                 shown.hint(format!("leave out --from, or begin earlier:   --from {phase}"))
             }
+            ClusterError::NotOurs(_) => Self::new(Exit::Protected, format!("{message}; nothing was written")),
             // Objects that are refused are told as events; this is an answer to a question.
             ClusterError::Status { .. } => {
                 Self::new(Exit::Unreachable, format!("the API server answered: {}", message.trim_end_matches('.')))

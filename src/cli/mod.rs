@@ -11,6 +11,7 @@ mod identities;
 mod journal;
 mod lock;
 mod mistakes;
+mod ownership;
 //mod plan;
 mod process;
 mod rbac;

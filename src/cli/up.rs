@@ -13,11 +13,12 @@ use super::process;
 use super::render::render_and_keep;
 use super::run_view::RunView;
 use super::settings::Context;
-use super::{CliError, Exit};
+use super::{CliError, Exit, ownership};
 use crate::cluster::lock::Lock;
 use crate::cluster::{Cluster, ClusterError};
 use crate::kit::{Environment, Kit};
 use crate::plan::Plan;
+use crate::plan::decide::Adoption;
 use crate::rebuild::Options;
 use crate::rebuild::event::EventKind;
 use crate::rebuild::journal::{self, Header};
@@ -77,6 +78,9 @@ pub struct UpArgs {
     /// Take the lock away from a run that lives; wants the environment's name typed, or given by --confirm
     #[arg(long)]
     pub break_lock: bool,
+    /// Take an object that is there and is nobody's in Rekindle (repeatable); without a name all of them
+    #[arg(long, value_name = "KIND/NAME", num_args = 0..=1, require_equals = true, default_missing_value = "*")]
+    pub adopt: Vec<String>,
 }
 
 impl UpArgs {
@@ -89,6 +93,10 @@ impl UpArgs {
                 words.extend([flag.to_owned(), value.clone()]);
             }
         }
+        words.extend(self.adopt.iter().map(|name| match name.as_str() {
+            "*" => "--adopt".to_owned(),
+            name => format!("--adopt={name}"),
+        }));
         words.extend(self.take_ownership.then(|| "--take-ownership".to_owned()));
         words.extend(self.yes.then(|| "--yes".to_owned()));
         words
@@ -110,6 +118,7 @@ pub fn run(context: &mut Context, args: &UpArgs) -> Result<Exit, CliError> {
         check_phase(&plan, flag, name.as_deref())?;
     }
     check_order(&plan, args)?;
+    ownership::check_names(&plan, &args.adopt)?;
     check_confirmation(&plan, args)?;
     block_on(async {
         let cluster = context.connect(&environment).await?;
@@ -242,6 +251,7 @@ fn confirm(
 /// Takes the lock, executes the plan, and gives the lock back however that ended.
 async fn rebuild(context: &mut Context, args: &UpArgs, plan: &Plan, cluster: Cluster) -> Result<Exit, CliError> {
     let (run, started, words) = (run_id(), jiff::Timestamp::now(), args.words());
+    let (again, look) = (context.command(&words), context.command(&["plan", &args.environment]));
     let holder = process::holder(&run);
     let mut signals = Signals::listen()?;
     let wish = Wish {
@@ -282,6 +292,7 @@ async fn rebuild(context: &mut Context, args: &UpArgs, plan: &Plan, cluster: Clu
         run,
         started,
         take_ownership: args.take_ownership,
+        adopt: Adoption::of(args.adopt.iter().map(String::as_str)),
         redactor: context.ui.redactor_mut().clone(),
         from: args.from.clone(),
         until: args.until.clone(),
@@ -302,7 +313,8 @@ async fn rebuild(context: &mut Context, args: &UpArgs, plan: &Plan, cluster: Clu
         }
         ended => {
             lock.release().await;
-            let ended = ended.map_err(CliError::from).inspect_err(|error| journal.error(error));
+            let explain = |error| ownership::explain(error, &plan.environment, &again, &look);
+            let ended = ended.map_err(explain).inspect_err(|error| journal.error(error));
             ended.map(|exit| exit.unwrap_or(Exit::Bug))
         }
     }

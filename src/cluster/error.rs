@@ -5,6 +5,8 @@ use std::error::Error;
 use kube::client::AuthError;
 use kube::config::KubeconfigError;
 
+use crate::plan::decide::Stranger;
+
 /// Why a request to the cluster did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClusterError {
@@ -22,9 +24,6 @@ pub enum ClusterError {
     /// It answered that we may not.
     #[error("not allowed: {0}")]
     Forbidden(String),
-    /// Objects of the kit are there and belong to another environment.
-    #[error("refused: {}", .0.join("; "))]
-    Taken(Vec<String>),
     /// A run is to begin with a phase although objects of earlier ones are not there.
     #[error("refused: {}", .missing.join("; "))]
     Skipped {
@@ -35,6 +34,9 @@ pub enum ClusterError {
         /// What is missing, as `Kind/name of PHASE`.
         missing: Vec<String>,
     },
+    /// Objects of the kit are there and are not the environment's.
+    #[error("refused: {} of the kit are there and are not this environment's", .0.len())]
+    NotOurs(Vec<Stranger>),
     /// It answered with an error.
     #[error("{message}")]
     Status {
@@ -163,7 +165,7 @@ impl ClusterError {
         match self {
             Self::Unreachable { .. } => true,
             Self::Status { code, .. } => matches!(code, 408 | 410 | 429 | 500 | 502 | 503 | 504),
-            Self::Kubeconfig(_) | Self::Forbidden(_) | Self::Taken(_) | Self::Skipped { .. } => false,
+            Self::Kubeconfig(_) | Self::Forbidden(_) | Self::NotOurs(_) | Self::Skipped { .. } => false,
         }
     }
 }

@@ -12,11 +12,14 @@ use kube::{Resource as _, api::DynamicObject};
 use serde_json::Value;
 
 use super::connect::timed;
+use super::inventory::Inventory;
 use super::kinds::ServedKind;
 use super::{Cluster, ClusterError};
 use crate::health::status::{Related, Status, pods_of, status};
 use crate::kit::Rendered;
 use crate::manifest::{Object, ObjectKey};
+use crate::plan::standing::Standing;
+use crate::plan::{Item, Plan};
 
 /// LISTs under way at once.
 const CONCURRENCY: usize = 8;
@@ -149,6 +152,33 @@ pub async fn survey(
     let pages: Vec<_> = stream::iter(lists).buffer_unordered(CONCURRENCY).try_collect().await?;
     Ok(pages.into_iter().flatten().collect())
 }
+
+/// What stands where a plan wants to put its objects, and what the inventory says. One LIST for each kind and namespace in use;
+/// where objects of the plan are not among what is labelled for an environment, one more of what is not, metadata only.
+///
+/// # Errors
+/// When the cluster does not answer, or does not let us list a kind or read the inventory.
+pub async fn standing(cluster: &Cluster, plan: &Plan) -> Result<Standing, ClusterError> {
+    let items = || plan.phases.iter().flat_map(|phase| &phase.items);
+    let places = places(cluster, items().map(|item| &item.object));
+    let (labelled, inventory) =
+        tokio::join!(survey(cluster, &places, ENVIRONMENT_LABEL), Inventory::load(cluster, &plan.environment));
+    let mut found = labelled?;
+    let missing: HashMap<&ObjectKey, &Item> =
+        items().filter(|item| !found.contains_key(&item.key)).map(|item| (&item.key, item)).collect();
+    let others = self::places(cluster, missing.values().map(|item| &item.object));
+    let lists = others.iter().map(|((_, _, namespace), kind)| async move {
+        let items = list(cluster, kind, namespace.as_deref(), Some(WITHOUT_ENVIRONMENT), true).await?;
+        Ok::<_, ClusterError>(items.into_iter().map(|live| (live_key(kind, &live), live)).collect::<Vec<_>>())
+    });
+    let pages: Vec<_> = stream::iter(lists).buffer_unordered(CONCURRENCY).try_collect().await?;
+    let strangers: Vec<_> = pages.into_iter().flatten().filter(|(key, _)| missing.contains_key(key)).collect();
+    found.extend(strangers);
+    Ok(Standing::of(&plan.selector, inventory?, found))
+}
+
+/// Selects what no environment has.
+const WITHOUT_ENVIRONMENT: &str = "!rekindle.dev/environment";
 
 /// An object of the kit beside what the cluster has.
 #[derive(Clone, Debug)]

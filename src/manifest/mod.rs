@@ -3,6 +3,7 @@
 pub mod catalogue;
 pub mod duration;
 pub mod kinds;
+pub mod managed_fields;
 pub mod mistake;
 mod object;
 pub mod references;

@@ -1,10 +1,12 @@
 //! The plan: every object with its place in the order, every gate. Pure data, made from a rendered kit.
 
+pub mod decide;
 pub mod diff;
 pub mod estimate;
 mod graph;
 pub mod proposal;
 pub mod rights;
+pub mod standing;
 
 use serde_json::{Value, json};
 

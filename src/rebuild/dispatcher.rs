@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::Instant;
@@ -18,11 +19,13 @@ use super::store::Store;
 use super::tasks::{Done, Note};
 use crate::cluster::inventory::Inventory;
 use crate::cluster::lock::Lost;
-use crate::cluster::observe::{ENVIRONMENT_LABEL, Surroundings, environment_of, places, survey};
+use crate::cluster::observe::{Surroundings, standing};
 use crate::cluster::watch::Seen;
 use crate::cluster::{Cluster, ClusterError};
 use crate::health::gate::Asker;
 use crate::manifest::ObjectKey;
+use crate::plan::decide::{Adoption, Wishes, strangers};
+use crate::plan::standing::Standing;
 use crate::plan::{Plan, PlannedPhase};
 use crate::secrets::redact::Redactor;
 
@@ -35,6 +38,8 @@ pub struct Options {
     pub started: jiff::Timestamp,
     /// Take over fields that other managers hold.
     pub take_ownership: bool,
+    /// Objects of others that are taken.
+    pub adopt: Adoption,
     /// Learns the values of Secrets that gates use.
     pub redactor: Redactor,
     /// Begin with this phase; earlier ones are left as they are.
@@ -86,30 +91,25 @@ pub async fn run(
     for message in &options.notices {
         emitter.send(EventKind::Warning { message: message.clone() });
     }
-    let objects = || plan.phases.iter().flat_map(|phase| &phase.items).map(|item| &item.object);
-    let places = places(&cluster, objects());
-    let wants_classes = objects().any(|object| matches!(object.kind(), "PersistentVolumeClaim"));
+    let mut objects = plan.phases.iter().flat_map(|phase| &phase.items).map(|item| &item.object);
+    let wants_classes = objects.any(|object| matches!(object.kind(), "PersistentVolumeClaim"));
     let no_namespaces = BTreeSet::new();
     let classes = async {
         if wants_classes { Surroundings::read(&cluster, &no_namespaces).await.storage_classes } else { Vec::new() }
     };
-    let (live, inventory, classes) = tokio::join!(
-        survey(&cluster, &places, ENVIRONMENT_LABEL),
-        Inventory::load(&cluster, &plan.environment),
-        classes
-    );
-    let (live, inventory) = (live?, inventory?);
-    let mut store = Store::default();
-    let mut others = HashMap::new();
-    for (key, live) in live {
-        match environment_of(&live) {
-            Some((_, selector)) if selector == plan.selector => store.put(key, live),
-            Some((environment, _)) => drop(others.insert(key, environment)),
-            None => {}
-        }
+    let (standing, classes) = tokio::join!(standing(&cluster, plan), classes);
+    let standing = standing?;
+    let phases = plan.phases.iter().enumerate().filter(|(index, _)| part.holds(*index));
+    let items = phases.flat_map(|(_, phase)| &phase.items);
+    let wishes = Wishes { adopt: options.adopt.clone(), take_ownership: options.take_ownership };
+    let strangers = strangers(items, &standing, &wishes);
+    if !strangers.is_empty() {
+        return Err(ClusterError::NotOurs(strangers));
     }
-    if !options.take_ownership {
-        refuse_taken(plan, &others)?;
+    let Standing { ours, taken, foreign, inventory } = standing;
+    let mut store = Store::default();
+    for (key, live) in ours {
+        store.put(key, live);
     }
     for class in classes {
         let name = class.pointer("/metadata/name").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
@@ -125,6 +125,7 @@ pub async fn run(
         recorded: inventory.clone(),
         inventory,
         store,
+        others: taken.into_iter().chain(foreign).collect(),
         emitter,
         options,
         summaries,
@@ -140,20 +141,6 @@ pub async fn run(
         ending: tokio::sync::watch::Sender::new(false),
     };
     Ok(dispatcher.run(&part).await)
-}
-
-/// Refuses to write over objects of another environment: our field manager is the same for all, so the API server sees no
-/// conflict. A definition's name and an API's are given by their group, so those may be shared.
-fn refuse_taken(plan: &Plan, others: &HashMap<ObjectKey, String>) -> Result<(), ClusterError> {
-    let keys = plan.phases.iter().flat_map(|phase| &phase.items).map(|item| &item.key);
-    let own = keys.filter(|key| !matches!(key.kind.as_str(), "CustomResourceDefinition" | "APIService"));
-    let taken: Vec<_> = own
-        .filter_map(|key| {
-            let namespace = key.namespace.as_ref().map(|name| format!(" in namespace {name}")).unwrap_or_default();
-            Some(format!("{key}{namespace} belongs to {}", others.get(key)?))
-        })
-        .collect();
-    if taken.is_empty() { Ok(()) } else { Err(ClusterError::Taken(taken)) }
 }
 
 /// Ends when the lock is lost; never where there is none, or where it is given back already.
@@ -186,6 +173,8 @@ pub(super) struct Dispatcher<'a> {
     /// As it will be recorded.
     pub(super) inventory: Inventory,
     pub(super) store: Store,
+    /// Objects of others that were there when the run began; those of the kit among them may be taken.
+    pub(super) others: HashMap<ObjectKey, Value>,
     pub(super) emitter: Emitter,
     pub(super) options: Options,
     pub(super) summaries: Vec<PhaseSummary>,

@@ -366,9 +366,9 @@ async fn dropped_and_expired_watches_are_taken_up_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_stays_away_is_told_and_blamed() {
-    // The first list is the survey, the second the watcher's.
+    // The first two lists are the survey's, the third is the watcher's.
     let lost = || std::iter::repeat_n(Fault::LostAnswer, 1000);
-    let workloads = std::iter::once(Fault::Pass).chain(lost()).collect();
+    let workloads = [Fault::Pass, Fault::Pass].into_iter().chain(lost()).collect();
     let faults =
         vec![("GET /apis/apps/v1/namespaces/space/", workloads), ("GET /api/v1/namespaces/space/", lost().collect())];
     let server = Server { faults, ..Server::default() };
@@ -390,7 +390,7 @@ async fn a_server_that_stays_away_is_told_and_blamed() {
 #[tokio::test(start_paused = true)]
 async fn a_server_that_comes_back_is_noticed_within_seconds() {
     let lost = std::iter::repeat_n(Fault::LostAnswer, 30);
-    let faults = std::iter::once(Fault::Pass).chain(lost).collect();
+    let faults = [Fault::Pass, Fault::Pass].into_iter().chain(lost).collect();
     let server = Server {
         faults: vec![("GET /apis/apps/v1/namespaces/space/deployments", faults)],
         ..watched(vec![vec![json!({"type": "MODIFIED", "object": deployment(100, true)})]])
@@ -458,9 +458,9 @@ async fn what_belongs_to_another_environment_is_refused_before_the_first_write()
     ] {
         let (server, error) = refused(holding(labels), &plan(&[CONFIG])).await;
         assert_eq!(server.lock().unwrap().asked.keys().filter(|request| request.starts_with("PATCH")).count(), 0);
-        let ClusterError::Taken(taken) = &error else { panic!("{error}") };
-        assert_eq!(taken.len(), 1, "{error}");
-        assert!(taken[0].starts_with("ConfigMap/a in namespace space belongs to "), "{error}");
+        let ClusterError::NotOurs(strangers) = &error else { panic!("{error}") };
+        assert_eq!(strangers.len(), 1, "{error}");
+        assert!(strangers[0].taken && strangers[0].holder.starts_with("belongs to "), "{strangers:?}");
     }
     let (_, exit, ..) = rebuild(holding(json!({"rekindle.dev/environment": "test"})), &plan(&[CONFIG])).await;
     assert_eq!(exit, 0);

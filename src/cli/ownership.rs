@@ -1,0 +1,101 @@
+//! Refusals that protect what is somebody else's, and the names that allow to take it.
+
+use super::{CliError, Exit};
+use crate::cluster::ClusterError;
+use crate::manifest::mistake::nearest;
+use crate::plan::Plan;
+use crate::plan::decide::{Stranger, is_called};
+use crate::report::text::count;
+
+/// Objects that are named one by one.
+const SHOWN: usize = 10;
+
+/// Every name that `--adopt` was given must mean an object of the plan: a mistyped one would take nothing, and the next guess of
+/// a tired person would be to take everything.
+///
+/// # Errors
+/// Exit 2 with the nearest name.
+pub fn check_names(plan: &Plan, given: &[String]) -> Result<(), CliError> {
+    let keys = || plan.phases.iter().flat_map(|phase| &phase.items).map(|item| &item.key);
+    let unknown = given.iter().filter(|name| *name != "*").find(|name| !keys().any(|key| is_called(key, name)));
+    let Some(name) = unknown else { return Ok(()) };
+    if !name.contains('/') {
+        return Err(CliError::new(
+            Exit::Usage,
+            format!("--adopt={name}: write it as KIND/NAME, such as ConfigMap/settings"),
+        ));
+    }
+    let names: Vec<String> = keys().map(ToString::to_string).collect();
+    let error = CliError::new(Exit::Usage, format!("--adopt={name}: the kit has no such object"));
+    Err(match nearest(name, names.iter().map(String::as_str)) {
+        Some(known) => error.hint(format!("did you mean {known}?")),
+        None => error,
+    })
+}
+
+/// What ended a run before its first write. `again` is the command that was given, `look` the one that shows the plan.
+pub fn explain(error: ClusterError, environment: &str, again: &str, look: &str) -> CliError {
+    let ClusterError::NotOurs(strangers) = error else { return error.into() };
+    let (taken, foreign): (Vec<&Stranger>, Vec<&Stranger>) = strangers.iter().partition(|stranger| stranger.taken);
+    let are = if strangers.len() == 1 { "is there and is" } else { "are there and are" };
+    let message = format!(
+        "refused: {} of the kit {are} not {environment}'s; nothing was written",
+        count(strangers.len(), "object")
+    );
+    let told = strangers.iter().take(SHOWN).map(told);
+    let mut refused = told.fold(CliError::new(Exit::Protected, message), CliError::detail);
+    let more = strangers.len().saturating_sub(SHOWN);
+    if more > 0 {
+        refused = refused.detail(format!("and {more} more"));
+    }
+    if let Some(first) = foreign.first() {
+        refused = refused.hint(format!("what would change:      {look}"));
+        refused = refused.hint(format!("to take one of them:    {again} --adopt={}", first.key));
+        if foreign.len() > 1 {
+            let all = if taken.is_empty() { "to take all of them:    " } else { "to take those of nobody: " };
+            refused = refused.hint(format!("{all}{again} --adopt"));
+        }
+    }
+    if let Some(first) = taken.first() {
+        refused = refused
+            .hint(format!("give {environment} a namespace and names of its own; what another environment has is taken"))
+            .hint(format!("only by its name:       {again} --adopt={}", first.key));
+    }
+    refused
+}
+
+fn told(stranger: &Stranger) -> String {
+    let namespace = stranger.key.namespace.as_ref().map(|name| format!(" in namespace {name}")).unwrap_or_default();
+    format!("{}{namespace}: {}", stranger.key, stranger.holder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::ObjectKey;
+
+    fn stranger(name: &str, taken: bool) -> Stranger {
+        let namespace = Some("shop".to_owned());
+        let key = ObjectKey { group: String::new(), kind: "ConfigMap".into(), namespace, name: name.into() };
+        let holder = if taken { "belongs to staging" } else { "managed by Helm, release web" };
+        Stranger { key, holder: holder.into(), taken }
+    }
+
+    fn shown(strangers: Vec<Stranger>) -> String {
+        let error = explain(
+            ClusterError::NotOurs(strangers),
+            "production",
+            "rekindle up production",
+            "rekindle plan production",
+        );
+        assert_eq!(error.exit, Exit::Protected);
+        [vec![error.message], error.details, error.hints].concat().join("\n")
+    }
+
+    #[test]
+    fn a_refusal_names_what_is_protected_and_how_to_go_on() {
+        insta::assert_snapshot!(shown(vec![stranger("a", false)]), @"");
+        insta::assert_snapshot!(shown((0..12).map(|at| stranger(&format!("c{at}"), false)).collect()), @"");
+        insta::assert_snapshot!(shown(vec![stranger("a", false), stranger("b", true)]), @"");
+    }
+}

@@ -1,0 +1,271 @@
+//! What is to be done with each object of the kit, given what stands there: decided once, printed by `plan`, executed by `up`.
+//! Pure.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::Item;
+use super::proposal::Intent;
+use super::standing::{Standing, is_shared, managed_by};
+use crate::cluster::inventory::{Inventory, owned_fields_hash};
+use crate::cluster::observe::environment_of;
+use crate::manifest::managed_fields::has_client_side;
+use crate::manifest::{Object, ObjectKey};
+
+/// What a person allows beyond the ordinary.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wishes {
+    /// Objects of others that may be taken.
+    pub adopt: Adoption,
+    /// Whether fields that other managers hold are taken over.
+    pub take_ownership: bool,
+}
+
+/// Which objects of others may be taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Adoption {
+    /// Every object that is in nobody's environment.
+    pub all: bool,
+    /// Those named, as `Kind/name`; also such as another environment has.
+    pub names: BTreeSet<String>,
+}
+
+/// The word that stands for every object where names are given.
+const ALL: &str = "*";
+
+impl Adoption {
+    /// From what `--adopt` was given: `Kind/name`, or `*` for all.
+    pub fn of<'a>(given: impl IntoIterator<Item = &'a str>) -> Self {
+        given.into_iter().fold(Self::default(), |mut adoption, name| {
+            if name == ALL {
+                adoption.all = true;
+            } else {
+                adoption.names.insert(name.to_owned());
+            }
+            adoption
+        })
+    }
+
+    /// Whether an object is named. The kind's case does not matter, as for kubectl.
+    pub fn names(&self, key: &ObjectKey) -> bool {
+        self.names.iter().any(|given| is_called(key, given))
+    }
+}
+
+/// Whether `Kind/name` means an object.
+pub fn is_called(key: &ObjectKey, given: &str) -> bool {
+    given.split_once('/').is_some_and(|(kind, name)| kind.eq_ignore_ascii_case(&key.kind) && name == key.name)
+}
+
+/// What is to be done with an object, and why where that does not go without saying.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// What.
+    pub intent: Intent,
+    /// Why; may be empty.
+    pub reason: String,
+}
+
+impl Decision {
+    /// A decision with its reason.
+    pub fn new(intent: Intent, reason: impl Into<String>) -> Self {
+        Self { intent, reason: reason.into() }
+    }
+}
+
+/// Decides about one object. What cannot be changed in place is known only when the API server has been asked: then
+/// [`super::immutable::strategy`] decides.
+pub fn decide(item: &Item, standing: &Standing, wishes: &Wishes) -> Decision {
+    let key = &item.key;
+    if let Some(live) = standing.ours.get(key) {
+        return decide_ours(item, live, &standing.inventory);
+    }
+    if let Some(live) = standing.taken.get(key) {
+        let owner = environment_of(live).map(|(name, _)| name).unwrap_or_default();
+        return if is_shared(key) {
+            Decision::new(Intent::Change, format!("shared with {owner}"))
+        } else if wishes.adopt.names(key) {
+            Decision::new(Intent::Adopt, format!("belongs to {owner} until now"))
+        } else {
+            Decision::new(Intent::Refuse, format!("belongs to {owner}"))
+        };
+    }
+    match standing.foreign.get(key) {
+        None => Decision::new(Intent::Create, ""),
+        Some(live) if wishes.adopt.all || wishes.adopt.names(key) => Decision::new(Intent::Adopt, managed_by(live)),
+        Some(_) if comes_with_a_namespace(key) => Decision::new(Intent::Adopt, "every namespace has one"),
+        Some(live) => Decision::new(Intent::Refuse, managed_by(live)),
+    }
+}
+
+/// What the cluster makes in every namespace by itself, and what is therefore nobody's.
+fn comes_with_a_namespace(key: &ObjectKey) -> bool {
+    key.group.is_empty() && key.kind == "ServiceAccount" && key.name == "default"
+}
+
+/// Decides about an object of ours that is there.
+pub fn decide_ours(item: &Item, live: &Value, inventory: &Inventory) -> Decision {
+    if is_failed_job(&item.object, live) {
+        return Decision::new(Intent::Replace, "it has failed, and a Job never runs again by itself");
+    }
+    if live.pointer("/metadata/deletionTimestamp").is_some() {
+        return Decision::new(Intent::Change, "it is being deleted");
+    }
+    if has_client_side(live) {
+        return Decision::new(Intent::Change, "kubectl apply has left its mark on it");
+    }
+    let Some(entry) = inventory.entries.get(&item.key) else {
+        return Decision::new(Intent::Change, "it is not in the inventory");
+    };
+    let reason = if live.pointer("/metadata/uid").and_then(Value::as_str) != Some(&entry.uid) {
+        "it was made anew by somebody"
+    } else if entry.desired != item.desired {
+        "the kit has changed"
+    } else if owned_fields_hash(live).as_deref() != Some(&entry.fields) {
+        "somebody has changed it"
+    } else {
+        return Decision::new(Intent::Unchanged, "");
+    };
+    Decision::new(Intent::Change, reason)
+}
+
+/// A Job that has failed never runs again by itself: `status.conditions` has `Failed` with status `True`.
+pub fn is_failed_job(object: &Object, live: &Value) -> bool {
+    let conditions = live.pointer("/status/conditions").and_then(Value::as_array);
+    object.group() == "batch"
+        && object.kind() == "Job"
+        && conditions.is_some_and(|conditions| {
+            conditions.iter().any(|condition| {
+                let text = |name: &str| condition.get(name).and_then(Value::as_str);
+                text("type") == Some("Failed") && text("status") == Some("True")
+            })
+        })
+}
+
+/// An object that stands in the way of a run: it is there, and not this environment's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stranger {
+    /// Which.
+    pub key: ObjectKey,
+    /// Who has it, e.g. `managed by Helm, release web` or `belongs to staging`.
+    pub holder: String,
+    /// Whether that is another environment.
+    pub taken: bool,
+}
+
+/// The objects, of those given, about which [`decide`] says that they must not be touched.
+pub fn strangers<'a>(items: impl IntoIterator<Item = &'a Item>, standing: &Standing, wishes: &Wishes) -> Vec<Stranger> {
+    items
+        .into_iter()
+        .filter_map(|item| {
+            let Decision { intent, reason } = decide(item, standing, wishes);
+            let taken = standing.taken.contains_key(&item.key);
+            (intent == Intent::Refuse).then(|| Stranger { key: item.key.clone(), holder: reason, taken })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::collections::BTreeMap;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::cluster::inventory::Entry;
+    use crate::cluster::observe::selector;
+    use crate::manifest::Origin;
+
+    fn item(api_version: &str, kind: &str, name: &str) -> Item {
+        let body = json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": name}});
+        let object = Object::new(body, Origin::default()).unwrap();
+        Item { key: object.key(), object, desired: "d".into(), needs: Vec::new() }
+    }
+
+    fn live(labels: Value) -> Value {
+        let ours =
+            json!([{"manager": "rekindle", "operation": "Apply", "apiVersion": "v1", "fieldsV1": {"f:data": {}}}]);
+        json!({"metadata": {"uid": "u", "labels": labels, "managedFields": ours}})
+    }
+
+    fn standing(item: &Item, live: &Value, recorded: Option<(&str, &str)>) -> Standing {
+        let fields = owned_fields_hash(live).unwrap_or_default();
+        let entries = recorded.map(|(uid, desired)| {
+            let entry = Entry { uid: uid.into(), desired: desired.into(), fields, phase: String::new() };
+            (item.key.clone(), entry)
+        });
+        let inventory = Inventory { entries: BTreeMap::from_iter(entries), ..Inventory::default() };
+        Standing::of(&selector("shop", None), inventory, [(item.key.clone(), live.clone())])
+    }
+
+    fn ours() -> Value {
+        live(json!({"rekindle.dev/environment": "shop"}))
+    }
+
+    #[test]
+    fn what_is_nobodys_or_anothers_is_refused_unless_it_may_be_taken() {
+        let wishes = |given: &[&str]| Wishes { adopt: Adoption::of(given.iter().copied()), take_ownership: false };
+        let (foreign, theirs) = (live(json!({"a": "b"})), live(json!({"rekindle.dev/environment": "staging"})));
+        let (config, account) = (item("v1", "ConfigMap", "a"), item("v1", "ServiceAccount", "default"));
+        let definition = item("apiextensions.k8s.io/v1", "CustomResourceDefinition", "a.b");
+        for (item, live, given, intent) in [
+            (&config, &foreign, &[][..], Intent::Refuse),
+            (&config, &foreign, &["*"], Intent::Adopt),
+            (&config, &foreign, &["ConfigMap/a"], Intent::Adopt),
+            (&config, &foreign, &["configmap/a"], Intent::Adopt),
+            (&config, &foreign, &["ConfigMap/b", "Secret/a"], Intent::Refuse),
+            (&account, &foreign, &[], Intent::Adopt),
+            (&config, &theirs, &[], Intent::Refuse),
+            // What belongs to another environment is taken only by its name.
+            (&config, &theirs, &["*"], Intent::Refuse),
+            (&config, &theirs, &["ConfigMap/a"], Intent::Adopt),
+            (&definition, &theirs, &[], Intent::Change),
+            (&definition, &foreign, &[], Intent::Refuse),
+        ] {
+            let decision = decide(item, &standing(item, live, None), &wishes(given));
+            assert_eq!(decision.intent, intent, "{} {live} {given:?}: {decision:?}", item.key);
+        }
+        // Taking fields is not taking objects.
+        let force = Wishes { take_ownership: true, ..Wishes::default() };
+        assert_eq!(decide(&config, &standing(&config, &theirs, None), &force).intent, Intent::Refuse);
+        let strangers = strangers([&config], &standing(&config, &theirs, None), &force);
+        assert_eq!(strangers, [Stranger { key: config.key, holder: "belongs to staging".into(), taken: true }]);
+    }
+
+    #[test]
+    fn what_is_ours_is_sent_when_anything_differs_and_says_what() {
+        let item = item("v1", "ConfigMap", "a");
+        let told = |live: &Value, recorded: Option<(&str, &str)>| {
+            let Decision { intent, reason } = decide(&item, &standing(&item, live, recorded), &Wishes::default());
+            (intent, reason)
+        };
+        assert_eq!(told(&ours(), Some(("u", "d"))), (Intent::Unchanged, String::new()));
+        assert_eq!(told(&ours(), None), (Intent::Change, "it is not in the inventory".into()));
+        assert_eq!(told(&ours(), Some(("v", "d"))), (Intent::Change, "it was made anew by somebody".into()));
+        assert_eq!(told(&ours(), Some(("u", "e"))), (Intent::Change, "the kit has changed".into()));
+        let mut dying = ours();
+        dying["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        assert_eq!(told(&dying, Some(("u", "d"))), (Intent::Change, "it is being deleted".into()));
+        let mut marked = ours();
+        let entry = json!({"manager": "kubectl-client-side-apply", "operation": "Update", "fieldsV1": {}});
+        marked["metadata"]["managedFields"].as_array_mut().unwrap().push(entry);
+        assert_eq!(told(&marked, Some(("u", "d"))).0, Intent::Change);
+        let before = standing(&item, &ours(), Some(("u", "d")));
+        let mut lost = ours();
+        lost["metadata"]["managedFields"][0]["fieldsV1"] = json!({});
+        let after = Standing { ours: [(item.key.clone(), lost)].into(), ..before };
+        let decision = decide(&item, &after, &Wishes::default());
+        assert_eq!(decision, Decision::new(Intent::Change, "somebody has changed it"));
+        assert_eq!(decide(&item, &Standing::default(), &Wishes::default()), Decision::new(Intent::Create, ""));
+    }
+
+    #[test]
+    fn a_failed_job_is_made_again() {
+        let job = item("batch/v1", "Job", "migrate");
+        let mut live = ours();
+        live["status"] = json!({"conditions": [{"type": "Failed", "status": "True"}]});
+        assert_eq!(decide(&job, &standing(&job, &live, Some(("u", "d"))), &Wishes::default()).intent, Intent::Replace);
+    }
+}
