@@ -1,6 +1,7 @@
 //! The cluster: connecting, discovery, applying, watching, reaching into it.
 
 pub mod apply;
+pub mod applyset;
 pub mod connect;
 pub mod endpoints;
 mod error;
@@ -11,9 +12,12 @@ pub mod kinds;
 pub mod lock;
 #[cfg(test)]
 pub(crate) mod mock;
+pub mod members;
 pub mod observe;
 pub mod rights;
 pub mod system;
+pub mod removal;
+pub mod volumes;
 pub mod watch;
 
 pub use connect::{Cluster, Target};

@@ -13,6 +13,7 @@ use super::event::{CriticalStep, Event, EventKind, ObjectName, Outcome, PhaseSum
 use super::node::State;
 use super::path::critical;
 use super::phase::{Failure, Phase};
+use super::prune;
 use super::skipped::{self, Part};
 use super::store::Store;
 use super::tasks::{Done, Note};
@@ -95,10 +96,14 @@ pub async fn run(
     };
     let (live, inventory, classes) = tokio::join!(
         survey(&cluster, &places, ENVIRONMENT_LABEL),
-        Inventory::load(&cluster, &plan.environment),
+        Inventory::read(&cluster, &plan.environment),
         classes
     );
-    let (live, inventory) = (live?, inventory?);
+    let (live, recorded) = (live?, inventory?);
+    let labelled = prune::applied(plan, &live);
+    // Before its first run an environment has neither a record nor objects.
+    let record_lost = recorded.is_none() && !labelled.is_empty();
+    let inventory = recorded.unwrap_or_default();
     let mut store = Store::default();
     let mut others = HashMap::new();
     for (key, live) in live {
@@ -124,6 +129,8 @@ pub async fn run(
         plan,
         recorded: inventory.clone(),
         inventory,
+        labelled,
+        record_lost,
         store,
         emitter,
         options,
@@ -185,6 +192,10 @@ pub(super) struct Dispatcher<'a> {
     pub(super) recorded: Inventory,
     /// As it will be recorded.
     pub(super) inventory: Inventory,
+    /// Objects that were labelled as ours when the run began, where the plan looks.
+    pub(super) labelled: BTreeSet<ObjectKey>,
+    /// Whether there are such objects and no record of them.
+    pub(super) record_lost: bool,
     pub(super) store: Store,
     pub(super) emitter: Emitter,
     pub(super) options: Options,
@@ -224,6 +235,11 @@ impl Dispatcher<'_> {
                 stopped = Some(stop);
                 break;
             }
+        }
+        // Half a run does not know what the other half still needs.
+        if stopped.is_none() && part.left_out(self.plan).is_empty() {
+            stopped = self.prune().await.err();
+            self.record().await;
         }
         let stop = stopped.unwrap_or(Stop { outcome: Outcome::Done, exit: 0 });
         if let Some(lost) = self.lost() {

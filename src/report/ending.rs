@@ -113,7 +113,7 @@ fn success(progress: &Progress, end: &End, setting: &Setting, width: usize) -> V
     let passed = progress.total(|phase| phase.passed);
     let gates = if passed > 0 { format!(", {} passed", count(passed, "gate")) } else { String::new() };
     let mut lines = Vec::new();
-    if end.written == 0 {
+    if end.written == 0 && progress.pruned.is_empty() {
         lines.push(line.and(", nothing had to be written"));
         lines.push(format!("  {} already as the kit says{gates}", count(objects, "object")).into());
     } else {
@@ -126,6 +126,7 @@ fn success(progress: &Progress, end: &End, setting: &Setting, width: usize) -> V
         lines.push(format!("  {} written{unchanged}{gates}", count(end.written, "object")).into());
     }
     lines.extend(resumed::lines(progress));
+    lines.extend(left_the_kit(progress, width));
     lines.extend(switched_off(progress, width));
     lines.extend(not_part(&left_out));
     lines.extend(warnings(progress, width));
@@ -174,6 +175,7 @@ fn stopped(progress: &Progress, end: &End, setting: &Setting, width: usize) -> V
     lines.extend(kept(progress, end.written, width));
     lines.extend(not_part(&progress.left_out));
     lines.extend(resumed::lines(progress));
+    lines.extend(left_the_kit(progress, width));
     lines.extend(switched_off(progress, width));
     lines.extend(warnings(progress, width));
     lines.push(Line::new());
@@ -197,6 +199,9 @@ fn headline(progress: &Progress, end: &End) -> String {
         }
         (Outcome::NotAllowed, Some(failure)) => {
             format!("{} stopped: you are not allowed to do this to {}", failure.phase(), failure.subject())
+        }
+        (Outcome::Stuck, Some(failure)) => {
+            format!("{} stopped: {} does not go away", failure.phase(), failure.subject())
         }
         (Outcome::NotAllowed, None) => format!("{} stopped: the cluster does not allow it", progress.environment),
         (_, Some(Failure::Gate { phase, gate, .. })) => format!("{phase} stopped: gate {gate} did not pass"),
@@ -318,6 +323,20 @@ fn kept(progress: &Progress, written: usize, width: usize) -> Vec<Line> {
         lines.extend(paragraph("  done and kept: ", &parts.join(", "), width));
     }
     lines.push(format!("  {wrote}").into());
+    lines
+}
+
+/// What left the kit: deleted, or kept and why.
+fn left_the_kit(progress: &Progress, width: usize) -> Vec<Line> {
+    let mut lines = Vec::new();
+    if !progress.pruned.is_empty() {
+        let verb = if progress.pruned.len() == 1 { "is" } else { "are" };
+        let label = format!("  {} left the kit and {verb} deleted: ", count(progress.pruned.len(), "object"));
+        lines.extend(paragraph(&label, &progress.pruned.join(", "), width));
+    }
+    for (object, reason) in &progress.kept {
+        lines.extend(paragraph("  not in the kit any more, and stays: ", &format!("{object}: {reason}"), width));
+    }
     lines
 }
 

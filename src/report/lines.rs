@@ -149,13 +149,26 @@ impl Lines {
                 let text = format!("gate {gate}");
                 (phase, Line::from(text).with(Tone::Bad, " did not pass").and(format!(": {answer}")))
             }
+            EventKind::ObjectPruned { phase, object } => {
+                (phase, Line::from(format!("{} left the kit and is deleted", of(object))))
+            }
+            EventKind::ObjectKept { phase, object, reason } => {
+                (phase, Line::from(format!("{} is not in the kit any more and stays: {reason}", of(object))))
+            }
             EventKind::PhaseFinished { summary } => (&summary.phase, Line::from(finished(summary))),
             EventKind::Warning { message } => {
                 let line = Line::new().with(Tone::Warn, "warning").and(format!(": {message}"));
                 return vec![self.line(event.time, None, line)];
             }
             // Waits are named by `due`, the end by the last screen.
-            EventKind::ObjectWaiting { .. } | EventKind::GateWaiting { .. } | EventKind::RunFinished { .. } => {
+            EventKind::ObjectWaiting { .. }
+            | EventKind::GateWaiting { .. }
+            | EventKind::RunFinished { .. }
+            // Those of `down`, which has a view of its own.
+            | EventKind::ObjectDeleted { .. }
+            | EventKind::VolumeRetained { .. }
+            | EventKind::VolumeKept { .. }
+            | EventKind::DataDeleted { .. } => {
                 return Vec::new();
             }
         };

@@ -35,6 +35,10 @@ pub struct Progress {
     pub phases: Vec<Phase>,
     /// Warnings in order, each once.
     pub warnings: Vec<String>,
+    /// What left the kit and was deleted: `Kind/name`.
+    pub pruned: Vec<String>,
+    /// What left the kit, or was to go, and stays: `Kind/name` and why.
+    pub kept: Vec<(String, String)>,
     /// What stopped the run; usually one, more when several things failed at the same moment.
     pub failures: Vec<Failure>,
     /// Set by the last event.
@@ -323,6 +327,14 @@ impl Progress {
                 phase.state = PhaseState::Done;
                 phase.settle(summary);
             }
+            EventKind::ObjectPruned { object, .. } => self.pruned.push(object.key().to_string()),
+            EventKind::ObjectKept { object, reason, .. } => self.kept.push((object.key().to_string(), reason.clone())),
+            EventKind::ObjectDeleted { phase, object, seconds } => {
+                let phase = self.phase(phase);
+                phase.ready += 1;
+                phase.item(object, time).state = ItemState::Ready { seconds: *seconds };
+            }
+            EventKind::VolumeRetained { .. } | EventKind::VolumeKept { .. } | EventKind::DataDeleted { .. } => {}
             EventKind::Warning { message } => {
                 if !self.warnings.contains(message) {
                     self.warnings.push(message.clone());
