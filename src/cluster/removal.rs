@@ -70,20 +70,15 @@ pub async fn remove(
         ..if is_workload(key) { DeleteParams::foreground() } else { DeleteParams::background() }
     };
     let api = cluster.api(kind, key.namespace.as_deref());
-    let (mut asked, mut pause, mut told) = (false, SOON, String::new());
-    let mut tell = |reason: String| {
-        if told != reason {
-            note(&reason);
-            told = reason;
-        }
-    };
+    let (mut asked, mut pause) = (false, SOON);
+    let mut waits = Waits::new(note);
     loop {
         if !asked {
             match timed(&cluster.server, api.delete(&key.name, &params)).await {
                 Ok(_) => asked = true,
                 // Gone, or another one is there by that name now.
                 Err(ClusterError::Status { code: 404 | 409, .. }) => asked = true,
-                Err(error) if error.is_transient() => tell(error.to_string()),
+                Err(error) if error.is_transient() => waits.reason = error.to_string(),
                 Err(error) => return Err(error.into()),
             }
         }
@@ -94,17 +89,39 @@ pub async fn remove(
                 Ok(Some(live)) => {
                     // A conflict that was no matter of the UID: it has to be asked again.
                     asked = live.pointer("/metadata/deletionTimestamp").is_some();
-                    tell(holds(key, &live));
+                    waits.reason = holds(key, &live);
                 }
-                Err(error) if error.is_transient() => tell(error.to_string()),
+                Err(error) if error.is_transient() => waits.reason = error.to_string(),
                 Err(error) => return Err(error.into()),
             }
         }
         if Instant::now() >= deadline {
-            return Err(RemovalError::Stuck(told));
+            return Err(RemovalError::Stuck(waits.reason));
         }
+        waits.tell();
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LATER);
+    }
+}
+
+/// What is waited for, told when it lasts and whenever it changes.
+struct Waits<F: Fn(&str)> {
+    began: Instant,
+    reason: String,
+    told: String,
+    note: F,
+}
+
+impl<F: Fn(&str)> Waits<F> {
+    fn new(note: F) -> Self {
+        Self { began: Instant::now(), reason: String::new(), told: String::new(), note }
+    }
+
+    fn tell(&mut self) {
+        if self.began.elapsed() >= LATER && self.told != self.reason {
+            (self.note)(&self.reason);
+            self.told.clone_from(&self.reason);
+        }
     }
 }
 
@@ -194,7 +211,8 @@ pub async fn pods_gone(
 ) -> Result<(), RemovalError> {
     let Some(pods) = cluster.kinds.stable("", "Pod") else { return Ok(()) };
     let deadline = Instant::now() + limit;
-    let (mut pause, mut told) = (SOON, String::new());
+    let mut pause = SOON;
+    let mut waits = Waits::new(note);
     loop {
         let mut left = Vec::new();
         let mut unknown = None;
@@ -208,18 +226,15 @@ pub async fn pods_gone(
                 Err(error) => return Err(error.into()),
             }
         }
-        let reason = match &unknown {
+        waits.reason = match &unknown {
             Some(error) => error.to_string(),
             None if left.is_empty() => return Ok(()),
             None => format!("still running: {}", left.join(", ")),
         };
-        if reason != told {
-            note(&reason);
-            told = reason;
-        }
         if Instant::now() >= deadline {
-            return Err(RemovalError::Stuck(told));
+            return Err(RemovalError::Stuck(waits.reason));
         }
+        waits.tell();
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LATER);
     }

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use tokio::time::Instant;
 
 use super::dispatcher::{Dispatcher, Stop};
 use super::event::{EventKind, ObjectName, Outcome};
@@ -137,13 +136,9 @@ impl Dispatcher<'_> {
             let gone = &gone;
             async move {
                 let object = name_of(cluster, &key);
-                let began = Instant::now();
                 let waits = |reason: &str| {
-                    // What goes at once is told when it is gone.
-                    if began.elapsed() > Duration::from_secs(1) {
-                        let (phase, object) = (phase.to_owned(), object.clone());
-                        emitter.send(EventKind::ObjectWaiting { phase, object, reason: reason.to_owned() });
-                    }
+                    let (phase, object) = (phase.to_owned(), object.clone());
+                    emitter.send(EventKind::ObjectWaiting { phase, object, reason: reason.to_owned() });
                 };
                 match remove(cluster, &key, &uid, limit, waits).await {
                     Ok(()) => {
