@@ -4,6 +4,7 @@ mod check;
 mod command_line;
 mod completions;
 mod connection;
+mod down;
 mod env;
 mod error;
 mod health;
@@ -115,6 +116,8 @@ pub enum Output {
 enum Command {
     /// Rebuild an environment: each phase healthy before the next
     Up(up::UpArgs),
+    /// Take an environment down and keep its data, with proof
+    Down(down::DownArgs),
     /// Print the objects of an environment as YAML, secrets redacted
     Render(render::RenderArgs),
     /// Look for mistakes in the kit without a cluster
@@ -152,6 +155,7 @@ pub fn main() -> ExitCode {
     std::panic::set_hook(Box::new(move |panic| bugs.tell_of_bug(&panic.to_string())));
     let run = || match cli.command {
         Command::Up(args) => up::run(&mut context, &args),
+        Command::Down(args) => down::run(&mut context, &args),
         Command::Render(args) => render::run(&mut context, &args),
         Command::Check(args) => check::run(&mut context, &args),
         Command::Status(args) => status::run(&mut context, &args),

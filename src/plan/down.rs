@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::full_name;
@@ -223,7 +223,7 @@ pub fn is_bound(claim: &Claim, volume: &Value) -> bool {
 }
 
 /// What is left to prove that the data of a claim is safe.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proof {
     /// Namespace of the claim.
     pub namespace: String,

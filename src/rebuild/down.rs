@@ -15,6 +15,7 @@ use super::emitter::Emitter;
 use super::event::{Event, EventKind, ObjectName, Outcome, PhaseSummary, seconds};
 use super::prune::{name_of, stop_for};
 use crate::cluster::inventory::Inventory;
+use crate::cluster::lock::Lost;
 use crate::cluster::removal::{RemovalError, pods_gone, remove, with_owned};
 use crate::cluster::volumes::{self, claim_key, volume_key};
 use crate::cluster::{Cluster, ClusterError, members};
@@ -22,7 +23,7 @@ use crate::health::diagnosis::Diagnosis;
 use crate::manifest::{ObjectKey, Origin};
 use crate::plan::down::{Claim, DataSet, Down, Scope, claims, down, is_bound, is_provisioned, is_safe, proof, strangers};
 use crate::plan::prune::Kept;
-use crate::plan::removal::{Batch, Reason, is_workload};
+use crate::plan::removal::{Batch, is_workload};
 
 /// Deletions under way at once.
 const CONCURRENCY: usize = 16;
@@ -97,6 +98,10 @@ pub struct Options {
     pub started: jiff::Timestamp,
     /// Data sets whose claims are deleted with their volumes.
     pub delete_data: Vec<DataSet>,
+    /// Becomes something when the environment's lock is lost: then nothing more is written.
+    pub lock: Option<watch::Receiver<Option<Lost>>>,
+    /// What was noticed before the run began, told as warnings.
+    pub notices: Vec<String>,
 }
 
 /// Takes an environment down as surveyed. Everything that happens is told through `events`, the end as
@@ -124,6 +129,12 @@ pub async fn run(
         cluster: taking.cluster.uid.clone(),
         nodes: taking.cluster.nodes,
         phases: taking.summaries.clone(),
+        left_out: Vec::new(),
+        resumes: None,
+    });
+    taking.emitter.send(EventKind::TakingDown {
+        claims: taking.survey.claims.len(),
+        delete_data: taking.options.delete_data.iter().map(|set| set.name.clone()).collect(),
     });
     let end = taking.all().await.err().unwrap_or(Stop { outcome: Outcome::Done, exit: 0 });
     taking.emitter.send(EventKind::RunFinished {
@@ -152,6 +163,9 @@ struct Taking<'a> {
 
 impl Taking<'_> {
     async fn all(&mut self) -> Result<(), Stop> {
+        for message in std::mem::take(&mut self.options.notices) {
+            self.emitter.send(EventKind::Warning { message });
+        }
         if !self.survey.unread.is_empty() {
             let kinds = self.survey.unread.join(", ");
             let message = format!("not listed, so objects that the inventory does not name may be left behind: {kinds}");
@@ -191,8 +205,13 @@ impl Taking<'_> {
         tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => Err(Stop { outcome: Outcome::Interrupted, exit: 130 }),
+            stop = lost(self.options.lock.clone()) => Err(stop),
             done = work => Ok(done),
         }
+    }
+
+    fn is_locked(&self) -> bool {
+        self.options.lock.as_ref().is_none_or(|lock| lock.borrow().is_none())
     }
 
     fn failed(&self, phase: &str, object: ObjectName, error: &RemovalError) -> Stop {
@@ -421,7 +440,7 @@ impl Taking<'_> {
     /// Writes the inventory of what is left, if it has changed. Where the cluster does not take it, the labels of what is left still
     /// tell.
     async fn store(&mut self) {
-        if !self.survey.recorded || self.survey.record == self.record {
+        if !self.survey.recorded || self.survey.record == self.record || !self.is_locked() {
             return;
         }
         match self.survey.record.store(&self.cluster, &self.scope.environment).await {
@@ -432,6 +451,19 @@ impl Taking<'_> {
             }
         }
     }
+}
+
+/// Ends when the lock is lost, with how the run then stops.
+pub(super) async fn lost(lock: Option<watch::Receiver<Option<Lost>>>) -> Stop {
+    if let Some(mut lock) = lock
+        && let Ok(lost) = lock.wait_for(Option::is_some).await
+    {
+        return match *lost {
+            Some(Lost::OtherCluster { .. }) => Stop { outcome: Outcome::WrongCluster, exit: 4 },
+            _ => Stop { outcome: Outcome::LockLost, exit: 8 },
+        };
+    }
+    std::future::pending().await
 }
 
 fn waiting(emitter: &Emitter, phase: &str, object: &ObjectName, reason: &str) {
@@ -467,9 +499,4 @@ async fn volume_gone(
         }
         tokio::time::sleep(Duration::from_millis(250)).await;
     }
-}
-
-/// Whether an object stays because of the data that it holds.
-pub fn is_data(kept: &Kept) -> bool {
-    kept.reason == Reason::Data
 }

@@ -280,6 +280,13 @@ pub enum EventKind {
         #[serde(flatten)]
         summary: PhaseSummary,
     },
+    /// The environment is taken down, not rebuilt. Comes right after the first event.
+    TakingDown {
+        /// Claims that may hold its data.
+        claims: usize,
+        /// Data sets that are deleted, as somebody typed.
+        delete_data: Vec<String>,
+    },
     /// An object that left the kit was deleted, and is gone.
     ObjectPruned {
         /// The phase that it belonged to.

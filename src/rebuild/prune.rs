@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::dispatcher::{Dispatcher, Stop};
+use super::down::lost;
 use super::event::{EventKind, ObjectName, Outcome};
 use super::node::Limits;
 use crate::cluster::inventory::owned_fields_hash;
@@ -154,6 +155,7 @@ impl Dispatcher<'_> {
         let result = tokio::select! {
             biased;
             _ = self.stop.wait_for(|stop| *stop) => Err(None),
+            _ = lost(self.options.lock.clone()) => Err(None),
             result = all => result.map(drop).map_err(Some),
         };
         let gone = gone.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -163,7 +165,7 @@ impl Dispatcher<'_> {
         }
         match result {
             Ok(()) => Ok(()),
-            Err(None) => Err(Stop { outcome: Outcome::Interrupted, exit: 130 }),
+            Err(None) => Err(self.halted().unwrap_or(Stop { outcome: Outcome::Interrupted, exit: 130 })),
             Err(Some((object, error))) => {
                 self.emitter.send(EventKind::ObjectFailed {
                     phase: phase.to_owned(),

@@ -49,6 +49,7 @@ pub fn map_text(event: &mut Event, change: &dyn Fn(&str) -> String) {
         EventKind::Warning { message } => apply(message),
         EventKind::PhaseStarted { .. }
         | EventKind::ObjectApplied { .. }
+        | EventKind::TakingDown { .. }
         | EventKind::ObjectPruned { .. }
         | EventKind::ObjectDeleted { .. }
         | EventKind::DataDeleted { .. }
