@@ -4,6 +4,7 @@ mod check;
 mod command_line;
 mod completions;
 mod connection;
+mod down;
 mod env;
 mod error;
 mod health;
@@ -131,6 +132,8 @@ impl Output {
 enum Command {
     /// Rebuild an environment: each phase healthy before the next
     Up(up::UpArgs),
+    /// Take an environment down and keep its data, with proof
+    Down(down::DownArgs),
     /// Show what `up` would do: every object, field by field, and what happens to data
     //PLAN
     /// Print the objects of an environment as YAML, secrets redacted
@@ -175,6 +178,7 @@ pub fn main() -> ExitCode {
     std::panic::set_hook(Box::new(move |panic| bugs.tell_of_bug(&panic.to_string())));
     let run = || match cli.command {
         Command::Up(args) => up::run(&mut context, &args),
+        Command::Down(args) => down::run(&mut context, &args),
         //PLAN2 => plan::run(&mut context, &args),
         Command::Render(args) => render::run(&mut context, &args),
         Command::Check(args) => check::run(&mut context, &args),

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::settings::Context;
 use super::ui::Ui;
 use crate::rebuild::event::{Event, EventKind, Outcome};
+use crate::report::down::table;
 use crate::report::ending::{Setting, ending};
 use crate::report::lines::Lines;
 use crate::report::progress::Progress;
@@ -52,6 +53,13 @@ impl RunView {
         let look = words.get(1).map(|environment| context.command(&["status", environment]));
         let (again, look) = (context.command(words), look.unwrap_or_default());
         let setting = Setting { again, look, hosts, ..Setting::default() };
+        Self::on(context.ui.clone(), context.json(), context.common.verbose, setting)
+    }
+
+    /// A view of a run that takes an environment down; what comes next then is `up`.
+    pub fn down(context: &Context, words: &[String]) -> Self {
+        let up = words.get(1).map(|environment| context.command(&["up", environment])).unwrap_or_default();
+        let setting = Setting { again: context.command(words), look: up, ..Setting::default() };
         Self::on(context.ui.clone(), context.json(), context.common.verbose, setting)
     }
 
@@ -143,6 +151,10 @@ impl RunView {
         self.ui.clear();
         let done = self.progress.end.as_ref().is_some_and(|end| end.outcome == Outcome::Done);
         if !(done && matches!(self.form, Form::Json)) {
+            if !matches!(self.form, Form::Json) && !self.progress.proofs.is_empty() {
+                // Of data, this is what is asked for.
+                self.ui.out_lines(&table(&self.progress.proofs));
+            }
             let lines = ending(&self.progress, &self.setting, self.ui.width());
             self.ui.say_lines(&lines);
         }

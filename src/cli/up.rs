@@ -20,7 +20,7 @@ use crate::kit::{Environment, Kit};
 use crate::plan::Plan;
 use crate::plan::decide::Adoption;
 use crate::rebuild::Options;
-use crate::rebuild::event::EventKind;
+use crate::rebuild::event::{Event, EventKind};
 use crate::rebuild::journal::{self, Header};
 use crate::report::hosts::hosts;
 use crate::secrets::schema::SEED;
@@ -302,7 +302,8 @@ async fn rebuild(context: &mut Context, args: &UpArgs, plan: &Plan, cluster: Clu
     };
     let mut journal = Journal::begin(context, &header);
     let view = RunView::new(context, &words, hosts);
-    let ended = follow(view, plan, cluster, options, &lock, &mut journal, &mut signals).await;
+    let work = |events, stop| crate::rebuild::run(cluster, plan, options, events, stop);
+    let ended = follow(view, work, &lock, &mut journal, &mut signals).await;
     match ended {
         // What is on its way may still arrive: the lock is left to run out.
         Ok(None) => {
@@ -320,20 +321,20 @@ async fn rebuild(context: &mut Context, args: &UpArgs, plan: &Plan, cluster: Clu
     }
 }
 
-/// Executes the plan; shows its events and writes them down until the last one. `None` when it was asked twice to stop.
-async fn follow(
+/// Starts a run; shows its events and writes them down until the last one. `None` when it was asked twice to stop.
+pub(super) async fn follow<F>(
     mut view: RunView,
-    plan: &Plan,
-    cluster: Cluster,
-    options: Options,
+    work: impl FnOnce(mpsc::UnboundedSender<Event>, watch::Receiver<bool>) -> F,
     lock: &Lock,
     journal: &mut Journal,
     signals: &mut Signals,
-) -> Result<Option<Exit>, ClusterError> {
+) -> Result<Option<Exit>, ClusterError>
+where
+    F: Future<Output = Result<u8, ClusterError>>,
+{
     let (events, mut happened) = mpsc::unbounded_channel();
     let (stop, stopped) = watch::channel(false);
-    let run = crate::rebuild::run(cluster, plan, options, events, stopped);
-    let mut run = std::pin::pin!(run);
+    let mut run = std::pin::pin!(work(events, stopped));
     let mut exit = None;
     let mut tick = tokio::time::interval(view.tick());
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -369,19 +370,19 @@ async fn follow(
 }
 
 /// Ctrl-C and the termination signal.
-struct Signals {
+pub(super) struct Signals {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Signals {
-    fn listen() -> Result<Self, CliError> {
+    pub(super) fn listen() -> Result<Self, CliError> {
         let listen = |kind| signal(kind).map_err(|error| CliError::new(Exit::Bug, format!("no signals: {error}")));
         Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
     }
 
     /// The next one of them.
-    async fn next(&mut self) {
+    pub(super) async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
@@ -390,7 +391,7 @@ impl Signals {
 }
 
 /// An identifier that tells this run from others on the same cluster.
-fn run_id() -> String {
+pub(super) fn run_id() -> String {
     let moment = std::time::UNIX_EPOCH.elapsed().map(|elapsed| elapsed.as_nanos()).unwrap_or_default();
     let seed = format!("{moment} {}", std::process::id());
     Sha256::digest(seed.as_bytes())[..4].iter().map(|byte| format!("{byte:02x}")).collect()

@@ -21,14 +21,14 @@ use sha2::{Digest as _, Sha256};
 
 use super::connect::timed;
 use super::system::{MANAGED_BY_LABEL, record_name, with_namespace};
-use super::{Cluster, ClusterError, FIELD_MANAGER, SYSTEM_NAMESPACE};
+use super::{Cluster, ClusterError, FIELD_MANAGER, SYSTEM_NAMESPACE, applyset};
 use crate::manifest::ObjectKey;
 
 /// Version of the record's format. Readers ignore a newer one and send everything again, which changes nothing.
 const VERSION: u32 = 1;
 
 /// What the record's name begins with.
-const SORT: &str = "inventory";
+pub const SORT: &str = "inventory";
 
 /// Largest record that is read, unpacked. A record of 5,000 objects is below 2 MiB.
 const LARGEST: u64 = 64 << 20;
@@ -44,6 +44,16 @@ pub struct Entry {
     pub fields: String,
     /// The phase that it belongs to.
     pub phase: String,
+    /// Whether it carried `rekindle.dev/keep` when it was sent.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub keep: bool,
+    /// Whether the kit does not have it any more: it was kept when the rest that left the kit was deleted.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub left: bool,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// Everything that belongs to an environment.
@@ -65,10 +75,8 @@ struct RecordedObject {
     kind: String,
     namespace: Option<String>,
     name: String,
-    uid: String,
-    desired: String,
-    fields: String,
-    phase: String,
+    #[serde(flatten)]
+    entry: Entry,
 }
 
 /// The first 16 bytes of the SHA-256, in hexadecimal digits.
@@ -112,10 +120,7 @@ impl Inventory {
                 kind: key.kind.clone(),
                 namespace: key.namespace.clone(),
                 name: key.name.clone(),
-                uid: entry.uid.clone(),
-                desired: entry.desired.clone(),
-                fields: entry.fields.clone(),
-                phase: entry.phase.clone(),
+                entry: entry.clone(),
             })
             .collect();
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
@@ -138,7 +143,7 @@ impl Inventory {
                         namespace: object.namespace,
                         name: object.name,
                     },
-                    Entry { uid: object.uid, desired: object.desired, fields: object.fields, phase: object.phase },
+                    object.entry,
                 )
             })
             .collect();
@@ -151,13 +156,20 @@ impl Inventory {
     /// # Errors
     /// When the cluster does not answer or does not let us read it.
     pub async fn load(cluster: &Cluster, environment: &str) -> Result<Self, ClusterError> {
+        Ok(Self::read(cluster, environment).await?.unwrap_or_default())
+    }
+
+    /// Reads the record of an environment; `None` when it is missing, unreadable or of a newer format.
+    ///
+    /// # Errors
+    /// When the cluster does not answer or does not let us read it.
+    pub async fn read(cluster: &Cluster, environment: &str) -> Result<Option<Self>, ClusterError> {
         let api: Api<Secret> = Api::namespaced(cluster.client.clone(), SYSTEM_NAMESPACE);
         let secret = timed(&cluster.server, api.get_opt(&record_name(SORT, environment))).await?;
         Ok(secret
             .and_then(|secret| secret.data)
             .and_then(|mut data| data.remove("objects"))
-            .and_then(|packed| Self::unpack(&packed.0))
-            .unwrap_or_default())
+            .and_then(|packed| Self::unpack(&packed.0)))
     }
 
     /// Writes the record, and Rekindle's namespace where it is missing. It is a Secret because hashes of small Secrets
@@ -167,19 +179,22 @@ impl Inventory {
     /// When the cluster does not answer or does not let us write it.
     pub async fn store(&self, cluster: &Cluster, environment: &str) -> Result<(), ClusterError> {
         let packed = self.pack().map_err(|error| ClusterError::Kubeconfig(error.to_string()))?;
+        let name = record_name(SORT, environment);
+        let mut annotations = applyset::annotations(self.entries.keys());
+        annotations["rekindle.dev/environment"] = environment.into();
         let record = json!({
             "apiVersion": "v1", "kind": "Secret", "type": "rekindle.dev/inventory",
             "metadata": {
-                "name": record_name(SORT, environment),
+                "name": name,
                 "namespace": SYSTEM_NAMESPACE,
-                "labels": {MANAGED_BY_LABEL: "rekindle"},
-                "annotations": {"rekindle.dev/environment": environment},
+                "labels": {MANAGED_BY_LABEL: "rekindle", applyset::ID_LABEL: applyset::id(&name)},
+                "annotations": annotations,
             },
             "data": {"objects": STANDARD.encode(packed)},
         });
         let params = PatchParams::apply(FIELD_MANAGER).force();
         let api: Api<Secret> = Api::namespaced(cluster.client.clone(), SYSTEM_NAMESPACE);
-        let (name, body) = (record_name(SORT, environment), Patch::Apply(&record));
+        let body = Patch::Apply(&record);
         with_namespace(cluster, || api.patch(&name, &params, &body)).await.map(drop)
     }
 }
@@ -207,6 +222,8 @@ mod tests {
             desired: "d1".into(),
             fields: owned_fields_hash(&live("u1", true)).unwrap(),
             phase: "services".into(),
+            keep: true,
+            left: false,
         };
         Inventory { entries: BTreeMap::from([(key("api"), entry)]) }
     }
@@ -222,6 +239,16 @@ mod tests {
         let mut dying = live("u1", true);
         dying["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
         assert!(!inventory.is_unchanged(&key("api"), "d1", &dying), "being deleted");
+    }
+
+    #[test]
+    fn a_record_of_a_version_without_marks_is_read() {
+        let text = r#"{"version":1,"objects":[{"group":"","kind":"Secret","namespace":"a","name":"b","uid":"u","desired":"d","fields":"f","phase":"p"}]}"#;
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(text.as_bytes()).unwrap();
+        let read = Inventory::unpack(&encoder.finish().unwrap()).unwrap();
+        assert!(read.entries.values().all(|entry| entry.uid == "u" && !entry.keep && !entry.left));
+        assert_eq!(read.entries.len(), 1);
     }
 
     #[test]

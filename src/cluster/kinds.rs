@@ -1,11 +1,11 @@
 //! Discovery: which kinds the cluster serves, under which paths, in which scope.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use kube::Client;
 use kube::core::{ApiResource, GroupVersionKind};
-use kube::discovery::{Discovery, Scope};
+use kube::discovery::{Discovery, Scope, verbs};
 
 use super::ClusterError;
 use super::connect::timed;
@@ -24,6 +24,8 @@ pub struct ServedKind {
 #[derive(Clone, Default)]
 pub struct Kinds {
     served: Arc<HashMap<(String, String), ServedKind>>,
+    /// Of each kind the most stable version, with whether its objects can be listed and deleted.
+    stable: Arc<BTreeMap<(String, String), (ServedKind, bool)>>,
 }
 
 impl Kinds {
@@ -39,8 +41,14 @@ impl Kinds {
             }
             Err(_) => timed(server, Discovery::new(client.clone()).run()).await?,
         };
-        let mut served = HashMap::new();
+        let (mut served, mut stable) = (HashMap::new(), BTreeMap::new());
         for group in discovery.groups() {
+            for (resource, capabilities) in group.resources_by_stability() {
+                let removable = [verbs::LIST, verbs::DELETE].iter().all(|verb| capabilities.supports_operation(verb));
+                let key = (resource.group.clone(), resource.kind.clone());
+                let kind = ServedKind { resource, namespaced: capabilities.scope == Scope::Namespaced };
+                stable.insert(key, (kind, removable));
+            }
             for version in group.versions() {
                 for (resource, capabilities) in group.versioned_resources(version) {
                     served.insert(
@@ -50,7 +58,17 @@ impl Kinds {
                 }
             }
         }
-        Ok(Self { served: Arc::new(served) })
+        Ok(Self { served: Arc::new(served), stable: Arc::new(stable) })
+    }
+
+    /// A kind by its group and name, in its most stable version.
+    pub fn stable(&self, group: &str, kind: &str) -> Option<&ServedKind> {
+        self.stable.get(&(group.to_owned(), kind.to_owned())).map(|(kind, _)| kind)
+    }
+
+    /// Every kind whose objects can be listed and deleted, each once, in its most stable version.
+    pub fn removable(&self) -> impl Iterator<Item = &ServedKind> {
+        self.stable.values().filter(|(_, removable)| *removable).map(|(kind, _)| kind)
     }
 
     /// The kind of an object, if the cluster serves it.

@@ -1,6 +1,7 @@
 //! The cluster: connecting, discovery, applying, watching, reaching into it.
 
 pub mod apply;
+pub mod applyset;
 pub mod connect;
 pub mod endpoints;
 mod error;
@@ -9,11 +10,14 @@ pub mod forward;
 pub mod inventory;
 pub mod kinds;
 pub mod lock;
+pub mod members;
 #[cfg(test)]
 pub(crate) mod mock;
 pub mod observe;
+pub mod removal;
 pub mod rights;
 pub mod system;
+pub mod volumes;
 pub mod watch;
 
 pub use connect::{Cluster, Target};

@@ -162,7 +162,7 @@ pub async fn standing(cluster: &Cluster, plan: &Plan) -> Result<Standing, Cluste
     let items = || plan.phases.iter().flat_map(|phase| &phase.items);
     let places = places(cluster, items().map(|item| &item.object));
     let (labelled, inventory) =
-        tokio::join!(survey(cluster, &places, ENVIRONMENT_LABEL), Inventory::load(cluster, &plan.environment));
+        tokio::join!(survey(cluster, &places, ENVIRONMENT_LABEL), Inventory::read(cluster, &plan.environment));
     let mut found = labelled?;
     let missing: HashMap<&ObjectKey, &Item> =
         items().filter(|item| !found.contains_key(&item.key)).map(|item| (&item.key, item)).collect();

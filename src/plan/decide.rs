@@ -193,11 +193,18 @@ mod tests {
     fn standing(item: &Item, live: &Value, recorded: Option<(&str, &str)>) -> Standing {
         let fields = owned_fields_hash(live).unwrap_or_default();
         let entries = recorded.map(|(uid, desired)| {
-            let entry = Entry { uid: uid.into(), desired: desired.into(), fields, phase: String::new() };
+            let entry = Entry {
+                uid: uid.into(),
+                desired: desired.into(),
+                fields,
+                phase: String::new(),
+                keep: false,
+                left: false,
+            };
             (item.key.clone(), entry)
         });
         let inventory = Inventory { entries: BTreeMap::from_iter(entries), ..Inventory::default() };
-        Standing::of(&selector("shop", None), inventory, [(item.key.clone(), live.clone())])
+        Standing::of(&selector("shop", None), Some(inventory), [(item.key.clone(), live.clone())])
     }
 
     fn ours() -> Value {

@@ -2,16 +2,21 @@
 
 pub mod decide;
 pub mod diff;
+pub mod down;
 pub mod estimate;
 mod graph;
 pub mod proposal;
+pub mod prune;
+pub mod removal;
 pub mod rights;
 pub mod standing;
 
 use serde_json::{Value, json};
 
-use crate::cluster::inventory::desired_hash;
+use crate::cluster::applyset;
+use crate::cluster::inventory::{self, desired_hash};
 use crate::cluster::observe::{ENVIRONMENT_LABEL, INSTANCE_LABEL, definition_of, definitions, selector};
+use crate::cluster::system::record_name;
 use crate::health::gate::Gate;
 use crate::kit::{PhaseSettings, Rendered};
 use crate::manifest::mistake::Mistakes;
@@ -73,8 +78,8 @@ pub struct Need {
     pub ready: bool,
 }
 
-/// Labels the object as the environment's.
-fn label(object: &mut Object, environment: &str, instance: Option<&str>) {
+/// Labels the object as the environment's, and as a member of the ApplySet whose parent is the environment's inventory.
+fn label(object: &mut Object, environment: &str, instance: Option<&str>, set: &str) {
     let Some(metadata) = object.body_mut().get_mut("metadata").and_then(Value::as_object_mut) else { return };
     let labels = metadata.entry("labels").or_insert_with(|| json!({}));
     if !labels.is_object() {
@@ -87,7 +92,13 @@ fn label(object: &mut Object, environment: &str, instance: Option<&str>) {
         if let Some(instance) = instance {
             labels.insert(INSTANCE_LABEL.into(), instance.into());
         }
+        labels.insert(applyset::PART_OF_LABEL.into(), set.into());
     }
+}
+
+/// An environment's name with its instance: `staging` or `staging/pr-123`.
+pub fn full_name(environment: &str, instance: Option<&str>) -> String {
+    instance.map_or_else(|| environment.to_owned(), |instance| format!("{environment}/{instance}"))
 }
 
 impl Plan {
@@ -103,6 +114,8 @@ impl Plan {
     pub fn of(rendered: &Rendered) -> Result<Self, Mistakes> {
         let environment = &rendered.environment;
         let instance = environment.instance.as_deref();
+        let name = full_name(&environment.name, instance);
+        let set = applyset::id(&record_name(inventory::SORT, &name));
         let needs = graph::needs(rendered)?;
         let definitions = definitions(rendered.phases.iter().flat_map(|phase| &phase.objects));
         let phases = rendered
@@ -119,7 +132,7 @@ impl Plan {
                     .zip(needs)
                     .map(|(object, needs)| {
                         let mut object = object.clone();
-                        label(&mut object, &environment.name, instance);
+                        label(&mut object, &environment.name, instance, &set);
                         let (key, desired) = (object.key(), desired_hash(object.body()));
                         Item { object, key, desired, needs }
                     })
@@ -127,10 +140,7 @@ impl Plan {
             })
             .collect();
         Ok(Self {
-            environment: match instance {
-                Some(instance) => format!("{}/{instance}", environment.name),
-                None => environment.name.clone(),
-            },
+            environment: name,
             stack: rendered.stack.clone(),
             selector: selector(&environment.name, instance),
             phases,

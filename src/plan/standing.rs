@@ -20,12 +20,15 @@ pub struct Standing {
     pub foreign: HashMap<ObjectKey, Value>,
     /// What was recorded.
     pub inventory: Inventory,
+    /// Whether there is a record at all: it may have been lost, or never been written.
+    pub has_record: bool,
 }
 
 impl Standing {
     /// Sorts what was found. `selector` is that of this environment's objects.
-    pub fn of(selector: &str, inventory: Inventory, found: impl IntoIterator<Item = (ObjectKey, Value)>) -> Self {
-        let mut standing = Self { inventory, ..Self::default() };
+    pub fn of(selector: &str, record: Option<Inventory>, found: impl IntoIterator<Item = (ObjectKey, Value)>) -> Self {
+        let has_record = record.is_some();
+        let mut standing = Self { inventory: record.unwrap_or_default(), has_record, ..Self::default() };
         for (key, live) in found {
             let recorded = standing.is_recorded(&key, &live);
             let place = match environment_of(&live) {
@@ -118,10 +121,17 @@ mod tests {
     }
 
     fn where_is(kind: &str, recorded: &str, labels: Value) -> &'static str {
-        let entry = Entry { uid: recorded.into(), desired: String::new(), fields: String::new(), phase: String::new() };
+        let entry = Entry {
+            uid: recorded.into(),
+            desired: String::new(),
+            fields: String::new(),
+            phase: String::new(),
+            keep: false,
+            left: false,
+        };
         let inventory = Inventory { entries: BTreeMap::from([(key(kind), entry)]), ..Inventory::default() };
         let live = json!({"metadata": {"name": "a", "uid": "u", "labels": labels}});
-        let standing = Standing::of(&selector("shop", None), inventory, [(key(kind), live)]);
+        let standing = Standing::of(&selector("shop", None), Some(inventory), [(key(kind), live)]);
         match (standing.ours.len(), standing.taken.len(), standing.foreign.len()) {
             (1, 0, 0) => "ours",
             (0, 1, 0) => "taken",

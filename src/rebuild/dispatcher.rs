@@ -14,6 +14,7 @@ use super::event::{CriticalStep, Event, EventKind, ObjectName, Outcome, PhaseSum
 use super::node::State;
 use super::path::critical;
 use super::phase::{Failure, Phase};
+use super::prune;
 use super::skipped::{self, Part};
 use super::store::Store;
 use super::tasks::{Done, Note};
@@ -106,7 +107,10 @@ pub async fn run(
     if !strangers.is_empty() {
         return Err(ClusterError::NotOurs(strangers));
     }
-    let Standing { ours, taken, foreign, inventory } = standing;
+    let labelled = prune::applied(plan, &standing.ours);
+    // Before its first run an environment has neither a record nor objects.
+    let record_lost = !standing.has_record && !labelled.is_empty();
+    let Standing { ours, taken, foreign, inventory, .. } = standing;
     let mut store = Store::default();
     for (key, live) in ours {
         store.put(key, live);
@@ -124,6 +128,8 @@ pub async fn run(
         plan,
         recorded: inventory.clone(),
         inventory,
+        labelled,
+        record_lost,
         store,
         others: taken.into_iter().chain(foreign).collect(),
         emitter,
@@ -172,6 +178,10 @@ pub(super) struct Dispatcher<'a> {
     pub(super) recorded: Inventory,
     /// As it will be recorded.
     pub(super) inventory: Inventory,
+    /// Objects that were labelled as ours when the run began, where the plan looks.
+    pub(super) labelled: BTreeSet<ObjectKey>,
+    /// Whether there are such objects and no record of them.
+    pub(super) record_lost: bool,
     pub(super) store: Store,
     /// Objects of others that were there when the run began; those of the kit among them may be taken.
     pub(super) others: HashMap<ObjectKey, Value>,
@@ -213,6 +223,11 @@ impl Dispatcher<'_> {
                 stopped = Some(stop);
                 break;
             }
+        }
+        // Half a run does not know what the other half still needs.
+        if stopped.is_none() && part.left_out(self.plan).is_empty() {
+            stopped = self.prune().await.err();
+            self.record().await;
         }
         let stop = stopped.unwrap_or(Stop { outcome: Outcome::Done, exit: 0 });
         if let Some(lost) = self.lost() {

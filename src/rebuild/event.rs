@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::health::diagnosis::Diagnosis;
 use crate::manifest::{ObjectKey, Origin};
+use crate::plan::down::Proof;
 
 /// The format's version.
 pub const VERSION: u32 = 1;
@@ -91,6 +92,10 @@ pub enum Outcome {
     Unreachable,
     /// Ended by Ctrl-C or a termination signal.
     Interrupted,
+    /// Something that was deleted does not go away.
+    Stuck,
+    /// What was to be kept is not proven to be safe.
+    Unproven,
     /// The lock was lost to another run, or could not be renewed.
     LockLost,
     /// Another cluster answers than at the start.
@@ -274,6 +279,68 @@ pub enum EventKind {
         /// Counts and times.
         #[serde(flatten)]
         summary: PhaseSummary,
+    },
+    /// The environment is taken down, not rebuilt. Comes right after the first event.
+    TakingDown {
+        /// Claims that may hold its data.
+        claims: usize,
+        /// Data sets that are deleted, as somebody typed.
+        delete_data: Vec<String>,
+    },
+    /// An object that left the kit was deleted, and is gone.
+    ObjectPruned {
+        /// The phase that it belonged to.
+        phase: String,
+        /// Which.
+        object: ObjectName,
+    },
+    /// An object of an environment that is taken down was deleted, and is gone.
+    ObjectDeleted {
+        /// Its phase.
+        phase: String,
+        /// Which.
+        object: ObjectName,
+        /// From the request to its end.
+        seconds: f64,
+    },
+    /// An object that left the kit, or whose environment is taken down, stays.
+    ObjectKept {
+        /// Its phase.
+        phase: String,
+        /// Which.
+        object: ObjectName,
+        /// Why.
+        reason: String,
+    },
+    /// A volume outlives its claim from now on: its reclaim policy was set to `Retain`, and read back.
+    VolumeRetained {
+        /// The volume.
+        volume: String,
+        /// Namespace of the claim.
+        namespace: String,
+        /// The claim that it is bound to.
+        claim: String,
+        /// The policy before.
+        before: String,
+    },
+    /// The proof for a claim that was kept, read after everything else was gone.
+    VolumeKept {
+        /// Claim, volume, place, phase, policy and size.
+        #[serde(flatten)]
+        proof: Proof,
+    },
+    /// A claim was deleted with its data, as somebody typed.
+    DataDeleted {
+        /// The data set.
+        data_set: String,
+        /// Namespace of the claim.
+        namespace: String,
+        /// The claim.
+        claim: String,
+        /// Its volume; empty when it had none.
+        volume: String,
+        /// Whether the volume went with it. One that no provisioner made is only let go.
+        volume_deleted: bool,
     },
     /// Something worth knowing that stops nothing.
     Warning {

@@ -125,9 +125,11 @@ pub fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// What the lines of a journal contain that a [`Summary`] is made of. Within texts, quotes are escaped.
-const TOLD: [&str; 4] = [
+const TOLD: [&str; 6] = [
     "\"event\":\"phase-started\"",
     "\"event\":\"object-applied\"",
+    "\"event\":\"object-deleted\"",
+    "\"event\":\"taking-down\"",
     "\"event\":\"run-finished\"",
     "\"event\":\"error\"",
 ];
@@ -196,6 +198,8 @@ pub struct Summary {
     pub phase: String,
     /// Objects that it wrote.
     pub written: usize,
+    /// Whether it took the environment down: nothing of it is left to go on from.
+    pub down: bool,
 }
 
 impl Summary {
@@ -203,7 +207,7 @@ impl Summary {
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let header = Header::read(bytes)?;
         let (last, phase) = (header.time, String::new());
-        let mut summary = Self { header, end: None, last, phase, written: 0 };
+        let mut summary = Self { header, end: None, last, phase, written: 0, down: false };
         let lines: Vec<&str> = bytes.split(|byte| *byte == b'\n').skip(1).flat_map(std::str::from_utf8).collect();
         let told = |line: &&&str| TOLD.iter().any(|mark| line.contains(mark));
         let parsed = |line: &&str| serde_json::from_str::<Value>(line).ok();
@@ -219,6 +223,8 @@ impl Summary {
         match text("event") {
             "phase-started" => text("phase").clone_into(&mut self.phase),
             "object-applied" if text("action") != "unchanged" => self.written += 1,
+            "object-deleted" => self.written += 1,
+            "taking-down" => self.down = true,
             "run-finished" => self.end = Some(End { outcome: text("outcome").to_owned(), exit: exit() }),
             "error" => self.end = Some(End { outcome: "error".into(), exit: exit() }),
             _ => {}
@@ -248,6 +254,7 @@ impl Summary {
     /// What a later run of the same environment on the same cluster says of it; `None` when it ended well.
     fn resumes(&self, state: State) -> Option<Resumes> {
         let ended = match state {
+            _ if self.down => return None,
             State::Done => return None,
             State::Killed => Ended::Killed,
             State::Failed | State::Refused => Ended::Failed,

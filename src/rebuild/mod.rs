@@ -4,6 +4,7 @@
 //! It knows no clock but tokio's and no cluster but the client it is given.
 
 mod dispatcher;
+pub mod down;
 mod emitter;
 mod ending;
 pub mod event;
@@ -14,6 +15,7 @@ mod node;
 mod objects;
 mod path;
 mod phase;
+mod prune;
 mod skipped;
 mod store;
 mod tasks;

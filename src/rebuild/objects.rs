@@ -13,6 +13,7 @@ use crate::cluster::kinds::ServedKind;
 use crate::cluster::watch;
 use crate::health::status::{Related, missed_deadline, pods_of, status, without_deadline};
 use crate::manifest::Object;
+use crate::plan::removal;
 
 /// Requests that write, under way at once. More does not make an API server on two cores faster.
 const CONCURRENCY: usize = 16;
@@ -181,8 +182,14 @@ impl Dispatcher<'_> {
         if let (Some(uid), Some(fields)) =
             (live.pointer("/metadata/uid").and_then(serde_json::Value::as_str), owned_fields_hash(&live))
         {
-            let entry =
-                Entry { uid: uid.to_owned(), desired: item.desired.clone(), fields, phase: phase.plan.name.clone() };
+            let entry = Entry {
+                uid: uid.to_owned(),
+                desired: item.desired.clone(),
+                fields,
+                phase: phase.plan.name.clone(),
+                keep: removal::says_keep(item.object.body()),
+                left: false,
+            };
             self.inventory.entries.insert(item.key.clone(), entry);
         }
         if let Some(metadata) = live.get_mut("metadata").and_then(serde_json::Value::as_object_mut) {

@@ -1,5 +1,6 @@
 //! The last screen of a run, enough to understand it: what happened, what is done and kept, what to do next.
 
+use super::down;
 use super::duration::human;
 use super::progress::{End, Failure, Item, Phase, PhaseState, Progress};
 use super::resumed;
@@ -61,6 +62,9 @@ pub fn exit_meaning(exit: u8) -> &'static str {
 /// The last screen. Where the events stopped without an end, it says so.
 pub fn ending(progress: &Progress, setting: &Setting, width: usize) -> Vec<Line> {
     let width = width.min(WIDEST);
+    if let (true, Some(end)) = (progress.down, &progress.end) {
+        return down::ending(progress, end, setting, width);
+    }
     match &progress.end {
         Some(end) if end.outcome == Outcome::Done => success(progress, end, setting, width),
         Some(end) => stopped(progress, end, setting, width),
@@ -93,7 +97,7 @@ fn silent(progress: &Progress, setting: &Setting, width: usize) -> Vec<Line> {
     lines
 }
 
-fn bad(headline: String) -> Line {
+pub(super) fn bad(headline: String) -> Line {
     Line::new().with(Tone::Bad, "✗ ").with(Tone::Strong, headline)
 }
 
@@ -113,7 +117,7 @@ fn success(progress: &Progress, end: &End, setting: &Setting, width: usize) -> V
     let passed = progress.total(|phase| phase.passed);
     let gates = if passed > 0 { format!(", {} passed", count(passed, "gate")) } else { String::new() };
     let mut lines = Vec::new();
-    if end.written == 0 {
+    if end.written == 0 && progress.pruned.is_empty() {
         lines.push(line.and(", nothing had to be written"));
         lines.push(format!("  {} already as the kit says{gates}", count(objects, "object")).into());
     } else {
@@ -126,6 +130,7 @@ fn success(progress: &Progress, end: &End, setting: &Setting, width: usize) -> V
         lines.push(format!("  {} written{unchanged}{gates}", count(end.written, "object")).into());
     }
     lines.extend(resumed::lines(progress));
+    lines.extend(left_the_kit(progress, width));
     lines.extend(switched_off(progress, width));
     lines.extend(not_part(&left_out));
     lines.extend(warnings(progress, width));
@@ -174,6 +179,7 @@ fn stopped(progress: &Progress, end: &End, setting: &Setting, width: usize) -> V
     lines.extend(kept(progress, end.written, width));
     lines.extend(not_part(&progress.left_out));
     lines.extend(resumed::lines(progress));
+    lines.extend(left_the_kit(progress, width));
     lines.extend(switched_off(progress, width));
     lines.extend(warnings(progress, width));
     lines.push(Line::new());
@@ -182,7 +188,7 @@ fn stopped(progress: &Progress, end: &End, setting: &Setting, width: usize) -> V
     lines
 }
 
-fn headline(progress: &Progress, end: &End) -> String {
+pub(super) fn headline(progress: &Progress, end: &End) -> String {
     match (end.outcome, progress.failures.first()) {
         (Outcome::Interrupted, _) => format!("{} interrupted: nothing more is written", progress.environment),
         (Outcome::LockLost, _) => {
@@ -198,6 +204,9 @@ fn headline(progress: &Progress, end: &End) -> String {
         (Outcome::NotAllowed, Some(failure)) => {
             format!("{} stopped: you are not allowed to do this to {}", failure.phase(), failure.subject())
         }
+        (Outcome::Stuck, Some(failure)) => {
+            format!("{} stopped: {} does not go away", failure.phase(), failure.subject())
+        }
         (Outcome::NotAllowed, None) => format!("{} stopped: the cluster does not allow it", progress.environment),
         (_, Some(Failure::Gate { phase, gate, .. })) => format!("{phase} stopped: gate {gate} did not pass"),
         (_, Some(failure)) => format!("{} stopped: {} will not become ready", failure.phase(), failure.subject()),
@@ -209,7 +218,7 @@ fn headline(progress: &Progress, end: &End) -> String {
     }
 }
 
-fn failure_lines(failure: &Failure, width: usize) -> Vec<Line> {
+pub(super) fn failure_lines(failure: &Failure, width: usize) -> Vec<Line> {
     match failure {
         Failure::Object { object, origin, reason, diagnosis, .. } => {
             let name = match &object.namespace {
@@ -283,7 +292,7 @@ fn time_of_day(time: &str) -> String {
 }
 
 /// What was waited for when the run was stopped from outside.
-fn waited_for(progress: &Progress, width: usize) -> Vec<Line> {
+pub(super) fn waited_for(progress: &Progress, width: usize) -> Vec<Line> {
     let mut lines = Vec::new();
     for phase in progress.phases.iter().filter(|phase| phase.state == PhaseState::Running) {
         let waited = phase.waited();
@@ -321,6 +330,20 @@ fn kept(progress: &Progress, written: usize, width: usize) -> Vec<Line> {
     lines
 }
 
+/// What left the kit: deleted, or kept and why.
+fn left_the_kit(progress: &Progress, width: usize) -> Vec<Line> {
+    let mut lines = Vec::new();
+    if !progress.pruned.is_empty() {
+        let verb = if progress.pruned.len() == 1 { "is" } else { "are" };
+        let label = format!("  {} left the kit and {verb} deleted: ", count(progress.pruned.len(), "object"));
+        lines.extend(paragraph(&label, &progress.pruned.join(", "), width));
+    }
+    for (object, reason) in &progress.kept {
+        lines.extend(paragraph("  not in the kit any more, and stays: ", &format!("{object}: {reason}"), width));
+    }
+    lines
+}
+
 fn was_written(item: &Item) -> bool {
     use crate::rebuild::event::Action;
     item.action.is_some_and(|action| action != Action::Unchanged)
@@ -350,7 +373,7 @@ fn switched_off(progress: &Progress, width: usize) -> Vec<Line> {
     lines
 }
 
-fn warnings(progress: &Progress, width: usize) -> Vec<Line> {
+pub(super) fn warnings(progress: &Progress, width: usize) -> Vec<Line> {
     let mut lines = Vec::new();
     for warning in &progress.warnings {
         for (index, piece) in wrap(warning, width.saturating_sub(4)).into_iter().enumerate() {
@@ -360,7 +383,7 @@ fn warnings(progress: &Progress, width: usize) -> Vec<Line> {
     lines
 }
 
-fn go_on(progress: &Progress, setting: &Setting) -> Vec<Line> {
+pub(super) fn go_on(progress: &Progress, setting: &Setting) -> Vec<Line> {
     let begun = progress.phases.iter().any(Phase::begun);
     let again = if begun { "again, from where it stopped:   " } else { "again:                          " };
     let mut lines = vec![Line::new().and("  ").and(again).with(Tone::Paste, &setting.again)];
@@ -371,7 +394,7 @@ fn go_on(progress: &Progress, setting: &Setting) -> Vec<Line> {
 }
 
 /// A text behind a label, wrapped so that it stays behind it.
-fn paragraph(label: &str, text: &str, width: usize) -> Vec<Line> {
+pub(super) fn paragraph(label: &str, text: &str, width: usize) -> Vec<Line> {
     let indent = label.chars().count();
     let pieces = wrap(text, width.saturating_sub(indent));
     let lines = pieces.into_iter().enumerate().map(|(index, piece)| {

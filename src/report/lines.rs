@@ -82,7 +82,7 @@ impl Lines {
 
     fn was_waited_for(&self, kind: &EventKind) -> bool {
         match kind {
-            EventKind::ObjectReady { phase, object, .. } => {
+            EventKind::ObjectReady { phase, object, .. } | EventKind::ObjectDeleted { phase, object, .. } => {
                 self.said.contains_key(&(phase.clone(), object.key().to_string()))
             }
             EventKind::GatePassed { .. } => true,
@@ -149,13 +149,43 @@ impl Lines {
                 let text = format!("gate {gate}");
                 (phase, Line::from(text).with(Tone::Bad, " did not pass").and(format!(": {answer}")))
             }
+            EventKind::ObjectPruned { phase, object } => {
+                (phase, Line::from(format!("{} left the kit and is deleted", of(object))))
+            }
+            EventKind::ObjectDeleted { phase, object, seconds } => {
+                if !self.all && !waited_for && *seconds < AT_ONCE {
+                    return Vec::new();
+                }
+                (phase, Line::from(format!("{} gone after {}", of(object), human(*seconds))))
+            }
+            EventKind::VolumeRetained { volume, claim, before, .. } => {
+                let text = format!("volume {volume} of {claim} outlives its claim from now on: Retain, was {before}");
+                return vec![self.line(event.time, None, Line::from(text))];
+            }
+            EventKind::DataDeleted { data_set, claim, volume_deleted, .. } => {
+                let volume = if *volume_deleted { "with its volume" } else { "its volume was left" };
+                let text = format!("data set {data_set}: claim {claim} deleted, {volume}");
+                return vec![self.line(event.time, None, Line::from(text))];
+            }
+            EventKind::ObjectKept { .. } if self.progress.down => return Vec::new(),
+            EventKind::ObjectKept { phase, object, reason } => {
+                (phase, Line::from(format!("{} is not in the kit any more and stays: {reason}", of(object))))
+            }
+            EventKind::PhaseFinished { summary } if self.progress.down => {
+                let seconds = human(summary.seconds.unwrap_or_default());
+                (&summary.phase, Line::from(format!("gone in {seconds}: {}", count(summary.ready, "object"))))
+            }
             EventKind::PhaseFinished { summary } => (&summary.phase, Line::from(finished(summary))),
             EventKind::Warning { message } => {
                 let line = Line::new().with(Tone::Warn, "warning").and(format!(": {message}"));
                 return vec![self.line(event.time, None, line)];
             }
             // Waits are named by `due`, the end by the last screen.
-            EventKind::ObjectWaiting { .. } | EventKind::GateWaiting { .. } | EventKind::RunFinished { .. } => {
+            EventKind::ObjectWaiting { .. }
+            | EventKind::GateWaiting { .. }
+            | EventKind::RunFinished { .. }
+            | EventKind::TakingDown { .. }
+            | EventKind::VolumeKept { .. } => {
                 return Vec::new();
             }
         };
@@ -195,11 +225,12 @@ impl Lines {
         let reason = if first.reason.is_empty() { String::new() } else { format!(": {}", first.reason) };
         let more = if waited.len() > 1 { format!(", {} more waiting", waited.len() - 1) } else { String::new() };
         let text = format!(
-            "{} still waiting after {}{reason} ({} of {} ready{more})",
+            "{} still waiting after {}{reason} ({} of {} {}{more})",
             first.subject,
             human(seconds_between(first.since, now)),
             phase.ready,
             count(phase.objects, "object"),
+            if self.progress.down { "gone" } else { "ready" },
         );
         Some(self.line(now, Some(&phase.name), text.into()))
     }

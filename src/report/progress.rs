@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use crate::health::diagnosis::Diagnosis;
 use crate::manifest::Origin;
+use crate::plan::down::Proof;
 use crate::rebuild::event::{Action, CriticalStep, Event, EventKind, ObjectName, Outcome, PhaseSummary, Resumes};
 
 /// A run as far as its events have told.
@@ -35,6 +36,18 @@ pub struct Progress {
     pub phases: Vec<Phase>,
     /// Warnings in order, each once.
     pub warnings: Vec<String>,
+    /// Whether the environment is taken down.
+    pub down: bool,
+    /// Volumes whose policy was set to `Retain`.
+    pub retained: usize,
+    /// The proofs for claims that were kept.
+    pub proofs: Vec<Proof>,
+    /// Claims that were deleted with their data: data set, claim, and its volume where that was left.
+    pub deleted_data: Vec<(String, String, Option<String>)>,
+    /// What left the kit and was deleted: `Kind/name`.
+    pub pruned: Vec<String>,
+    /// What left the kit, or was to go, and stays: `Kind/name` and why.
+    pub kept: Vec<(String, String)>,
     /// What stopped the run; usually one, more when several things failed at the same moment.
     pub failures: Vec<Failure>,
     /// Set by the last event.
@@ -322,6 +335,24 @@ impl Progress {
                 let phase = self.phase(&summary.phase);
                 phase.state = PhaseState::Done;
                 phase.settle(summary);
+            }
+            EventKind::ObjectPruned { object, .. } => self.pruned.push(object.key().to_string()),
+            EventKind::ObjectKept { object, reason, .. } => self.kept.push((object.key().to_string(), reason.clone())),
+            EventKind::ObjectDeleted { phase, object, seconds } => {
+                if phase.is_empty() {
+                    return;
+                }
+                let phase = self.phase(phase);
+                phase.ready += 1;
+                phase.written += 1;
+                phase.item(object, time).state = ItemState::Ready { seconds: *seconds };
+            }
+            EventKind::TakingDown { .. } => self.down = true,
+            EventKind::VolumeRetained { .. } => self.retained += 1,
+            EventKind::VolumeKept { proof } => self.proofs.push(proof.clone()),
+            EventKind::DataDeleted { data_set, claim, volume, volume_deleted, .. } => {
+                let left = (!volume_deleted && !volume.is_empty()).then(|| volume.clone());
+                self.deleted_data.push((data_set.clone(), claim.clone(), left));
             }
             EventKind::Warning { message } => {
                 if !self.warnings.contains(message) {

@@ -41,9 +41,18 @@ pub fn map_text(event: &mut Event, change: &dyn Fn(&str) -> String) {
         EventKind::GateWaiting { answer, .. }
         | EventKind::GatePassed { answer, .. }
         | EventKind::GateFailed { answer, .. } => apply(answer),
+        EventKind::ObjectKept { reason, .. } => apply(reason),
+        EventKind::VolumeKept { proof } => {
+            [&mut proof.place, &mut proof.phase, &mut proof.policy, &mut proof.size].into_iter().for_each(apply);
+        }
+        EventKind::VolumeRetained { before, .. } => apply(before),
         EventKind::Warning { message } => apply(message),
         EventKind::PhaseStarted { .. }
         | EventKind::ObjectApplied { .. }
+        | EventKind::TakingDown { .. }
+        | EventKind::ObjectPruned { .. }
+        | EventKind::ObjectDeleted { .. }
+        | EventKind::DataDeleted { .. }
         | EventKind::PhaseFinished { .. }
         | EventKind::RunFinished { .. } => {}
     }

@@ -42,7 +42,7 @@ pub fn frame(progress: &Progress, width: usize, now: Timestamp) -> Vec<Line> {
     let names = progress.name_width();
     let mut lines = Vec::new();
     for phase in &progress.phases {
-        lines.push(phase_line(phase, names).with_right(time(phase, now), width));
+        lines.push(phase_line(phase, names, progress.down).with_right(time(phase, now), width));
         if matches!(phase.state, PhaseState::Running | PhaseState::Failed) {
             lines.extend(waited_lines(&phase.waited(), names + 4, width, now));
         }
@@ -57,7 +57,7 @@ pub fn frame(progress: &Progress, width: usize, now: Timestamp) -> Vec<Line> {
     lines
 }
 
-fn phase_line(phase: &Phase, names: usize) -> Line {
+fn phase_line(phase: &Phase, names: usize, down: bool) -> Line {
     let (mark, tone) = match phase.state {
         PhaseState::Ahead => (" ", Tone::Dim),
         PhaseState::Running => ("●", Tone::Strong),
@@ -72,7 +72,7 @@ fn phase_line(phase: &Phase, names: usize) -> Line {
     let line = Line::new().and("  ").with(name, &phase.name).to_column(names + 4).with(tone, mark).and(" ");
     let begun = matches!(phase.state, PhaseState::Running | PhaseState::Failed);
     let mut text = if begun {
-        format!("{} of {} ready", phase.ready, count(phase.objects, "object"))
+        format!("{} of {} {}", phase.ready, count(phase.objects, "object"), if down { "gone" } else { "ready" })
     } else {
         count(phase.objects, "object")
     };

@@ -1,0 +1,66 @@
+//! Claims and volumes: reading them, and the policy that decides what becomes of a volume when its claim goes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kube::api::{Patch, PatchParams};
+use serde_json::{Value, json};
+
+use super::connect::timed;
+use super::observe::list;
+use super::{Cluster, ClusterError, FIELD_MANAGER, members};
+use crate::manifest::ObjectKey;
+
+/// The key of a volume.
+pub fn volume_key(name: &str) -> ObjectKey {
+    ObjectKey { group: String::new(), kind: "PersistentVolume".into(), namespace: None, name: name.to_owned() }
+}
+
+/// The key of a claim.
+pub fn claim_key(namespace: &str, name: &str) -> ObjectKey {
+    let kind = "PersistentVolumeClaim".into();
+    ObjectKey { group: String::new(), kind, namespace: Some(namespace.to_owned()), name: name.to_owned() }
+}
+
+/// All claims of some namespaces.
+///
+/// # Errors
+/// When the cluster does not answer or does not let us list them.
+pub async fn claims(cluster: &Cluster, namespaces: &BTreeSet<String>) -> Result<Vec<Value>, ClusterError> {
+    let Some(kind) = cluster.kinds.stable("", "PersistentVolumeClaim") else { return Ok(Vec::new()) };
+    let mut claims = Vec::new();
+    for namespace in namespaces {
+        claims.extend(list(cluster, kind, Some(namespace), None, false).await?);
+    }
+    Ok(claims)
+}
+
+/// Volumes by name; one that is not there is left out.
+///
+/// # Errors
+/// When the cluster does not answer or does not let us read one.
+pub async fn volumes<'a>(
+    cluster: &Cluster,
+    names: impl IntoIterator<Item = &'a str>,
+) -> Result<BTreeMap<String, Value>, ClusterError> {
+    let mut volumes = BTreeMap::new();
+    for name in names {
+        if let Some(volume) = members::read(cluster, &volume_key(name), true).await? {
+            volumes.insert(name.to_owned(), volume);
+        }
+    }
+    Ok(volumes)
+}
+
+/// Sets the reclaim policy of the volume with this UID, and returns the volume as it is read back afterwards.
+///
+/// # Errors
+/// When the cluster refuses it, or there is another volume of that name.
+pub async fn set_policy(cluster: &Cluster, name: &str, uid: &str, policy: &str) -> Result<Option<Value>, ClusterError> {
+    let key = volume_key(name);
+    let Some(kind) = cluster.kinds.stable(&key.group, &key.kind) else { return Ok(None) };
+    let body = json!({"metadata": {"uid": uid}, "spec": {"persistentVolumeReclaimPolicy": policy}});
+    let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+    let patch = Patch::Merge(&body);
+    timed(&cluster.server, cluster.api(kind, None).patch(name, &params, &patch)).await?;
+    members::read(cluster, &key, true).await
+}

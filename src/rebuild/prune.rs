@@ -1,0 +1,181 @@
+//! The end of a run over all phases: what left the kit is deleted, now that everything that is in it is healthy. A renamed
+//! object so has its successor in place before it goes.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+
+use super::dispatcher::{Dispatcher, Stop};
+use super::down::lost;
+use super::event::{EventKind, ObjectName, Outcome};
+use super::node::Limits;
+use crate::cluster::inventory::owned_fields_hash;
+use crate::cluster::observe::environment_of;
+use crate::cluster::removal::{RemovalError, remove};
+use crate::cluster::{Cluster, ClusterError, members};
+use crate::health::diagnosis::Diagnosis;
+use crate::kit::PhaseSettings;
+use crate::manifest::{ObjectKey, Origin};
+use crate::plan::Plan;
+use crate::plan::prune::{Candidate, left, prune};
+
+/// Deletions under way at once.
+const CONCURRENCY: usize = 16;
+
+/// The objects among those found that we have applied for this environment: candidates even without a record.
+pub(super) fn applied<'a>(
+    plan: &Plan,
+    found: impl IntoIterator<Item = (&'a ObjectKey, &'a serde_json::Value)>,
+) -> BTreeSet<ObjectKey> {
+    let ours = |live| environment_of(live).is_some_and(|(_, selector)| selector == plan.selector);
+    let found = found.into_iter().filter(|(_, live)| ours(*live) && owned_fields_hash(live).is_some());
+    found.map(|(key, _)| key.clone()).collect()
+}
+
+/// How an object is named in events that know it by its key alone.
+pub(super) fn name_of(cluster: &Cluster, key: &ObjectKey) -> ObjectName {
+    let version = cluster.kinds.stable(&key.group, &key.kind).map(|kind| kind.resource.api_version.clone());
+    ObjectName {
+        api_version: version.unwrap_or_else(|| key.group.clone()),
+        kind: key.kind.clone(),
+        namespace: key.namespace.clone(),
+        name: key.name.clone(),
+    }
+}
+
+/// What it means for a run that something could not be deleted.
+pub(super) fn stop_for(error: &RemovalError) -> Stop {
+    let (outcome, exit) = match error {
+        RemovalError::Stuck(_) => (Outcome::Stuck, 7),
+        RemovalError::Cluster(ClusterError::Forbidden(_)) => (Outcome::NotAllowed, 5),
+        RemovalError::Cluster(error) if error.is_transient() => (Outcome::Unreachable, 5),
+        RemovalError::Cluster(_) => (Outcome::Refused, 6),
+    };
+    Stop { outcome, exit }
+}
+
+impl Dispatcher<'_> {
+    /// Deletes what left the kit and keeps what must be kept.
+    ///
+    /// # Errors
+    /// How the run stops when something cannot be deleted, or somebody stops it.
+    pub(super) async fn prune(&mut self) -> Result<(), Stop> {
+        let candidates = match self.candidates().await {
+            Ok(candidates) => candidates,
+            // The environment is healthy; what is too much is found by the next run.
+            Err(error) => {
+                let message = format!("what left the kit was not looked for, the next run will: {error}");
+                self.emitter.send(EventKind::Warning { message });
+                return Ok(());
+            }
+        };
+        let phases: Vec<String> = self.plan.phases.iter().map(|phase| phase.name.clone()).collect();
+        let found = prune(&candidates, &phases, &self.plan.selector);
+        for key in &found.forgotten {
+            self.inventory.entries.remove(key);
+        }
+        for kept in found.kept {
+            if let Some(entry) = self.inventory.entries.get_mut(&kept.key) {
+                entry.left = true;
+            }
+            let (object, reason) = (name_of(&self.cluster, &kept.key), kept.reason.to_string());
+            self.emitter.send(EventKind::ObjectKept { phase: kept.phase, object, reason });
+        }
+        let uid = |key: &ObjectKey| {
+            let candidate = candidates.iter().find(|candidate| candidate.key == *key)?;
+            candidate.live.as_ref()?.pointer("/metadata/uid")?.as_str().map(str::to_owned)
+        };
+        for batch in found.batches {
+            let limit = self.limit(&batch.phase);
+            let goes = batch.keys.into_iter().filter_map(|key| uid(&key).map(|uid| (key, uid))).collect();
+            self.delete(&batch.phase, goes, limit).await?;
+        }
+        Ok(())
+    }
+
+    fn limit(&self, phase: &str) -> Duration {
+        let planned = self.plan.phases.iter().find(|planned| planned.name == phase);
+        Limits::of(planned.map_or(&PhaseSettings::default(), |planned| &planned.settings)).object
+    }
+
+    /// Everything that may have left the kit, as it is now.
+    async fn candidates(&mut self) -> Result<Vec<Candidate>, ClusterError> {
+        let mut labelled = std::mem::take(&mut self.labelled);
+        if self.record_lost {
+            let found = members::labelled(&self.cluster, &self.plan.selector).await?;
+            labelled.extend(applied(self.plan, &found.objects));
+            if !found.unread.is_empty() {
+                let message = format!(
+                    "the inventory was lost, and what cannot be listed may hold objects that left the kit: {}",
+                    found.unread.join(", ")
+                );
+                self.emitter.send(EventKind::Warning { message });
+            }
+        }
+        for item in self.plan.phases.iter().flat_map(|phase| &phase.items) {
+            if let Some(entry) = self.inventory.entries.get_mut(&item.key) {
+                entry.left = false;
+            }
+        }
+        let keys = left(self.plan, &self.inventory, &labelled);
+        let mut live = members::read_all(&self.cluster, &keys).await?;
+        let candidate = |key: ObjectKey| Candidate {
+            entry: self.inventory.entries.get(&key).cloned(),
+            live: live.remove(&key),
+            served: self.cluster.kinds.stable(&key.group, &key.kind).is_some(),
+            key,
+        };
+        Ok(keys.into_iter().map(candidate).collect())
+    }
+
+    /// Deletes objects side by side and waits until they are gone.
+    async fn delete(&mut self, phase: &str, goes: Vec<(ObjectKey, String)>, limit: Duration) -> Result<(), Stop> {
+        let (cluster, emitter) = (&self.cluster, &self.emitter);
+        let gone = std::sync::Mutex::new(Vec::new());
+        let deletions = stream::iter(goes).map(|(key, uid)| {
+            let gone = &gone;
+            async move {
+                let object = name_of(cluster, &key);
+                let waits = |reason: &str| {
+                    let (phase, object) = (phase.to_owned(), object.clone());
+                    emitter.send(EventKind::ObjectWaiting { phase, object, reason: reason.to_owned() });
+                };
+                match remove(cluster, &key, &uid, limit, waits).await {
+                    Ok(()) => {
+                        emitter.send(EventKind::ObjectPruned { phase: phase.to_owned(), object });
+                        gone.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(key);
+                        Ok(())
+                    }
+                    Err(error) => Err((object, error)),
+                }
+            }
+        });
+        let all = deletions.buffer_unordered(CONCURRENCY).try_collect::<Vec<()>>();
+        let result = tokio::select! {
+            biased;
+            _ = self.stop.wait_for(|stop| *stop) => Err(None),
+            _ = lost(self.options.lock.clone()) => Err(None),
+            result = all => result.map(drop).map_err(Some),
+        };
+        let gone = gone.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        self.wrote |= !gone.is_empty();
+        for key in gone {
+            self.inventory.entries.remove(&key);
+        }
+        match result {
+            Ok(()) => Ok(()),
+            Err(None) => Err(self.halted().unwrap_or(Stop { outcome: Outcome::Interrupted, exit: 130 })),
+            Err(Some((object, error))) => {
+                self.emitter.send(EventKind::ObjectFailed {
+                    phase: phase.to_owned(),
+                    object,
+                    origin: Origin::default(),
+                    reason: error.to_string(),
+                    diagnosis: Diagnosis::default(),
+                });
+                Err(stop_for(&error))
+            }
+        }
+    }
+}
