@@ -1,9 +1,12 @@
 //! The plan: every object with its place in the order, every gate. Pure data, made from a rendered kit.
 
+pub mod conflict;
 pub mod decide;
 pub mod diff;
 pub mod estimate;
 mod graph;
+pub mod ignored;
+pub mod immutable;
 pub mod proposal;
 pub mod rights;
 pub mod standing;
