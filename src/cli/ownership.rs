@@ -50,9 +50,10 @@ pub fn explain(error: ClusterError, environment: &str, again: &str, look: &str) 
     }
     if let Some(first) = foreign.first() {
         refused = refused.hint(format!("what would change:      {look}"));
-        refused = refused.hint(format!("to take one of them:    {again} --adopt={}", first.key));
+        let one = if foreign.len() == 1 { "to take it:            " } else { "to take one of them:   " };
+        refused = refused.hint(format!("{one} {again} --adopt={}", first.key));
         if foreign.len() > 1 {
-            let all = if taken.is_empty() { "to take all of them:    " } else { "to take those of nobody: " };
+            let all = if taken.is_empty() { "to take all of them:    " } else { "to take those of nobody:" };
             refused = refused.hint(format!("{all}{again} --adopt"));
         }
     }
@@ -94,8 +95,37 @@ mod tests {
 
     #[test]
     fn a_refusal_names_what_is_protected_and_how_to_go_on() {
-        insta::assert_snapshot!(shown(vec![stranger("a", false)]), @"");
-        insta::assert_snapshot!(shown((0..12).map(|at| stranger(&format!("c{at}"), false)).collect()), @"");
-        insta::assert_snapshot!(shown(vec![stranger("a", false), stranger("b", true)]), @"");
+        insta::assert_snapshot!(shown(vec![stranger("a", false)]), @"
+        refused: 1 object of the kit is there and is not production's; nothing was written
+        ConfigMap/a in namespace shop: managed by Helm, release web
+        what would change:      rekindle plan production
+        to take it:             rekindle up production --adopt=ConfigMap/a
+        ");
+        insta::assert_snapshot!(shown((0..12).map(|at| stranger(&format!("c{at}"), false)).collect()), @"
+        refused: 12 objects of the kit are there and are not production's; nothing was written
+        ConfigMap/c0 in namespace shop: managed by Helm, release web
+        ConfigMap/c1 in namespace shop: managed by Helm, release web
+        ConfigMap/c2 in namespace shop: managed by Helm, release web
+        ConfigMap/c3 in namespace shop: managed by Helm, release web
+        ConfigMap/c4 in namespace shop: managed by Helm, release web
+        ConfigMap/c5 in namespace shop: managed by Helm, release web
+        ConfigMap/c6 in namespace shop: managed by Helm, release web
+        ConfigMap/c7 in namespace shop: managed by Helm, release web
+        ConfigMap/c8 in namespace shop: managed by Helm, release web
+        ConfigMap/c9 in namespace shop: managed by Helm, release web
+        and 2 more
+        what would change:      rekindle plan production
+        to take one of them:    rekindle up production --adopt=ConfigMap/c0
+        to take all of them:    rekindle up production --adopt
+        ");
+        insta::assert_snapshot!(shown(vec![stranger("a", false), stranger("b", true)]), @"
+        refused: 2 objects of the kit are there and are not production's; nothing was written
+        ConfigMap/a in namespace shop: managed by Helm, release web
+        ConfigMap/b in namespace shop: belongs to staging
+        what would change:      rekindle plan production
+        to take it:             rekindle up production --adopt=ConfigMap/a
+        give production a namespace and names of its own; what another environment has is taken
+        only by its name:       rekindle up production --adopt=ConfigMap/b
+        ");
     }
 }

@@ -11,6 +11,8 @@ use serde_json::Value;
 use super::connect::{REQUEST_TIMEOUT, timed};
 use super::kinds::ServedKind;
 use super::{Cluster, ClusterError, FIELD_MANAGER};
+use crate::manifest::managed_fields::without_client_side;
+use crate::plan::conflict::Conflict;
 
 /// The server's answer to an apply.
 #[derive(Clone, Debug)]
@@ -33,9 +35,9 @@ pub enum ApplyError {
         /// How long the server asks us to wait (`Retry-After`).
         wait: Option<Duration>,
     },
-    /// Another field manager holds fields that we want to set differently.
-    #[error("{} held by another field manager: {}", if .0.len() == 1 { "a field is" } else { "fields are" }, .0.join("; "))]
-    Conflict(Vec<String>),
+    /// Other field managers hold fields that we want to set differently.
+    #[error("{}", several(.0))]
+    Conflict(Vec<Conflict>),
     /// A field cannot be changed in place.
     #[error("{0}")]
     Immutable(String),
@@ -87,6 +89,16 @@ fn value_length(text: &str) -> usize {
     0
 }
 
+/// Conflicts that are told one by one.
+const SHOWN: usize = 5;
+
+fn several(conflicts: &[Conflict]) -> String {
+    let mut told: Vec<String> = conflicts.iter().take(SHOWN).map(ToString::to_string).collect();
+    let more = conflicts.len().saturating_sub(SHOWN);
+    told.extend((more > 0).then(|| format!("and {more} more")));
+    told.join("; ")
+}
+
 fn first_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().to_owned()
 }
@@ -102,9 +114,9 @@ fn classify(status: &Status, wait: Option<Duration>) -> ApplyError {
     };
     let later = |reason: &str| ApplyError::Later { reason: first_line(reason), wait };
     match status.code {
-        409 if causes.iter().any(|cause| cause.reason == "FieldManagerConflict") => ApplyError::Conflict(
-            causes.iter().map(|cause| format!("{} ({})", cause.field, cause.message.replace('"', ""))).collect(),
-        ),
+        409 if causes.iter().any(|cause| cause.reason == "FieldManagerConflict") => {
+            ApplyError::Conflict(causes.iter().map(|cause| Conflict::of(&cause.field, &cause.message)).collect())
+        }
         // The object changed while the server was merging.
         409 => later(&message),
         403 if message.contains("because it is being terminated") => later(&message),
@@ -122,14 +134,21 @@ fn classify(status: &Status, wait: Option<Duration>) -> ApplyError {
         {
             ApplyError::Refused(message)
         }
+        // The admission of claims that would grow: their class does not let them.
+        403 if message.contains("must support resize") => ApplyError::Immutable(message),
         401 | 403 => ApplyError::Forbidden(message),
         // Discovery or the namespace has not reached this API server yet.
         404 => later(&message),
-        422 if message.contains("immutable")
-            || message.contains("updates to statefulset spec for fields other than")
-            || message.contains("may not change once set")
-            || message.contains("cannot change roleRef")
-            || message.contains("may not be changed") =>
+        422 if [
+            "immutable",
+            "Forbidden: updates to ",
+            "may not change",
+            "cannot change roleRef",
+            "may not be changed",
+            "can not be less than",
+        ]
+        .iter()
+        .any(|sign| message.contains(sign)) =>
         {
             ApplyError::Immutable(message)
         }
@@ -195,7 +214,33 @@ pub async fn apply(cluster: &Cluster, kind: &ServedKind, body: &Value, force: bo
     Err(classify(&status, wait))
 }
 
-/// Deletes an object so that it can be made again, and waits until it is gone with everything it owns.
+/// Makes what `kubectl apply` holds in a live object ours, so that the next apply removes what the kit does not have. The version
+/// is a precondition: when somebody writes in between, it is read and tried again. Returns the object as it is then.
+///
+/// # Errors
+/// When the server refuses, or somebody writes all the time.
+pub async fn take_client_side(cluster: &Cluster, kind: &ServedKind, mut live: Value) -> Result<Value, ClusterError> {
+    let (name, namespace) = name_of(&live);
+    let (name, api) = (name.to_owned(), cluster.api(kind, namespace));
+    for _ in 0..ATTEMPTS {
+        let Some(fields) = without_client_side(&live, FIELD_MANAGER) else { return Ok(live) };
+        let version = live.pointer("/metadata/resourceVersion");
+        let patch = serde_json::json!({"metadata": {"resourceVersion": version, "managedFields": fields}});
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+        let answer = match timed(&cluster.server, api.patch(&name, &params, &Patch::Merge(&patch))).await {
+            Err(ClusterError::Status { code: 409, .. }) => timed(&cluster.server, api.get(&name)).await?,
+            answer => answer?,
+        };
+        live = serde_json::to_value(answer).unwrap_or_default();
+    }
+    Err(ClusterError::Status { code: 503, reason: "Conflict".into(), message: format!("{name} changes all the time") })
+}
+
+/// How often a write with a precondition is tried.
+const ATTEMPTS: usize = 5;
+
+/// Deletes an object (that with this UID) so that it can be made again, and waits until it is gone: with everything it owns, or
+/// with `orphan` without.
 ///
 /// # Errors
 /// When the server refuses, or the object (with the same UID) is still there after `limit`.
@@ -203,6 +248,7 @@ pub async fn delete_and_wait(
     cluster: &Cluster,
     kind: &ServedKind,
     live: &Value,
+    orphan: bool,
     limit: Duration,
 ) -> Result<(), ClusterError> {
     let (name, namespace) = name_of(live);
@@ -210,7 +256,7 @@ pub async fn delete_and_wait(
     let api = cluster.api(kind, namespace);
     let params = DeleteParams {
         preconditions: Some(Preconditions { uid: uid.clone(), resource_version: None }),
-        ..DeleteParams::foreground()
+        ..if orphan { DeleteParams::orphan() } else { DeleteParams::foreground() }
     };
     match timed(&cluster.server, api.delete(name, &params)).await {
         Ok(_) | Err(ClusterError::Status { code: 404, .. }) => {}
@@ -298,9 +344,6 @@ mod tests {
             }]}))
             .unwrap(),
         );
-        assert_eq!(
-            classify(&conflict, None).to_string(),
-            "a field is held by another field manager: .spec.replicas (conflict with kubectl)"
-        );
+        assert_eq!(classify(&conflict, None).to_string(), "spec.replicas is held by kubectl, and differs");
     }
 }

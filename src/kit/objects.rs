@@ -14,7 +14,7 @@ use crate::manifest::{Object, Origin};
 /// The group of documents that are for Rekindle and never reach a cluster.
 const OWN_GROUP: &str = "rekindle.dev";
 /// The annotations that Rekindle understands, without their prefix.
-const ANNOTATIONS: [&str; 5] = ["after", "ready", "replace", "keep", "timeout"];
+const ANNOTATIONS: [&str; 6] = ["after", "ready", "replace", "keep", "timeout", "ignore-fields"];
 
 /// What the documents of one file are.
 #[derive(Default)]
@@ -241,6 +241,11 @@ impl Reader<'_> {
                     format!("{} holds data and is never deleted to be made again", object.key()),
                     Some(format!("take {name} out; to begin anew, give it another name")),
                 ),
+                "ignore-fields" => {
+                    for fault in crate::plan::ignored::faults(object) {
+                        wrong(false, format!("rekindle.dev/ignore-fields: {fault}"), None);
+                    }
+                }
                 "timeout" => {
                     if let Err(message) = crate::manifest::duration::parse_duration(text) {
                         wrong(false, format!("rekindle.dev/timeout: {text} {message}"), None);

@@ -2,6 +2,7 @@
 
 pub mod catalogue;
 pub mod duration;
+pub mod field_path;
 pub mod kinds;
 pub mod managed_fields;
 pub mod mistake;

@@ -1,10 +1,13 @@
 //! The plan: every object with its place in the order, every gate. Pure data, made from a rendered kit.
 
+pub mod conflict;
 pub mod decide;
 pub mod diff;
 pub mod down;
 pub mod estimate;
 mod graph;
+pub mod ignored;
+pub mod immutable;
 pub mod proposal;
 pub mod prune;
 pub mod removal;

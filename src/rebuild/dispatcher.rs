@@ -346,7 +346,7 @@ impl Dispatcher<'_> {
                 self.applying -= 1;
                 match result {
                     Ok((action, live)) => self.landed(phase, index, action, live),
-                    Err(error) => phase.failure = Some(refusal(index, &phase.plan.items[index].object, &error)),
+                    Err(error) => phase.failure = Some(refusal(index, &error)),
                 }
             }
             Ok(Done::Discovered(index, kinds)) => {

@@ -11,8 +11,6 @@ use super::phase::{Failure, Phase};
 use super::tasks::Done;
 use crate::cluster::apply::ApplyError;
 use crate::health::diagnosis::{Diagnosis, diagnose};
-use crate::manifest::Object;
-use crate::manifest::kinds::holds_data;
 
 /// How long running requests may take to end after the run has been stopped.
 const WIND_DOWN: Duration = Duration::from_secs(5);
@@ -82,18 +80,15 @@ impl Dispatcher<'_> {
 }
 
 /// What it means that the API server did not take an object.
-pub(super) fn refusal(index: usize, object: &Object, error: &ApplyError) -> Failure {
+pub(super) fn refusal(index: usize, error: &ApplyError) -> Failure {
     let (outcome, exit) = match error {
         ApplyError::Forbidden(_) => (Outcome::NotAllowed, 5),
+        ApplyError::Conflict(_) | ApplyError::Foreign(_) => (Outcome::Protected, 4),
         _ => (Outcome::Refused, 6),
     };
     let advice = match error {
-        ApplyError::Conflict(_) => "; take over what others hold with --take-ownership",
-        ApplyError::Immutable(_) if holds_data(object.group(), object.kind()) => {
-            "; it holds data, so it is never deleted to be made again: put the old value back, or give the new one another name"
-        }
-        ApplyError::Immutable(_) => {
-            "; where deleting it and making it again is harmless, say so with the annotation rekindle.dev/replace: allowed"
+        ApplyError::Conflict(_) => {
+            "; take over what others hold with --take-ownership, or leave it to them with the annotation rekindle.dev/ignore-fields"
         }
         _ => "",
     };

@@ -74,6 +74,10 @@ pub enum Action {
     Unchanged,
     /// It was deleted and created again (a Job whose template changed).
     Replaced,
+    /// It was deleted without what it owns and created again: its pods run on (a StatefulSet).
+    Recreated,
+    /// It existed, was somebody else's, and is ours now.
+    Adopted,
 }
 
 /// How a run ended.
@@ -84,6 +88,8 @@ pub enum Outcome {
     Done,
     /// The cluster refused an object.
     Refused,
+    /// Something that is somebody else's was protected.
+    Protected,
     /// Something did not become healthy in time, or failed for good.
     Unhealthy,
     /// The cluster does not let us do what is needed.

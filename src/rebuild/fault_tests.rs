@@ -19,6 +19,7 @@ use super::{Options, run};
 use crate::cluster::{Cluster, ClusterError};
 use crate::kit::{Kit, KitSource, Overrides};
 use crate::plan::Plan;
+use crate::plan::decide::Adoption;
 use crate::secrets::{SecretError, SecretSource};
 
 /// What a request gets instead of the usual answer.
@@ -235,17 +236,26 @@ const DEPLOYMENT: (&str, &str) = (
 );
 
 fn options() -> Options {
-    Options { run: "run".into(), started: jiff::Timestamp::UNIX_EPOCH, ..Options::default() }
+    options_taking(&[])
+}
+
+fn options_taking(adopt: &[&str]) -> Options {
+    let adopt = Adoption::of(adopt.iter().copied());
+    Options { run: "run".into(), started: jiff::Timestamp::UNIX_EPOCH, adopt, ..Options::default() }
 }
 
 /// Runs a plan against a server and returns the exit code, the events, and how long it took in virtual time.
 async fn rebuild(server: Server, plan: &Plan) -> (Arc<Mutex<Server>>, u8, Vec<Event>, Duration) {
+    rebuild_with(server, plan, options()).await
+}
+
+async fn rebuild_with(server: Server, plan: &Plan, options: Options) -> (Arc<Mutex<Server>>, u8, Vec<Event>, Duration) {
     let server = Arc::new(Mutex::new(server));
     let began = tokio::time::Instant::now();
     let cluster = Cluster::with_client(client(&server), "test".into(), "https://test".into()).await.unwrap();
     let (sender, mut receiver) = mpsc::unbounded_channel();
     let (_stop, stopped) = watch::channel(false);
-    let exit = run(cluster, plan, options(), sender, stopped).await.unwrap();
+    let exit = run(cluster, plan, options, sender, stopped).await.unwrap();
     let mut events = Vec::new();
     while let Some(event) = receiver.recv().await {
         events.push(event);
@@ -440,8 +450,8 @@ async fn what_others_made_is_never_deleted_to_be_made_again() {
     let refusal =
         Fault::Answer(422, "ConfigMap \"a\" is invalid: data: field is immutable when `immutable` is set", None);
     let server = Server { faults: vec![(CONFIG_PATH, [refusal].into())], ..holding(json!({})) };
-    let (server, exit, events, _) = rebuild(server, &plan(&[REPLACEABLE])).await;
-    assert_eq!((exit, outcome(&events)), (6, Outcome::Refused));
+    let (server, exit, events, _) = rebuild_with(server, &plan(&[REPLACEABLE]), options_taking(&["*"])).await;
+    assert_eq!((exit, outcome(&events)), (4, Outcome::Protected));
     let server = server.lock().unwrap();
     assert!(server.asked.keys().all(|request| !request.starts_with("DELETE")), "{:?}", server.asked);
     let told = events.iter().any(|event| {
@@ -451,8 +461,9 @@ async fn what_others_made_is_never_deleted_to_be_made_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_belongs_to_another_environment_is_refused_before_the_first_write() {
+async fn what_is_not_ours_is_refused_before_the_first_write() {
     for labels in [
+        json!({}),
         json!({"rekindle.dev/environment": "production"}),
         json!({"rekindle.dev/environment": "test", "rekindle.dev/instance": "pr-1"}),
     ] {
@@ -460,7 +471,8 @@ async fn what_belongs_to_another_environment_is_refused_before_the_first_write()
         assert_eq!(server.lock().unwrap().asked.keys().filter(|request| request.starts_with("PATCH")).count(), 0);
         let ClusterError::NotOurs(strangers) = &error else { panic!("{error}") };
         assert_eq!(strangers.len(), 1, "{error}");
-        assert!(strangers[0].taken && strangers[0].holder.starts_with("belongs to "), "{strangers:?}");
+        let taken = strangers[0].holder.starts_with("belongs to ");
+        assert!(strangers[0].taken == taken && strangers[0].key.to_string() == "ConfigMap/a", "{strangers:?}");
     }
     let (_, exit, ..) = rebuild(holding(json!({"rekindle.dev/environment": "test"})), &plan(&[CONFIG])).await;
     assert_eq!(exit, 0);

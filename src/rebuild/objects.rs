@@ -13,7 +13,10 @@ use crate::cluster::kinds::ServedKind;
 use crate::cluster::watch;
 use crate::health::status::{Related, missed_deadline, pods_of, status, without_deadline};
 use crate::manifest::Object;
+use crate::plan::decide::decide_ours;
+use crate::plan::proposal::Intent;
 use crate::plan::removal;
+use crate::plan::standing::is_shared;
 
 /// Requests that write, under way at once. More does not make an API server on two cores faster.
 const CONCURRENCY: usize = 16;
@@ -42,22 +45,26 @@ impl Dispatcher<'_> {
         node.sent = Some(Instant::now());
         let live = self.store.get(&item.key);
         node.missed = live.and_then(missed_deadline).map(str::to_owned);
-        let again = live.is_some_and(|live| tasks::is_failed_job(&item.object, live));
-        if !again && live.is_some_and(|live| self.inventory.is_unchanged(&item.key, &item.desired, live)) {
+        let intent = live.map_or(Intent::Create, |live| decide_ours(item, live, &self.inventory).intent);
+        if intent == Intent::Unchanged {
             self.applied(phase, index, Action::Unchanged);
             return;
         }
         node.state = State::Applying;
+        let other = if live.is_none() { self.others.remove(&item.key) } else { None };
+        let adopting = other.is_some() && !is_shared(&item.key);
         let sending = tasks::Sending {
             cluster: self.cluster.clone(),
             kind,
             object: item.object.clone(),
-            known: live.cloned(),
+            known: live.cloned().or(other),
+            adopting,
+            recorded: self.inventory.entries.get(&item.key).map(|entry| entry.uid.clone()),
             force: self.options.take_ownership,
             limit: node.limit,
             ending: self.ending.subscribe(),
         };
-        if again {
+        if intent == Intent::Replace {
             // The watch may still name the failed one; it must not be judged in place of the new one.
             self.store.forget(&item.key);
         }

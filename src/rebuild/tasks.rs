@@ -7,15 +7,18 @@ use serde_json::Value;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::event::Action;
-use crate::cluster::apply::{ApplyError, apply, delete_and_wait};
+use crate::cluster::apply::{ApplyError, Reply, apply, delete_and_wait, take_client_side};
 use crate::cluster::connect::timed;
 use crate::cluster::kinds::{Kinds, ServedKind};
 use crate::cluster::observe::{ENVIRONMENT_LABEL, INSTANCE_LABEL};
 use crate::cluster::{Cluster, ClusterError};
 use crate::health::gate::{self, Answer, Asker, Gate};
 use crate::manifest::Object;
-use crate::manifest::kinds::holds_data;
-use crate::plan::REPLACE_ANNOTATION;
+use crate::manifest::managed_fields::has_client_side;
+use crate::plan::decide::is_failed_job;
+use crate::plan::ignored::{beside, ignored, in_place_of};
+use crate::plan::immutable::strategy;
+use crate::plan::proposal::Intent;
 use crate::report::duration::human;
 
 /// A remark of a task that is still running.
@@ -50,28 +53,8 @@ impl Backoff {
     }
 }
 
-/// A Job that has failed never runs again by itself: `status.conditions` has `Failed` with status `True`.
-pub fn is_failed_job(object: &Object, live: &Value) -> bool {
-    let conditions = live.pointer("/status/conditions").and_then(Value::as_array);
-    object.group() == "batch"
-        && object.kind() == "Job"
-        && conditions.is_some_and(|conditions| {
-            conditions.iter().any(|condition| {
-                let text = |name: &str| condition.get(name).and_then(Value::as_str);
-                text("type") == Some("Failed") && text("status") == Some("True")
-            })
-        })
-}
-
-/// Whether an object may be deleted to be made again: a Job, or one that allows it; never one that holds data.
-fn may_replace(object: &Object) -> bool {
-    let allowed = (object.group() == "batch" && object.kind() == "Job")
-        || object.annotation(REPLACE_ANNOTATION) == Some("allowed");
-    allowed && !holds_data(object.group(), object.kind())
-}
-
 /// Whether a live object carries the labels that every object of the environment has.
-fn is_ours(object: &Object, live: &Value) -> bool {
+fn is_labelled(object: &Object, live: &Value) -> bool {
     let label = |body: &Value, name: &str| body.get("metadata")?.get("labels")?.get(name)?.as_str().map(str::to_owned);
     label(live, ENVIRONMENT_LABEL).is_some()
         && [ENVIRONMENT_LABEL, INSTANCE_LABEL].iter().all(|name| label(live, name) == label(object.body(), name))
@@ -85,8 +68,12 @@ pub struct Sending {
     pub kind: ServedKind,
     /// The object.
     pub object: Object,
-    /// The live object, if one of ours is there.
+    /// The live object as it was last seen, if one is there.
     pub known: Option<Value>,
+    /// Whether that is somebody else's until now.
+    pub adopting: bool,
+    /// UID of the object that the inventory names.
+    pub recorded: Option<String>,
     /// Whether to take over fields that others hold.
     pub force: bool,
     /// How long a deletion before a replacement may take.
@@ -103,41 +90,41 @@ pub async fn send(sending: Sending, index: usize, notes: UnboundedSender<Note>) 
     Done::Applied(index, send_until_answered(&sending, note).await)
 }
 
+/// An object that was deleted to be made again.
+struct Former {
+    action: Action,
+    live: Value,
+}
+
 async fn send_until_answered(sending: &Sending, note: impl Fn(&str)) -> Result<(Action, Value), ApplyError> {
-    let Sending { cluster, kind, object, known, force, limit, ending } = sending;
-    let mut ending = ending.clone();
+    let Sending { cluster, kind, object, known, limit, .. } = sending;
+    let mut ending = sending.ending.clone();
     let mut backoff = Backoff(Duration::from_millis(100));
-    let mut replaced = false;
+    let mut former = None;
     let mut told = String::new();
     let mut since = tokio::time::Instant::now();
-    if let Some(live) = known.as_ref().filter(|live| is_failed_job(object, live)) {
+    if let Some(live) = known.as_ref().filter(|live| !sending.adopting && is_failed_job(object, live)) {
         note("the failed Job is being removed to run it again");
-        delete_and_wait(cluster, kind, live, *limit).await.map_err(refusal)?;
-        replaced = true;
+        delete_and_wait(cluster, kind, live, false, *limit).await.map_err(refusal)?;
+        former = Some(Former { action: Action::Replaced, live: live.clone() });
     }
     loop {
-        match apply(cluster, kind, object.body(), *force).await {
-            Ok(reply) => {
-                let version = |live: &Value| live.pointer("/metadata/resourceVersion").cloned();
-                let same = known.as_ref().is_some_and(|known| version(known) == version(&reply.live));
-                let action = match (replaced, reply.created, same) {
-                    (true, ..) => Action::Replaced,
-                    (false, true, _) => Action::Created,
-                    (false, false, true) => Action::Unchanged,
-                    (false, false, false) => Action::Changed,
-                };
-                return Ok((action, reply.live));
-            }
-            Err(ApplyError::Immutable(message)) if may_replace(object) && !replaced => {
-                let api = cluster.api(kind, object.namespace());
-                let live = timed(&cluster.server, api.get(object.name())).await.map_err(refusal)?;
-                let live = serde_json::to_value(live).unwrap_or_default();
-                if !is_ours(object, &live) {
-                    return Err(ApplyError::Foreign(message));
+        let mut answer = sending.attempt(former.as_ref()).await;
+        if let (Err(ApplyError::Immutable(message)), None) = (&answer, &former) {
+            match sending.make_room(message, &note).await {
+                Ok(made) => {
+                    former = Some(made);
+                    continue;
                 }
-                note("is being removed to be made again");
-                delete_and_wait(cluster, kind, &live, *limit).await.map_err(refusal)?;
-                replaced = true;
+                Err(error) => answer = Err(error),
+            }
+        }
+        match answer {
+            Ok(reply) => return Ok((sending.action(former.as_ref(), &reply), reply.live)),
+            Err(ApplyError::Conflict(conflicts)) => {
+                let live = sending.live().await.ok().flatten();
+                let told = conflicts.into_iter().map(|conflict| conflict.with_values(object, live.as_ref()));
+                return Err(ApplyError::Conflict(told.collect()));
             }
             Err(ApplyError::Later { reason, wait }) => {
                 // An answer of 500 that never changes is a mistake that the server has no better word for; webhooks and
@@ -162,9 +149,70 @@ async fn send_until_answered(sending: &Sending, note: impl Fn(&str)) -> Result<(
     }
 }
 
+impl Sending {
+    /// The object as it is there now.
+    async fn live(&self) -> Result<Option<Value>, ApplyError> {
+        let api = self.cluster.api(&self.kind, self.object.namespace());
+        let live = timed(&self.cluster.server, api.get_opt(self.object.name())).await.map_err(refusal)?;
+        Ok(live.map(|live| serde_json::to_value(live).unwrap_or_default()))
+    }
+
+    /// Sends it once. Only what gives fields up or bears marks of `kubectl apply` has to be looked at first.
+    async fn attempt(&self, former: Option<&Former>) -> Result<Reply, ApplyError> {
+        let Self { cluster, kind, object, .. } = self;
+        if let Some(former) = former {
+            return apply(cluster, kind, &in_place_of(object, &former.live), self.force).await;
+        }
+        let gives_up = !ignored(object).is_empty();
+        let marked = self.adopting || self.known.as_ref().is_some_and(has_client_side);
+        if !gives_up && !marked {
+            return apply(cluster, kind, object.body(), self.force).await;
+        }
+        match self.live().await? {
+            None => apply(cluster, kind, object.body(), self.force).await,
+            Some(live) => {
+                let live = take_client_side(cluster, kind, live).await.map_err(refusal)?;
+                apply(cluster, kind, &beside(object, &live), self.force).await
+            }
+        }
+    }
+
+    /// Deletes what stands there and cannot be changed, if it is ours and its kind has a way to be made again.
+    async fn make_room(&self, message: &str, note: impl Fn(&str)) -> Result<Former, ApplyError> {
+        let Some(live) = self.live().await? else {
+            return Err(ApplyError::Later { reason: "it has just been deleted".into(), wait: None });
+        };
+        let uid = live.pointer("/metadata/uid").and_then(Value::as_str);
+        let ours = is_labelled(&self.object, &live) || (uid.is_some() && uid == self.recorded.as_deref());
+        let replacement = strategy(&self.object, &live, message)
+            .map_err(|how| ApplyError::Immutable(format!("{}; {how}", message.trim_end_matches('.'))))?;
+        if !ours {
+            return Err(ApplyError::Foreign(message.to_owned()));
+        }
+        note(&format!("cannot be changed in place: {}", replacement.reason));
+        delete_and_wait(&self.cluster, &self.kind, &live, replacement.orphan, self.limit).await.map_err(refusal)?;
+        let action = if replacement.intent == Intent::Recreate { Action::Recreated } else { Action::Replaced };
+        Ok(Former { action, live })
+    }
+
+    /// What the server's answer means.
+    fn action(&self, former: Option<&Former>, reply: &Reply) -> Action {
+        let version = |live: &Value| live.pointer("/metadata/resourceVersion").cloned();
+        let same = self.known.as_ref().is_some_and(|known| version(known) == version(&reply.live));
+        match (former, reply.created) {
+            (Some(former), _) => former.action,
+            (None, true) => Action::Created,
+            (None, false) if self.adopting => Action::Adopted,
+            (None, false) if same => Action::Unchanged,
+            (None, false) => Action::Changed,
+        }
+    }
+}
+
 fn refusal(error: ClusterError) -> ApplyError {
     match error {
         ClusterError::Forbidden(message) => ApplyError::Forbidden(message),
+        other if other.is_transient() => ApplyError::Later { reason: other.to_string(), wait: None },
         other => ApplyError::Refused(other.to_string()),
     }
 }
@@ -196,35 +244,4 @@ pub async fn ask(asker: Arc<Asker>, index: usize, gate: Gate, hold: Duration, no
     })
     .await;
     Done::Asked(index, answer)
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use serde_json::json;
-
-    use super::*;
-    use crate::manifest::Origin;
-
-    fn may(api_version: &str, kind: &str, annotation: &str) -> bool {
-        let annotations = json!({REPLACE_ANNOTATION: annotation});
-        let body =
-            json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": "a", "annotations": annotations}});
-        may_replace(&Object::new(body, Origin::default()).unwrap())
-    }
-
-    #[test]
-    fn no_annotation_deletes_what_holds_data() {
-        assert!(may("batch/v1", "Job", ""));
-        assert!(may("apps/v1", "Deployment", "allowed"));
-        assert!(!may("apps/v1", "Deployment", "yes"));
-        for (api_version, kind) in [
-            ("v1", "PersistentVolumeClaim"),
-            ("v1", "PersistentVolume"),
-            ("v1", "Namespace"),
-            ("apiextensions.k8s.io/v1", "CustomResourceDefinition"),
-        ] {
-            assert!(!may(api_version, kind, "allowed"), "{kind}");
-        }
-    }
 }

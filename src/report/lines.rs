@@ -121,6 +121,8 @@ impl Lines {
                     Action::Changed => (true, "changed"),
                     Action::Unchanged => (false, "unchanged"),
                     Action::Replaced => (true, "replaced"),
+                    Action::Recreated => (true, "recreated, its pods run on"),
+                    Action::Adopted => (true, "adopted"),
                 };
                 if !news && !self.all {
                     return Vec::new();

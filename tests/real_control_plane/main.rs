@@ -8,6 +8,7 @@ mod hidden;
 mod support;
 
 mod health;
+mod ownership;
 mod rights;
 mod secrets;
 
@@ -78,7 +79,7 @@ fn drift_is_mended_and_nothing_else_is_written() {
             space.name
         ),
     );
-    let refused = run(&kit, &bed, &["up", "test"]).exit(6).says("data.key").says("somebody");
+    let refused = run(&kit, &bed, &["up", "test"]).exit(4).says("data.key").says("somebody");
     assert!(refused.stderr.contains("--take-ownership"), "{}", refused.stderr);
     let taken = run(&kit, &bed, &["up", "test", "--take-ownership", "-o", "json"]).exit(0);
     assert_eq!(taken.last()["written"], 1);
