@@ -97,7 +97,9 @@ impl From<ClusterError> for CliError {
                 let shown = if more > 0 { shown.detail(format!("and {more} more")) } else { shown };
                 shown.hint(format!("leave out --from, or begin earlier:   --from {phase}"))
             }
-            ClusterError::NotOurs(_) => Self::new(Exit::Protected, format!("{message}; nothing was written")),
+            ClusterError::NotOurs(_) | ClusterError::Outdated(_) => {
+                Self::new(Exit::Protected, format!("{message}; nothing was written"))
+            }
             // Objects that are refused are told as events; this is an answer to a question.
             ClusterError::Status { .. } => {
                 Self::new(Exit::Unreachable, format!("the API server answered: {}", message.trim_end_matches('.')))

@@ -13,12 +13,13 @@ mod journal;
 mod lock;
 mod mistakes;
 mod ownership;
-//mod plan;
+mod plan;
 mod process;
 mod rbac;
 mod render;
 mod run_view;
 mod runs;
+mod saved;
 mod secrets;
 mod settings;
 mod status;
@@ -135,7 +136,7 @@ enum Command {
     /// Take an environment down and keep its data, with proof
     Down(down::DownArgs),
     /// Show what `up` would do: every object, field by field, and what happens to data
-    //PLAN
+    Plan(plan::PlanArgs),
     /// Print the objects of an environment as YAML, secrets redacted
     Render(render::RenderArgs),
     /// Look for mistakes in the kit without a cluster
@@ -167,7 +168,7 @@ pub fn main() -> ExitCode {
         }
     };
     cli.common.program = command_line::program(std::env::args_os().next());
-    if let (Output::File(file), false) = (&cli.common.output, false) {
+    if let (Output::File(file), false) = (&cli.common.output, matches!(cli.command, Command::Plan(_))) {
         let wrong = format!("invalid value '{}' for '--output <OUTPUT>': only plan is saved in a file", file.display());
         let _ = Cli::command().error(clap::error::ErrorKind::InvalidValue, wrong).print();
         return ExitCode::from(Exit::Usage as u8);
@@ -179,7 +180,7 @@ pub fn main() -> ExitCode {
     let run = || match cli.command {
         Command::Up(args) => up::run(&mut context, &args),
         Command::Down(args) => down::run(&mut context, &args),
-        //PLAN2 => plan::run(&mut context, &args),
+        Command::Plan(args) => plan::run(&mut context, &args),
         Command::Render(args) => render::run(&mut context, &args),
         Command::Check(args) => check::run(&mut context, &args),
         Command::Status(args) => status::run(&mut context, &args),

@@ -1,14 +1,44 @@
-//! Refusals that protect what is somebody else's, and the names that allow to take it.
+//! Refusals that protect what is somebody else's, and the flags that allow to take it.
+
+use clap::Args;
 
 use super::{CliError, Exit};
 use crate::cluster::ClusterError;
 use crate::manifest::mistake::nearest;
 use crate::plan::Plan;
-use crate::plan::decide::{Stranger, is_called};
+use crate::plan::decide::{Adoption, Stranger, Wishes, is_called};
 use crate::report::text::count;
 
 /// Objects that are named one by one.
 const SHOWN: usize = 10;
+
+/// What a person allows beyond the ordinary; `up` and `plan` have these flags.
+#[derive(Args, Clone, Debug, Default)]
+pub struct WishArgs {
+    /// Take over fields that another tool manages; without this such an object is refused
+    #[arg(long)]
+    pub take_ownership: bool,
+    /// Take an object that is there and is nobody's in Rekindle (repeatable); without a name all of them
+    #[arg(long, value_name = "KIND/NAME", num_args = 0..=1, require_equals = true, default_missing_value = "*")]
+    pub adopt: Vec<String>,
+}
+
+impl WishArgs {
+    /// The flags again, as words.
+    pub fn words(&self) -> Vec<String> {
+        let adopt = self.adopt.iter().map(|name| match name.as_str() {
+            "*" => "--adopt".to_owned(),
+            name => format!("--adopt={name}"),
+        });
+        adopt.chain(self.take_ownership.then(|| "--take-ownership".to_owned())).collect()
+    }
+
+    /// What they allow.
+    pub fn wishes(&self) -> Wishes {
+        let adopt = Adoption::of(self.adopt.iter().map(String::as_str));
+        Wishes { adopt, take_ownership: self.take_ownership }
+    }
+}
 
 /// Every name that `--adopt` was given must mean an object of the plan: a mistyped one would take nothing, and the next guess of
 /// a tired person would be to take everything.

@@ -9,19 +9,21 @@ use super::connection::block_on;
 use super::identities::explain;
 use super::journal::Journal;
 use super::lock::{self, Wish};
+use super::ownership::{self, WishArgs};
 use super::process;
 use super::render::render_and_keep;
 use super::run_view::RunView;
 use super::settings::Context;
-use super::{CliError, Exit, ownership};
+use super::{CliError, Exit, saved};
 use crate::cluster::lock::Lock;
 use crate::cluster::{Cluster, ClusterError};
 use crate::kit::{Environment, Kit};
 use crate::plan::Plan;
-use crate::plan::decide::Adoption;
-use crate::rebuild::Options;
+use crate::plan::decide::Wishes;
+use crate::plan::proposal::SavedPlan;
 use crate::rebuild::event::{Event, EventKind};
 use crate::rebuild::journal::{self, Header};
+use crate::rebuild::{Options, Part};
 use crate::report::hosts::hosts;
 use crate::secrets::schema::SEED;
 use crate::secrets::{self, Vault};
@@ -44,6 +46,7 @@ Examples:
   rekindle up local                        into the cluster of your kubeconfig
   rekindle up staging --instance pr-123    with its own namespace and hosts
   rekindle up production --until database  stop after a phase, to look at it
+  rekindle up production --plan plan.json  what a saved plan says, or nothing
   rekindle up staging --yes -o json        no questions, events as JSON
 
 Exit codes:
@@ -72,15 +75,14 @@ pub struct UpArgs {
     /// Stop after this phase
     #[arg(long, value_name = "PHASE")]
     pub until: Option<String>,
-    /// Take over fields that another tool manages; without this such an object is refused
-    #[arg(long)]
-    pub take_ownership: bool,
     /// Take the lock away from a run that lives; wants the environment's name typed, or given by --confirm
     #[arg(long)]
     pub break_lock: bool,
-    /// Take an object that is there and is nobody's in Rekindle (repeatable); without a name all of them
-    #[arg(long, value_name = "KIND/NAME", num_args = 0..=1, require_equals = true, default_missing_value = "*")]
-    pub adopt: Vec<String>,
+    /// Execute a saved plan: exactly that, or nothing where something has changed since
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "until", "take_ownership", "adopt"])]
+    pub plan: Option<std::path::PathBuf>,
+    #[command(flatten)]
+    pub wishes: WishArgs,
 }
 
 impl UpArgs {
@@ -93,11 +95,7 @@ impl UpArgs {
                 words.extend([flag.to_owned(), value.clone()]);
             }
         }
-        words.extend(self.adopt.iter().map(|name| match name.as_str() {
-            "*" => "--adopt".to_owned(),
-            name => format!("--adopt={name}"),
-        }));
-        words.extend(self.take_ownership.then(|| "--take-ownership".to_owned()));
+        words.extend(self.wishes.words());
         words.extend(self.yes.then(|| "--yes".to_owned()));
         words
     }
@@ -118,14 +116,55 @@ pub fn run(context: &mut Context, args: &UpArgs) -> Result<Exit, CliError> {
         check_phase(&plan, flag, name.as_deref())?;
     }
     check_order(&plan, args)?;
-    ownership::check_names(&plan, &args.adopt)?;
+    ownership::check_names(&plan, &args.wishes.adopt)?;
+    let saved = args.plan.as_deref().map(|file| saved::read(context, file, &plan)).transpose()?;
     check_confirmation(&plan, args)?;
     block_on(async {
         let cluster = context.connect(&environment).await?;
+        if let Some(saved) = &saved {
+            saved.is_for(&cluster.uid).map_err(|error| saved::refuse(context, args, &error))?;
+        }
         context.check_rights(&cluster, &plan).await?;
+        assess(context, args, &plan, &cluster, saved.as_ref()).await?;
         confirm(context, args, &environment, &plan, &cluster)?;
-        rebuild(context, args, &plan, cluster).await
+        rebuild(context, args, &plan, cluster, saved).await
     })
+}
+
+/// What is allowed beyond the ordinary: what the saved plan says where there is one.
+fn wishes(args: &UpArgs, saved: Option<&SavedPlan>) -> Wishes {
+    saved.map_or_else(|| args.wishes.wishes(), saved::wishes)
+}
+
+/// Looks before anybody is asked and anything is written whether the run could begin: nothing of somebody else's stands in its
+/// way, and a saved plan still holds. The run looks again once it has the lock.
+async fn assess(
+    context: &Context,
+    args: &UpArgs,
+    plan: &Plan,
+    cluster: &Cluster,
+    saved: Option<&SavedPlan>,
+) -> Result<(), CliError> {
+    let (again, look) = (context.command(&args.words()), context.command(&["plan", &args.environment]));
+    let part = Part::of(plan, args.from.as_deref(), args.until.as_deref());
+    let found = crate::rebuild::assess(cluster, plan, &part, &wishes(args, saved), saved).await;
+    let explain = |error| explain_refusal(context, args, error, &plan.environment, &again, &look);
+    found.map(drop).map_err(explain)
+}
+
+/// What ended a run before its first write, with the commands to go on.
+fn explain_refusal(
+    context: &Context,
+    args: &UpArgs,
+    error: ClusterError,
+    environment: &str,
+    again: &str,
+    look: &str,
+) -> CliError {
+    match error {
+        ClusterError::Outdated(outdated) => saved::refuse(context, args, &outdated),
+        error => ownership::explain(error, environment, again, look),
+    }
 }
 
 /// A protected environment must not be built on keys that everybody has.
@@ -249,7 +288,13 @@ fn confirm(
 }
 
 /// Takes the lock, executes the plan, and gives the lock back however that ended.
-async fn rebuild(context: &mut Context, args: &UpArgs, plan: &Plan, cluster: Cluster) -> Result<Exit, CliError> {
+async fn rebuild(
+    context: &mut Context,
+    args: &UpArgs,
+    plan: &Plan,
+    cluster: Cluster,
+    saved: Option<SavedPlan>,
+) -> Result<Exit, CliError> {
     let (run, started, words) = (run_id(), jiff::Timestamp::now(), args.words());
     let (again, look) = (context.command(&words), context.command(&["plan", &args.environment]));
     let holder = process::holder(&run);
@@ -288,11 +333,13 @@ async fn rebuild(context: &mut Context, args: &UpArgs, plan: &Plan, cluster: Clu
         process: holder.process.unwrap_or_default(),
         hosts: hosts.clone(),
     };
+    let wishes = wishes(args, saved.as_ref());
     let options = Options {
         run,
         started,
-        take_ownership: args.take_ownership,
-        adopt: Adoption::of(args.adopt.iter().map(String::as_str)),
+        take_ownership: wishes.take_ownership,
+        adopt: wishes.adopt,
+        saved,
         redactor: context.ui.redactor_mut().clone(),
         from: args.from.clone(),
         until: args.until.clone(),
@@ -314,7 +361,7 @@ async fn rebuild(context: &mut Context, args: &UpArgs, plan: &Plan, cluster: Clu
         }
         ended => {
             lock.release().await;
-            let explain = |error| ownership::explain(error, &plan.environment, &again, &look);
+            let explain = |error| explain_refusal(context, args, error, &plan.environment, &again, &look);
             let ended = ended.map_err(explain).inspect_err(|error| journal.error(error));
             ended.map(|exit| exit.unwrap_or(Exit::Bug))
         }

@@ -183,9 +183,20 @@ fn name_of(body: &Value) -> (&str, Option<&str>) {
 /// # Errors
 /// See [`ApplyError`]; nothing is retried here.
 pub async fn apply(cluster: &Cluster, kind: &ServedKind, body: &Value, force: bool) -> Result<Reply, ApplyError> {
+    send(cluster, kind, body, PatchParams { force, ..PatchParams::apply(FIELD_MANAGER) }).await
+}
+
+/// The same as a dry run (`dryRun=All`): the answer is what would be stored, and nothing is.
+///
+/// # Errors
+/// See [`apply`].
+pub async fn try_apply(cluster: &Cluster, kind: &ServedKind, body: &Value, force: bool) -> Result<Reply, ApplyError> {
+    send(cluster, kind, body, PatchParams { force, dry_run: true, ..PatchParams::apply(FIELD_MANAGER) }).await
+}
+
+async fn send(cluster: &Cluster, kind: &ServedKind, body: &Value, params: PatchParams) -> Result<Reply, ApplyError> {
     let (name, namespace) = name_of(body);
-    let mut params = PatchParams::apply(FIELD_MANAGER).validation_strict();
-    params.force = force;
+    let params = params.validation_strict();
     let request = Request::new(url_path(kind, namespace))
         .patch(name, &params, &Patch::Apply(body))
         .map_err(|error| ApplyError::Refused(error.to_string()))?;

@@ -6,6 +6,7 @@ use kube::client::AuthError;
 use kube::config::KubeconfigError;
 
 use crate::plan::decide::Stranger;
+use crate::plan::proposal::Outdated;
 
 /// Why a request to the cluster did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,6 +38,9 @@ pub enum ClusterError {
     /// Objects of the kit are there and are not the environment's.
     #[error("refused: {} of the kit are there and are not this environment's", .0.len())]
     NotOurs(Vec<Stranger>),
+    /// The saved plan that is to be executed does not hold any more.
+    #[error("refused: the saved plan is not executed: {0}")]
+    Outdated(Outdated),
     /// It answered with an error.
     #[error("{message}")]
     Status {
@@ -165,7 +169,9 @@ impl ClusterError {
         match self {
             Self::Unreachable { .. } => true,
             Self::Status { code, .. } => matches!(code, 408 | 410 | 429 | 500 | 502 | 503 | 504),
-            Self::Kubeconfig(_) | Self::Forbidden(_) | Self::NotOurs(_) | Self::Skipped { .. } => false,
+            Self::Kubeconfig(_) | Self::Forbidden(_) | Self::NotOurs(_) | Self::Outdated(_) | Self::Skipped { .. } => {
+                false
+            }
         }
     }
 }

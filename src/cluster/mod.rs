@@ -14,6 +14,7 @@ pub mod members;
 #[cfg(test)]
 pub(crate) mod mock;
 pub mod observe;
+pub mod preview;
 pub mod removal;
 pub mod rights;
 pub mod system;

@@ -9,6 +9,7 @@ mod graph;
 pub mod ignored;
 pub mod immutable;
 pub mod proposal;
+pub mod propose;
 pub mod prune;
 pub mod removal;
 pub mod rights;
@@ -105,6 +106,11 @@ pub fn full_name(environment: &str, instance: Option<&str>) -> String {
 }
 
 impl Plan {
+    /// Every object, phase by phase.
+    pub fn items(&self) -> impl Iterator<Item = &Item> {
+        self.phases.iter().flat_map(|phase| &phase.items)
+    }
+
     /// The CustomResourceDefinition of the kit that makes an object's kind, if there is one.
     pub fn definition_of(&self, object: &Object) -> Option<&Value> {
         definition_of(&self.definitions, object)

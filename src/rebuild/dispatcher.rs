@@ -26,6 +26,8 @@ use crate::cluster::{Cluster, ClusterError};
 use crate::health::gate::Asker;
 use crate::manifest::ObjectKey;
 use crate::plan::decide::{Adoption, Wishes, strangers};
+use crate::plan::proposal::SavedPlan;
+use crate::plan::propose::states;
 use crate::plan::standing::Standing;
 use crate::plan::{Plan, PlannedPhase};
 use crate::secrets::redact::Redactor;
@@ -41,6 +43,8 @@ pub struct Options {
     pub take_ownership: bool,
     /// Objects of others that are taken.
     pub adopt: Adoption,
+    /// The saved plan that the run is held to.
+    pub saved: Option<SavedPlan>,
     /// Learns the values of Secrets that gates use.
     pub redactor: Redactor,
     /// Begin with this phase; earlier ones are left as they are.
@@ -98,15 +102,10 @@ pub async fn run(
     let classes = async {
         if wants_classes { Surroundings::read(&cluster, &no_namespaces).await.storage_classes } else { Vec::new() }
     };
-    let (standing, classes) = tokio::join!(standing(&cluster, plan), classes);
-    let standing = standing?;
-    let phases = plan.phases.iter().enumerate().filter(|(index, _)| part.holds(*index));
-    let items = phases.flat_map(|(_, phase)| &phase.items);
     let wishes = Wishes { adopt: options.adopt.clone(), take_ownership: options.take_ownership };
-    let strangers = strangers(items, &standing, &wishes);
-    if !strangers.is_empty() {
-        return Err(ClusterError::NotOurs(strangers));
-    }
+    let standing = assess(&cluster, plan, &part, &wishes, options.saved.as_ref());
+    let (standing, classes) = tokio::join!(standing, classes);
+    let standing = standing?;
     let labelled = prune::applied(plan, &standing.ours);
     // Before its first run an environment has neither a record nor objects.
     let record_lost = !standing.has_record && !labelled.is_empty();
@@ -147,6 +146,32 @@ pub async fn run(
         ending: tokio::sync::watch::Sender::new(false),
     };
     Ok(dispatcher.run(&part).await)
+}
+
+/// Reads what stands in the cluster, and refuses what must not be touched. Writes nothing.
+///
+/// # Errors
+/// [`ClusterError::NotOurs`] when objects of somebody else stand where the kit wants to put its own,
+/// [`ClusterError::Outdated`] when a saved plan does not hold any more; those of reading.
+pub async fn assess(
+    cluster: &Cluster,
+    plan: &Plan,
+    part: &Part,
+    wishes: &Wishes,
+    saved: Option<&SavedPlan>,
+) -> Result<Standing, ClusterError> {
+    let standing = standing(cluster, plan).await?;
+    let phases = plan.phases.iter().enumerate().filter(|(index, _)| part.holds(*index));
+    let strangers = strangers(phases.flat_map(|(_, phase)| &phase.items), &standing, wishes);
+    if !strangers.is_empty() {
+        return Err(ClusterError::NotOurs(strangers));
+    }
+    if let Some(saved) = saved {
+        saved.is_for(&cluster.uid).map_err(ClusterError::Outdated)?;
+        let prune = prune::planned(cluster, plan, &standing).await?;
+        saved.still_holds(&states(plan, &standing, &prune)).map_err(ClusterError::Outdated)?;
+    }
+    Ok(standing)
 }
 
 /// Ends when the lock is lost; never where there is none, or where it is given back already.

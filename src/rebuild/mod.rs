@@ -15,12 +15,13 @@ mod node;
 mod objects;
 mod path;
 mod phase;
-mod prune;
+pub mod prune;
 mod skipped;
 mod store;
 mod tasks;
 
-pub use dispatcher::{Options, run};
+pub use dispatcher::{Options, assess, run};
+pub use skipped::Part;
 
 #[cfg(test)]
 mod fault_tests;

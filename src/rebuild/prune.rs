@@ -10,7 +10,7 @@ use super::dispatcher::{Dispatcher, Stop};
 use super::down::lost;
 use super::event::{EventKind, ObjectName, Outcome};
 use super::node::Limits;
-use crate::cluster::inventory::owned_fields_hash;
+use crate::cluster::inventory::{Inventory, owned_fields_hash};
 use crate::cluster::observe::environment_of;
 use crate::cluster::removal::{RemovalError, remove};
 use crate::cluster::{Cluster, ClusterError, members};
@@ -18,7 +18,8 @@ use crate::health::diagnosis::Diagnosis;
 use crate::kit::PhaseSettings;
 use crate::manifest::{ObjectKey, Origin};
 use crate::plan::Plan;
-use crate::plan::prune::{Candidate, left, prune};
+use crate::plan::prune::{Candidate, Prune, left, prune};
+use crate::plan::standing::Standing;
 
 /// Deletions under way at once.
 const CONCURRENCY: usize = 16;
@@ -31,6 +32,44 @@ pub(super) fn applied<'a>(
     let ours = |live| environment_of(live).is_some_and(|(_, selector)| selector == plan.selector);
     let found = found.into_iter().filter(|(_, live)| ours(*live) && owned_fields_hash(live).is_some());
     found.map(|(key, _)| key.clone()).collect()
+}
+
+/// Everything that may have left the kit, as it is now, and the kinds that could not be looked for. Without a record all kinds
+/// are looked through for our labels.
+async fn candidates(
+    cluster: &Cluster,
+    plan: &Plan,
+    inventory: &Inventory,
+    mut labelled: BTreeSet<ObjectKey>,
+    record_lost: bool,
+) -> Result<(Vec<Candidate>, Vec<String>), ClusterError> {
+    let mut unread = Vec::new();
+    if record_lost {
+        let found = members::labelled(cluster, &plan.selector).await?;
+        labelled.extend(applied(plan, &found.objects));
+        unread = found.unread;
+    }
+    let keys = left(plan, inventory, &labelled);
+    let mut live = members::read_all(cluster, &keys).await?;
+    let candidate = |key: ObjectKey| Candidate {
+        entry: inventory.entries.get(&key).cloned(),
+        live: live.remove(&key),
+        served: cluster.kinds.stable(&key.group, &key.kind).is_some(),
+        key,
+    };
+    Ok((keys.into_iter().map(candidate).collect(), unread))
+}
+
+/// What a run would do about everything that has left the kit, for `plan`. Writes nothing.
+///
+/// # Errors
+/// When the cluster does not answer, or does not let us read something that was recorded.
+pub async fn planned(cluster: &Cluster, plan: &Plan, standing: &Standing) -> Result<Prune, ClusterError> {
+    let labelled = applied(plan, &standing.ours);
+    let record_lost = !standing.has_record && !labelled.is_empty();
+    let (candidates, _) = candidates(cluster, plan, &standing.inventory, labelled, record_lost).await?;
+    let phases: Vec<String> = plan.phases.iter().map(|phase| phase.name.clone()).collect();
+    Ok(prune(&candidates, &phases, &plan.selector))
 }
 
 /// How an object is named in events that know it by its key alone.
@@ -101,32 +140,22 @@ impl Dispatcher<'_> {
 
     /// Everything that may have left the kit, as it is now.
     async fn candidates(&mut self) -> Result<Vec<Candidate>, ClusterError> {
-        let mut labelled = std::mem::take(&mut self.labelled);
-        if self.record_lost {
-            let found = members::labelled(&self.cluster, &self.plan.selector).await?;
-            labelled.extend(applied(self.plan, &found.objects));
-            if !found.unread.is_empty() {
-                let message = format!(
-                    "the inventory was lost, and what cannot be listed may hold objects that left the kit: {}",
-                    found.unread.join(", ")
-                );
-                self.emitter.send(EventKind::Warning { message });
-            }
-        }
+        let labelled = std::mem::take(&mut self.labelled);
         for item in self.plan.phases.iter().flat_map(|phase| &phase.items) {
             if let Some(entry) = self.inventory.entries.get_mut(&item.key) {
                 entry.left = false;
             }
         }
-        let keys = left(self.plan, &self.inventory, &labelled);
-        let mut live = members::read_all(&self.cluster, &keys).await?;
-        let candidate = |key: ObjectKey| Candidate {
-            entry: self.inventory.entries.get(&key).cloned(),
-            live: live.remove(&key),
-            served: self.cluster.kinds.stable(&key.group, &key.kind).is_some(),
-            key,
-        };
-        Ok(keys.into_iter().map(candidate).collect())
+        let (candidates, unread) =
+            candidates(&self.cluster, self.plan, &self.inventory, labelled, self.record_lost).await?;
+        if !unread.is_empty() {
+            let message = format!(
+                "the inventory was lost, and what cannot be listed may hold objects that left the kit: {}",
+                unread.join(", ")
+            );
+            self.emitter.send(EventKind::Warning { message });
+        }
+        Ok(candidates)
     }
 
     /// Deletes objects side by side and waits until they are gone.

@@ -9,6 +9,7 @@ mod support;
 
 mod health;
 mod ownership;
+mod plan;
 mod rights;
 mod secrets;
 
