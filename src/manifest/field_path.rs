@@ -40,7 +40,10 @@ impl fmt::Display for FieldPath {
 fn is_written(value: Option<&Value>, text: &str) -> bool {
     match value {
         Some(Value::String(value)) => value == text,
-        Some(value) => value.to_string() == text,
+        Some(value) => {
+            let written = value.to_string();
+            written == text
+        }
         None => false,
     }
 }
