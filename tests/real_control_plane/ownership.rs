@@ -27,9 +27,18 @@ fn kubectl(bed: &Bed, arguments: &[&str], document: &str) -> String {
 /// Makes the test's namespace as somebody else, with an object in it.
 fn somebody_made(bed: &Bed, space: &Space<'_>, documents: &[String]) {
     bed.apply_as("somebody", &format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {}}}\n", space.name));
+    the_namespace_is_filled(bed, space);
     for document in documents {
         bed.apply_as("somebody", &placed(document, space));
     }
+}
+
+/// Waits for what controllers put into every namespace.
+fn the_namespace_is_filled(bed: &Bed, space: &Space<'_>) {
+    bed.wait_until("the namespace is filled", |bed| {
+        bed.get("v1", "ServiceAccount", Some(&space.name), "default").is_some()
+            && bed.get("v1", "ConfigMap", Some(&space.name), "kube-root-ca.crt").is_some()
+    });
 }
 
 /// A document with the test's namespace.
@@ -70,7 +79,7 @@ fn what_exists_and_is_not_ours_is_listed_and_untouched() {
     // Fields are not objects: the flag for the former takes none of the latter.
     let _ = run(&kit, &bed, &["up", "test", "--take-ownership"]).exit(4);
     assert_eq!(bed.versions(&space.name, KINDS), before);
-    let _ = run(&kit, &bed, &["up", "test", "--adopt=ConfigMap/c0"]).exit(2).says("did you mean ConfigMap/c0");
+    let _ = run(&kit, &bed, &["up", "test", "--adopt=ConfigMap/c0"]).exit(2).says("did you mean ConfigMap/c");
 }
 
 #[test]
@@ -124,11 +133,17 @@ fn what_another_environment_has_is_taken_only_by_its_name() {
     one.write("templates/storage/a.yaml", &config("a", "one"));
     two.write("templates/storage/a.yaml", &config("a", "two"));
     let _ = run(&one, &bed, &["up", "test"]).exit(0);
+    the_namespace_is_filled(&bed, &space);
     let before = bed.versions(&space.name, KINDS);
     for flags in [&[][..], &["--adopt"], &["--take-ownership"]] {
         let _ = run(&two, &bed, &[&["up", "test"], flags].concat()).exit(4).says("belongs to test");
     }
     assert_eq!(bed.versions(&space.name, KINDS), before);
+    let namespace = format!("--adopt=Namespace/{}", space.name);
+    let ran = run(&two, &bed, &["up", "test", "--adopt=ConfigMap/a", &namespace, "-o", "json"]).exit(0);
+    assert_eq!(action(&ran, "ConfigMap"), "adopted");
+    // Now the first one has to ask.
+    let _ = run(&one, &bed, &["up", "test"]).exit(4).says("ConfigMap/a").says("belongs to test");
 }
 
 #[test]
@@ -210,7 +225,7 @@ fn a_field_that_is_given_up_is_left_to_the_autoscaler() {
             .replace("{name: api}", "{name: api, annotations: {rekindle.dev/ignore-fields: spec.replicas}}")
             .replace("example/image:1", image)
     };
-    // Suspended by its own annotation: replicas 0 stay 0 until somebody scales, so that nothing has to run.
+    // Without replicas it is ready where nothing runs pods.
     kit.write("templates/services/api.yaml", &api("example/image:1", 0));
     let _ = run(&kit, &bed, &["up", "test"]).exit(0);
     let live = || bed.get("apps/v1", "Deployment", Some(&space.name), "api").unwrap();
@@ -233,11 +248,9 @@ fn a_field_that_is_given_up_is_left_to_the_autoscaler() {
     bed.wait_until("the autoscaler has scaled", |_| live()["spec"]["replicas"] == 3);
     let scaler = |entry: &Value| entry["manager"] == "kube-controller-manager" && entry["subresource"] == "scale";
     assert!(live()["metadata"]["managedFields"].as_array().unwrap().iter().any(scaler));
-    // Pods never run here, so only the first phase is waited for.
+    // Pods never run here, so the phase ends by its limit.
     let before = |live: Value| (live["metadata"]["generation"].clone(), live["spec"].clone());
     let untouched = before(live());
-    let ran = run(&kit, &bed, &["up", "test", "-o", "json", "--set", "x=1"]);
-    drop(ran);
     let kit_with_limit = "- name: storage\n- {name: services, timeout: 1s}";
     kit.write("templates/stack.yaml", &format!("name: test\nphases:\n{kit_with_limit}\n"));
     for _ in 0..2 {
@@ -309,7 +322,7 @@ fn a_secret_of_another_type_is_made_again() {
     let kit = Kit::new(&space.name, STACK);
     let secret = |kind: &str| {
         format!(
-            "apiVersion: v1\nkind: Secret\nmetadata: {{name: a}}\ntype: {kind}\nstringData: {{username: x, password: y}}\n"
+            "apiVersion: v1\nkind: Secret\nmetadata: {{name: a}}\ntype: {kind}\nstringData: {{username: x, password: secret}}\n"
         )
     };
     let documents = [secret("Opaque"), secret("kubernetes.io/basic-auth")];
