@@ -190,6 +190,14 @@ impl Kit {
         self
     }
 
+    /// The journals of its runs, oldest first.
+    pub fn journals(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.path().join(STATE).join("rekindle/runs")).into_iter().flatten();
+        let mut journals: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+        journals.sort();
+        journals
+    }
+
     pub fn remove(&self, path: &str) -> &Self {
         std::fs::remove_file(self.file(path)).unwrap();
         self

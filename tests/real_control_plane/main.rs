@@ -8,8 +8,12 @@ mod hidden;
 mod support;
 
 mod health;
+mod killed;
+mod lock;
 mod ownership;
+mod proxy;
 mod rights;
+mod runs;
 mod secrets;
 
 use serde_json::json;
