@@ -142,7 +142,7 @@ fn labelled(bed: &Bed, space: &Space<'_>, kit: &Kit) -> Vec<String> {
 /// `Kind/name` of all that the inventory names.
 fn recorded(bed: &Bed, kit: &Kit) -> Vec<String> {
     let name = format!("inventory-{}", kit.environment);
-    let secret = bed.get("v1", "Secret", Some("rekindle-system"), &name).expect("there is an inventory");
+    let Some(secret) = bed.get("v1", "Secret", Some("rekindle-system"), &name) else { return Vec::new() };
     let packed = base64::engine::general_purpose::STANDARD.decode(secret["data"]["objects"].as_str().unwrap()).unwrap();
     let mut text = String::new();
     flate2::read::GzDecoder::new(&packed[..]).read_to_string(&mut text).unwrap();

@@ -178,3 +178,22 @@ fn a_run_that_was_asleep_while_another_took_over_stops() {
     assert!(stopped.elapsed() < Duration::from_secs(10), "{:?}", stopped.elapsed());
     assert_eq!(lease(&bed, &kit)["spec"]["holderIdentity"], "somebody@elsewhere run 0ddba11");
 }
+
+#[test]
+#[ignore = "needs a real control plane"]
+fn a_run_that_fails_or_is_refused_gives_the_lock_back() {
+    let bed = Bed::from_variable(BED);
+    let space = Space::new(&bed, "failing");
+    let kit = Kit::new(&space.name, "- name: storage\n- {name: services, timeout: 2s}");
+    kit.write("templates/storage/a.yaml", &config("a", "kit"));
+    kit.write("templates/services/api.yaml", &deployment("api", 1));
+    let _ = run(&kit, &bed, &["up", "test", "--from", "services"]).exit(7).says("nothing was written");
+    assert!(lease(&bed, &kit)["spec"]["holderIdentity"].is_null());
+    let first = run(&kit, &bed, &["up", "test"]).exit(7);
+    assert!(!first.stderr.contains("goes on from"), "a refused run is nothing to go on from: {}", first.stderr);
+    assert!(lease(&bed, &kit)["spec"]["holderIdentity"].is_null());
+    let _ = run(&kit, &bed, &["up", "test"])
+        .exit(7)
+        .says("which failed ")
+        .says(" ago in services: 3 objects were left as they are");
+}
