@@ -575,15 +575,15 @@ async fn a_run_that_loses_its_lock_writes_nothing_more() {
     let (losing, lost) = watch::channel(None);
     let options = Options { lock: Some(lost), ..options() };
     let plan = plan(&[CONFIG, DEPLOYMENT]);
-    let run = tokio::spawn(async move { run(cluster, &plan, options, sender, stopped).await });
+    let mut run = std::pin::pin!(run(cluster, &plan, options, sender, stopped));
     // The Deployment is waited for, since nothing gives it a status.
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(tokio::time::timeout(Duration::from_secs(5), &mut run).await.is_err());
     let writes = |server: &Arc<Mutex<Server>>| -> usize {
         server.lock().unwrap().asked.iter().filter(|(name, _)| !name.starts_with("GET")).map(|(_, count)| count).sum()
     };
     let before = writes(&server);
     losing.send_replace(Some(Lost::NotRenewed("connection refused".into())));
-    assert_eq!(run.await.unwrap().unwrap(), 8);
+    assert_eq!(run.await.unwrap(), 8);
     assert_eq!(writes(&server), before, "not even the inventory");
     let mut events = Vec::new();
     while let Some(event) = receiver.recv().await {
