@@ -87,9 +87,8 @@ impl From<ClusterError> for CliError {
             ClusterError::Skipped { from, phase, missing } => {
                 let count = crate::report::text::count(missing.len(), "object");
                 let verb = if missing.len() == 1 { "is" } else { "are" };
-                let message = format!(
-                    "refused: --from {from} leaves out what {verb} not there: {count} of earlier phases; nothing was written"
-                );
+                let message =
+                    format!("refused: --from {from} leaves out {count} that {verb} not there; nothing was written");
                 let error = Self::new(Exit::Unhealthy, message);
                 let shown =
                     missing.iter().take(5).fold(error, |error, object| error.detail(format!("missing: {object}")));

@@ -1,6 +1,7 @@
 //! Reading what is there: one LIST per kind and namespace in use, nothing written.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,6 +11,7 @@ use kube::api::{Api, ListParams};
 use kube::core::Request;
 use kube::{Resource as _, api::DynamicObject};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::connect::timed;
 use super::inventory::Inventory;
@@ -98,6 +100,28 @@ pub fn environment_of(live: &Value) -> Option<(String, String)> {
     Some((name, selector(environment, instance)))
 }
 
+/// How long an API server that answers "later" is asked again.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Asks again while the API server says that it cannot answer yet. In the first second of a definition its kind is answered
+/// with 429 `storage is (re)initializing`, and a run that follows a killed one may be as early as that.
+async fn patiently<T, F>(ask: impl Fn() -> F) -> Result<T, ClusterError>
+where
+    F: Future<Output = Result<T, ClusterError>>,
+{
+    let end = Instant::now() + PATIENCE;
+    let mut pause = Duration::from_millis(100);
+    loop {
+        match ask().await {
+            Err(ClusterError::Status { code: 429 | 503, .. }) if Instant::now() + pause < end => {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(1));
+            }
+            answer => return answer,
+        }
+    }
+}
+
 /// All objects of a kind in a namespace (or everywhere), whole or only their metadata.
 ///
 /// # Errors
@@ -117,7 +141,7 @@ pub async fn list(
         let request = Request::new(path.clone());
         let request = if metadata_only { request.list_metadata(&params) } else { request.list(&params) };
         let request = request.map_err(|error| ClusterError::Kubeconfig(error.to_string()))?;
-        let mut page: Value = timed(&cluster.server, cluster.client.request(request)).await?;
+        let mut page: Value = patiently(|| timed(&cluster.server, cluster.client.request(request.clone()))).await?;
         if let Some(Value::Array(items)) = page.get_mut("items").map(Value::take) {
             found.extend(items.into_iter().map(|mut item| {
                 // Items of a typed list carry no kind of their own.

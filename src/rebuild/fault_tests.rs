@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::event::{Event, EventKind, Outcome};
 use super::{Options, run};
+use crate::cluster::lock::Lost;
 use crate::cluster::{Cluster, ClusterError};
 use crate::kit::{Kit, KitSource, Overrides};
 use crate::plan::Plan;
@@ -550,4 +551,64 @@ async fn a_deadline_that_was_missed_before_the_run_does_not_end_it() {
     let (_, exit, events, took) = rebuild(missed, &plan(&[DEPLOYMENT])).await;
     assert_eq!((exit, outcome(&events)), (7, Outcome::Unhealthy));
     assert!(took < Duration::from_secs(10), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kind_that_cannot_be_listed_yet_is_asked_for_again() {
+    let list = "GET /api/v1/namespaces/space/configmaps";
+    let busy = || Fault::Answer(429, "storage is (re)initializing", Some(1));
+    let (server, exit, ..) = rebuild(with_faults(list, [busy(), busy()]), &plan(&[CONFIG])).await;
+    assert_eq!(exit, 0);
+    assert!(server.lock().unwrap().asked[list] >= 3);
+    let began = tokio::time::Instant::now();
+    let (_, error) = refused(with_faults(list, std::iter::repeat_with(busy).take(100)), &plan(&[CONFIG])).await;
+    assert!(matches!(error, ClusterError::Status { code: 429, .. }), "{error:?}");
+    assert!(began.elapsed() <= Duration::from_secs(11), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_loses_its_lock_writes_nothing_more() {
+    let server = Arc::new(Mutex::new(Server::default()));
+    let cluster = Cluster::with_client(client(&server), "test".into(), "https://test".into()).await.unwrap();
+    let (sender, mut receiver) = mpsc::unbounded_channel();
+    let (_stop, stopped) = watch::channel(false);
+    let (losing, lost) = watch::channel(None);
+    let options = Options { lock: Some(lost), ..options() };
+    let plan = plan(&[CONFIG, DEPLOYMENT]);
+    let mut run = std::pin::pin!(run(cluster, &plan, options, sender, stopped));
+    // The Deployment is waited for, since nothing gives it a status.
+    assert!(tokio::time::timeout(Duration::from_secs(5), &mut run).await.is_err());
+    let writes = |server: &Arc<Mutex<Server>>| -> usize {
+        server.lock().unwrap().asked.iter().filter(|(name, _)| !name.starts_with("GET")).map(|(_, count)| count).sum()
+    };
+    let before = writes(&server);
+    losing.send_replace(Some(Lost::NotRenewed("connection refused".into())));
+    assert_eq!(run.await.unwrap(), 8);
+    assert_eq!(writes(&server), before, "not even the inventory");
+    let mut events = Vec::new();
+    while let Some(event) = receiver.recv().await {
+        events.push(event);
+    }
+    assert_eq!(outcome(&events), Outcome::LockLost);
+    let told =
+        |event: &Event| matches!(&event.kind, EventKind::Warning { message } if message.contains("connection refused"));
+    assert!(events.iter().any(told));
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_cluster_that_answers_ends_a_run_as_a_refusal() {
+    let (losing, lost) = watch::channel(None);
+    losing.send_replace(Some(Lost::OtherCluster { expected: "a".into(), found: "b".into() }));
+    let server = Arc::new(Mutex::new(Server::default()));
+    let cluster = Cluster::with_client(client(&server), "test".into(), "https://test".into()).await.unwrap();
+    let (sender, mut receiver) = mpsc::unbounded_channel();
+    let (_stop, stopped) = watch::channel(false);
+    let options = Options { lock: Some(lost), ..options() };
+    assert_eq!(run(cluster, &plan(&[CONFIG]), options, sender, stopped).await.unwrap(), 4);
+    assert!(server.lock().unwrap().asked.keys().all(|name| name.starts_with("GET")));
+    let mut last = None;
+    while let Some(event) = receiver.recv().await {
+        last = Some(event);
+    }
+    assert_eq!(outcome(&[last.unwrap()]), Outcome::WrongCluster);
 }

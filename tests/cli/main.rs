@@ -6,6 +6,7 @@ mod env;
 mod health;
 mod kits;
 mod render;
+mod runs;
 mod secrets;
 mod support;
 mod up;

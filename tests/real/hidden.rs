@@ -68,10 +68,19 @@ impl Hidden {
 
     /// The first of them that a run printed, with all that it printed.
     pub fn seen(&self, ran: &Ran) -> Option<String> {
-        [&ran.stdout, &ran.stderr].into_iter().find_map(|text| {
-            let (name, look) = self.looks.iter().find(|(_, look)| text.contains(look.as_str()))?;
-            Some(format!("{name} is to be seen as {look:?} in:\n{text}"))
-        })
+        [&ran.stdout, &ran.stderr].into_iter().find_map(|text| self.seen_in(text))
+    }
+
+    fn seen_in(&self, text: &str) -> Option<String> {
+        let (name, look) = self.looks.iter().find(|(_, look)| text.contains(look.as_str()))?;
+        Some(format!("{name} is to be seen as {look:?} in:\n{text}"))
+    }
+
+    /// The first of them that is in one of the journals of a kit's runs, of which there is at least one.
+    pub fn seen_in_journals(&self, kit: &Kit) -> Option<String> {
+        let journals = kit.journals();
+        assert!(!journals.is_empty(), "runs leave journals");
+        journals.iter().find_map(|journal| self.seen_in(&std::fs::read_to_string(journal).unwrap()))
     }
 }
 

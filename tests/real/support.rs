@@ -190,6 +190,14 @@ impl Kit {
         self
     }
 
+    /// The journals of its runs, oldest first.
+    pub fn journals(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.path().join(STATE).join("rekindle/runs")).into_iter().flatten();
+        let mut journals: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+        journals.sort();
+        journals
+    }
+
     pub fn remove(&self, path: &str) -> &Self {
         std::fs::remove_file(self.file(path)).unwrap();
         self
@@ -205,6 +213,7 @@ pub fn rekindle(kit: Option<&Kit>, kubeconfig: &Path, arguments: &[&str]) -> Com
     };
     command.env_clear().env("HOME", "/nonexistent").stdin(Stdio::null()).args(arguments.iter().map(truly));
     command.arg("--kubeconfig").arg(kubeconfig);
+    command.env("XDG_STATE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join(STATE));
     if let Some(kit) = kit {
         command.arg("--kit").arg(kit.path()).env("XDG_STATE_HOME", kit.path().join(STATE));
     }
@@ -262,6 +271,7 @@ impl Ran {
         let line = line.unwrap_or_else(|| panic!("no {label:?} in:\n{}", self.stderr)).trim();
         let mut command = Command::new("sh");
         command.env_clear().env("HOME", "/nonexistent").stdin(Stdio::null()).args(["-c", line]);
+        command.env("XDG_STATE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join(STATE));
         if let Some((_, kit)) = line.split_once("--kit ") {
             let kit = kit.split_whitespace().next().unwrap_or_default();
             command.env("XDG_STATE_HOME", Path::new(kit).join(STATE));

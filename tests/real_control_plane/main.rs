@@ -8,9 +8,13 @@ mod hidden;
 mod support;
 
 mod health;
+mod killed;
+mod lock;
 mod ownership;
 mod plan;
+mod proxy;
 mod rights;
+mod runs;
 mod secrets;
 
 use serde_json::json;

@@ -110,6 +110,7 @@ fn a_run_that_ends_well_shows_no_secret() {
             hidden.absent(&sealed.run(&bed.kubeconfig, &[&[command, "test"], flags].concat()).exit(0));
         }
     }
+    assert_eq!(hidden.seen_in_journals(&sealed.kit), None);
     let live = bed.get("v1", "ConfigMap", Some(&space.name), "settings").unwrap();
     assert_eq!(live["data"]["url"], format!("postgres://api:{PASSWORD}@database"), "the cluster has what it needs");
 }
@@ -135,5 +136,6 @@ fn no_complaint_shows_a_secret() {
             }
         }
     }
+    unexpected.extend(hidden.seen_in_journals(&sealed.kit));
     assert!(unexpected.is_empty(), "{}", unexpected.join("\n"));
 }

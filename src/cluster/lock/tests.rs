@@ -197,6 +197,17 @@ async fn a_dead_holder_is_taken_over_after_its_time_and_not_before() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_two_that_begin_at_the_same_moment_one_wins() {
+    let server = server();
+    let (one, two) = tokio::join!(take(&server, claim("one", "a")), take(&server, claim("two", "b")));
+    let refused = [&one, &two].iter().filter(|taken| matches!(taken, Err(LockError::Held(_)))).count();
+    assert_eq!(refused, 1, "{one:?} {two:?}");
+    let winner = one.or(two).unwrap();
+    seconds(30).await;
+    assert_eq!(*winner.lost().borrow(), None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn of_two_that_take_over_at_the_same_moment_one_wins() {
     let server = server();
     drop(take(&server, claim("one", "a")).await.unwrap());
