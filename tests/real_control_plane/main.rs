@@ -7,8 +7,10 @@ mod hidden;
 #[path = "../real/support.rs"]
 mod support;
 
+mod down;
 mod health;
 mod ownership;
+mod prune;
 mod rights;
 mod secrets;
 
