@@ -75,7 +75,9 @@ spec:
 }
 
 fn phase_of(bed: &Bed, space: &str, claim: &str) -> Value {
-    bed.get("v1", "PersistentVolumeClaim", Some(space), claim).map(|it| it["status"]["phase"].clone()).unwrap_or_default()
+    bed.get("v1", "PersistentVolumeClaim", Some(space), claim)
+        .map(|it| it["status"]["phase"].clone())
+        .unwrap_or_default()
 }
 
 #[test]
@@ -87,7 +89,10 @@ fn what_holds_data_stays_and_up_finds_it_again() {
     let kit = Kit::new(&space.name, STACK);
     kit.write("templates/storage/claim.yaml", &claim("data", &volume.1));
     kit.write("templates/storage/a.yaml", &config("a", "kit"));
-    kit.write("templates/storage/keep.yaml", &config("keep", "kit").replace("{name: keep}", "{name: keep, annotations: {rekindle.dev/keep: \"\"}}"));
+    kit.write(
+        "templates/storage/keep.yaml",
+        &config("keep", "kit").replace("{name: keep}", "{name: keep, annotations: {rekindle.dev/keep: \"\"}}"),
+    );
     kit.write("templates/services/api.yaml", &deployment("api", 0));
     kit.write("templates/services/b.yaml", &config("b", "kit"));
     run(&kit, &bed, &["up", "test"]).exit(0);
@@ -134,7 +139,8 @@ fn the_claims_of_a_stateful_set_that_would_take_them_stay() {
     let kit = Kit::new(&space.name, STACK);
     kit.write("templates/services/db.yaml", &set("db"));
     run(&kit, &bed, &["up", "test"]).exit(0);
-    let made = claim("data-db-0", &volume.1).replace("{name: data-db-0}", &format!("{{name: data-db-0, namespace: {}, labels: {{app: db}}}}", space.name));
+    let made = claim("data-db-0", &volume.1)
+        .replace("{name: data-db-0}", &format!("{{name: data-db-0, namespace: {}, labels: {{app: db}}}}", space.name));
     bed.apply_as("somebody", &made);
     bed.wait_until("the claim is bound and belongs to the StatefulSet", |bed| {
         let claim = bed.get("v1", "PersistentVolumeClaim", Some(&space.name), "data-db-0").unwrap();
@@ -227,7 +233,9 @@ fn data_goes_by_its_typed_name_and_the_namespace_with_the_last_of_it() {
     let volumes = ["ledger", "cache"].map(|claim| Volume::of(&bed, &space.name, claim, "Retain"));
     let kit = Kit::new(&space.name, STACK);
     for (name, volume) in [("ledger", &volumes[0]), ("cache", &volumes[1])] {
-        let set = format!("---\napiVersion: rekindle.dev/v1\nkind: DataSet\nmetadata: {{name: {name}}}\nspec: {{claims: [{name}]}}\n");
+        let set = format!(
+            "---\napiVersion: rekindle.dev/v1\nkind: DataSet\nmetadata: {{name: {name}}}\nspec: {{claims: [{name}]}}\n"
+        );
         kit.write(&format!("templates/storage/{name}.yaml"), &(claim(name, &volume.1) + &set));
     }
     kit.write("templates/services/b.yaml", &config("b", "kit"));
@@ -235,14 +243,19 @@ fn data_goes_by_its_typed_name_and_the_namespace_with_the_last_of_it() {
     // As a provisioner would have made it, which the test then plays.
     let api = bed.api("v1", "PersistentVolume", None);
     let body = json!({"metadata": {"annotations": {"pv.kubernetes.io/provisioned-by": "example.com/disks"}}});
-    bed.block_on(api.patch(&volumes[1].1, &kube::api::PatchParams::default(), &kube::api::Patch::Merge(&body))).unwrap();
+    bed.block_on(api.patch(&volumes[1].1, &kube::api::PatchParams::default(), &kube::api::Patch::Merge(&body)))
+        .unwrap();
 
     run(&kit, &bed, &["down", "test", "--yes", "--delete-data", "cahce"]).exit(2).says("did you mean cache?");
     run(&kit, &bed, &["down", "test", "--yes", "--delete-data", "cache"]).exit(4).says("--confirm-data cache");
     run(&kit, &bed, &["down", "test", "--yes", "--delete-data", "cache", "--confirm-data", "ledger"]).exit(4);
     assert!(there(&bed, &space.name, "b"), "nothing was deleted");
 
-    let running = start(&kit, &bed, &["down", "test", "--yes", "--delete-data", "cache", "--confirm-data", "cache", "-o", "json"]);
+    let running = start(
+        &kit,
+        &bed,
+        &["down", "test", "--yes", "--delete-data", "cache", "--confirm-data", "cache", "-o", "json"],
+    );
     bed.wait_until("the volume is given back to its provisioner", |bed| {
         let volume = bed.get("v1", "PersistentVolume", None, &volumes[1].1).unwrap();
         volume["spec"]["persistentVolumeReclaimPolicy"] == "Delete" && volume["status"]["phase"] == "Released"
@@ -250,7 +263,12 @@ fn data_goes_by_its_typed_name_and_the_namespace_with_the_last_of_it() {
     bed.block_on(api.delete(&volumes[1].1, &kube::api::DeleteParams::default())).unwrap();
     let ran = running.wait().exit(0);
     let deleted: Vec<_> = ran.events().into_iter().filter(|it| it["event"] == "data-deleted").collect();
-    assert_eq!((&deleted[0]["claim"], &deleted[0]["volume_deleted"]), (&json!("cache"), &json!(true)), "{}", ran.stdout);
+    assert_eq!(
+        (&deleted[0]["claim"], &deleted[0]["volume_deleted"]),
+        (&json!("cache"), &json!(true)),
+        "{}",
+        ran.stdout
+    );
     assert_eq!(phase_of(&bed, &space.name, "ledger"), "Bound");
     assert_eq!(volumes[0].policy(), "Retain");
     assert!(bed.get("v1", "Namespace", None, &space.name).is_some(), "there is data in it");
@@ -273,7 +291,10 @@ fn a_namespace_of_ours_goes_with_the_last_of_its_data() {
     let space = Space::new(&bed, "down-space");
     let volume = Volume::of(&bed, &space.name, "ledger", "Retain");
     let kit = Kit::new(&space.name, STACK);
-    kit.write("templates/storage/set.yaml", "apiVersion: rekindle.dev/v1\nkind: DataSet\nmetadata: {name: ledger}\nspec: {claims: [ledger]}\n");
+    kit.write(
+        "templates/storage/set.yaml",
+        "apiVersion: rekindle.dev/v1\nkind: DataSet\nmetadata: {name: ledger}\nspec: {claims: [ledger]}\n",
+    );
     kit.write("templates/storage/claim.yaml", &claim("ledger", &volume.1));
     kit.write("templates/services/api.yaml", &deployment("api", 0));
     run(&kit, &bed, &["up", "test"]).exit(0);

@@ -93,8 +93,14 @@ fn data_and_what_is_to_be_kept_stay_and_are_told_each_time() {
     let kit = Kit::new(&space.name, IMPATIENT);
     kit.write("templates/storage/claim.yaml", CLAIM);
     kit.write("templates/storage/a.yaml", &config("a", "kit"));
-    kit.write("templates/storage/b.yaml", &config("b", "kit").replace("{name: b}", "{name: b, annotations: {rekindle.dev/keep: \"\"}}"));
-    kit.write("templates/storage/c.yaml", &config("c", "kit").replace("{name: c}", "{name: c, annotations: {rekindle.dev/keep: \"true\"}}"));
+    kit.write(
+        "templates/storage/b.yaml",
+        &config("b", "kit").replace("{name: b}", "{name: b, annotations: {rekindle.dev/keep: \"\"}}"),
+    );
+    kit.write(
+        "templates/storage/c.yaml",
+        &config("c", "kit").replace("{name: c}", "{name: c, annotations: {rekindle.dev/keep: \"true\"}}"),
+    );
     kit.write("templates/storage/d.yaml", &config("d", "kit"));
     kit.write(
         "templates/storage/definition.yaml",
@@ -118,10 +124,7 @@ fn data_and_what_is_to_be_kept_stay_and_are_told_each_time() {
         let mut kept = named(&ran, "object-kept");
         kept.sort();
         let definition = format!("CustomResourceDefinition/widgets.{group}");
-        assert_eq!(
-            kept,
-            ["ConfigMap/b", "ConfigMap/c", "ConfigMap/d", &definition, "PersistentVolumeClaim/data"],
-        );
+        assert_eq!(kept, ["ConfigMap/b", "ConfigMap/c", "ConfigMap/d", &definition, "PersistentVolumeClaim/data"],);
     }
     // Once nothing asks to keep it, it goes.
     patch(&bed, &space.name, "ConfigMap", "d", json!({"metadata": {"annotations": {"rekindle.dev/keep": null}}}));
@@ -196,7 +199,9 @@ fn what_controllers_make_of_ours_is_not_pruned_without_a_record() {
     run(&kit, &bed, &["up", "test"]).exit(0);
     let slices = |bed: &Bed| bed.list("discovery.k8s.io/v1", "EndpointSlice", &space.name);
     bed.wait_until("the Service has its slice, with our labels on it", |bed| {
-        slices(bed).iter().any(|slice| slice["metadata"]["labels"]["rekindle.dev/environment"] == kit.environment.as_str())
+        slices(bed)
+            .iter()
+            .any(|slice| slice["metadata"]["labels"]["rekindle.dev/environment"] == kit.environment.as_str())
     });
     lose_record(&bed, &kit);
     let before: Vec<_> = slices(&bed).iter().map(|slice| slice["metadata"]["uid"].clone()).collect();
