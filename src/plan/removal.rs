@@ -45,7 +45,7 @@ pub enum Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Data => f.write_str("what holds data is never deleted on the way"),
+            Self::Data => f.write_str("deleting it could delete data"),
             Self::Keep => write!(f, "it says {KEEP_ANNOTATION}"),
             Self::Controlled(owner) => write!(f, "{owner} looks after it"),
             Self::Generated => f.write_str("a controller has made it"),

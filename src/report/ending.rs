@@ -342,7 +342,7 @@ fn left_the_kit(progress: &Progress, width: usize) -> Vec<Line> {
         lines.extend(paragraph(&label, &progress.pruned.join(", "), width));
     }
     for (object, reason) in &progress.kept {
-        lines.extend(paragraph("  not in the kit any more, and stays: ", &format!("{object}: {reason}"), width));
+        lines.extend(paragraph("  left the kit, and stays: ", &format!("{object}: {reason}"), width));
     }
     lines
 }

@@ -171,7 +171,7 @@ impl Lines {
             }
             EventKind::ObjectKept { .. } if self.progress.down => return Vec::new(),
             EventKind::ObjectKept { phase, object, reason } => {
-                (phase, Line::from(format!("{} is not in the kit any more and stays: {reason}", of(object))))
+                (phase, Line::from(format!("{} left the kit and stays: {reason}", of(object))))
             }
             EventKind::PhaseFinished { summary } if self.progress.down => {
                 let seconds = human(summary.seconds.unwrap_or_default());

@@ -7,12 +7,14 @@ mod hidden;
 #[path = "../real/support.rs"]
 mod support;
 
+mod down;
 mod health;
 mod killed;
 mod lock;
 mod ownership;
 mod plan;
 mod proxy;
+mod prune;
 mod rights;
 mod runs;
 mod secrets;

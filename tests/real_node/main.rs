@@ -9,6 +9,7 @@ mod support;
 
 mod bed;
 mod broken;
+mod down;
 mod gates;
 mod interrupted;
 mod secrets;
