@@ -176,7 +176,7 @@ fn events(plan: &Plan, proposal: &Proposal) -> Vec<Value> {
     let counts: serde_json::Map<String, Value> =
         proposal.counts().into_iter().map(|(intent, number)| (intent.word().to_owned(), number.into())).collect();
     let end = json!({
-        "environment": plan.environment, "counts": counts, "changes": proposal.has_changes(), "estimate": proposal.estimate,
+        "environment": plan.environment, "counts": counts, "changes": proposal.has_changes(), "estimate": proposal.estimate, "untried": proposal.untried,
     });
     lines.push(line("plan", None, end));
     lines

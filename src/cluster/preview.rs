@@ -62,7 +62,7 @@ pub async fn preview(
             match item.object.namespace() {
                 _ if !wanted => Preview::NotTried(String::new()),
                 Some(namespace) if !there.contains(namespace) => {
-                    Preview::NotTried(format!("not tried: namespace {namespace} is made by this run"))
+                    Preview::NotTried(format!("namespace {namespace} is made by this run"))
                 }
                 _ => try_one(cluster, item, force).await,
             }
@@ -74,17 +74,17 @@ pub async fn preview(
 
 async fn try_one(cluster: &Cluster, item: &Item, force: bool) -> Preview {
     let Some(kind) = cluster.kinds.of(&item.object) else {
-        return Preview::NotTried("not tried: its kind is made by this run".into());
+        return Preview::NotTried("their kind is made by this run".into());
     };
     let api = cluster.api(kind, item.object.namespace());
     let before = match timed(&cluster.server, api.get_opt(item.object.name())).await {
         Ok(found) => found.and_then(|found| serde_json::to_value(found).ok()),
-        Err(error) => return Preview::NotTried(format!("not tried: {error}")),
+        Err(error) => return Preview::NotTried(error.to_string()),
     };
     let body = before.as_ref().map_or_else(|| item.object.body().clone(), |live| beside(&item.object, live));
     match try_apply(cluster, kind, &body, force).await {
         Ok(reply) => Preview::Tried { before, after: reply.live },
-        Err(ApplyError::Later { reason, .. }) => Preview::NotTried(format!("not tried: {reason}")),
+        Err(ApplyError::Later { reason, .. }) => Preview::NotTried(reason),
         Err(error) => Preview::Refused { before, error },
     }
 }

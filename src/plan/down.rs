@@ -301,7 +301,7 @@ pub fn is_provisioned(volume: &Value) -> bool {
 
 /// What in a namespace keeps it from being deleted with the last of our data: everything but what Kubernetes puts into every
 /// namespace, what controllers make of other things, and what is on its way out.
-pub fn strangers<'a>(inside: &'a BTreeMap<ObjectKey, Value>) -> Vec<&'a ObjectKey> {
+pub fn strangers(inside: &BTreeMap<ObjectKey, Value>) -> Vec<&ObjectKey> {
     let is_derived = |key: &ObjectKey, live: &Value| {
         matches!(
             (key.kind.as_str(), key.name.as_str()),
@@ -417,7 +417,9 @@ mod tests {
                 "claimRef": {"uid": uid}, "persistentVolumeReclaimPolicy": "Retain", "capacity": {"storage": "1Gi"},
                 "accessModes": [], "volumeMode": "Filesystem",
             });
-            spec.as_object_mut().map(|spec| spec.extend(source.as_object().cloned().unwrap_or_default()));
+            if let (Some(spec), Some(source)) = (spec.as_object_mut(), source.as_object()) {
+                spec.extend(source.clone());
+            }
             json!({"metadata": {"name": "v"}, "spec": spec, "status": {"phase": "Bound"}})
         };
         for (source, place) in [

@@ -131,6 +131,9 @@ pub struct Proposal {
     pub data: Vec<ProposedData>,
     /// How long it would take.
     pub estimate: Estimate,
+    /// How many objects the API server was not asked about, by the reason: they are taken as the kit says.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub untried: BTreeMap<String, usize>,
 }
 
 impl Proposal {
@@ -155,7 +158,7 @@ impl Proposal {
     /// A plan without a look at a cluster.
     pub fn offline(plan: &Plan, estimate: Estimate) -> Self {
         let phases = phases(plan, |_| (Intent::Apply, String::new(), Vec::new()));
-        Self { phases, left: Vec::new(), data: Vec::new(), estimate }
+        Self { phases, left: Vec::new(), data: Vec::new(), estimate, untried: BTreeMap::new() }
     }
 }
 

@@ -36,10 +36,15 @@ pub struct Surroundings<'a> {
 /// The plan beside what is there.
 pub fn propose(plan: &Plan, wishes: &Wishes, around: Surroundings<'_>) -> Proposal {
     let mut previews = around.previews.into_iter().flatten();
-    let mut written = BTreeMap::new();
+    let (mut written, mut untried) = (BTreeMap::new(), BTreeMap::<String, usize>::new());
     let phases = phases(plan, |item| {
         let decision = decide(item, around.standing, wishes);
         let preview = previews.next().unwrap_or(Preview::NotTried(String::new()));
+        if let Preview::NotTried(why) = &preview
+            && !why.is_empty()
+        {
+            *untried.entry(why.clone()).or_default() += 1;
+        }
         let judged = judge(item, decision, preview);
         written.insert(item.key.clone(), judged.0.writes());
         judged
@@ -47,7 +52,7 @@ pub fn propose(plan: &Plan, wishes: &Wishes, around: Surroundings<'_>) -> Propos
     let left = left(around.prune);
     let data = data(plan, around.claims, &left);
     let estimate = estimate(plan, |item| written.get(&item.key).copied().unwrap_or(true), around.measured);
-    Proposal { phases, left, data, estimate }
+    Proposal { phases, left, data, estimate, untried }
 }
 
 /// What would be done with an item, given what was decided and what the API server says.
@@ -57,8 +62,7 @@ fn judge(item: &Item, decision: Decision, preview: Preview) -> (Intent, String, 
         return (intent, reason, Vec::new());
     }
     match preview {
-        Preview::NotTried(why) => (intent, join(&reason, &why), Vec::new()),
-        Preview::Tried { before: None, .. } => (intent, reason, Vec::new()),
+        Preview::NotTried(_) | Preview::Tried { before: None, .. } => (intent, reason, Vec::new()),
         Preview::Tried { before: Some(before), after } => {
             let found = changes(&before, &after);
             let same = found.is_empty() && owned_fields_hash(&before) == owned_fields_hash(&after);

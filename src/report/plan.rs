@@ -118,6 +118,10 @@ fn told(intent: Intent, number: usize) -> String {
 pub fn summary(environment: &str, proposal: &Proposal, go: &str, offline: bool) -> Vec<Line> {
     let counts: Vec<String> = proposal.counts().into_iter().map(|(intent, number)| told(intent, number)).collect();
     let mut lines = vec![Line::new()];
+    for (reason, number) in &proposal.untried {
+        let objects = count(*number, "object");
+        lines.push(format!("{objects} not tried by the API server, shown as the kit says: {reason}").into());
+    }
     lines.extend(time(&proposal.estimate));
     let refused = proposal.objects().any(|object| object.intent == Intent::Refuse);
     if offline {
@@ -252,6 +256,7 @@ mod tests {
                     CriticalStep { phase: "services".into(), step: "Deployment/api".into(), seconds: 15.0 },
                 ],
             },
+            untried: [("namespace shop is made by this run".to_owned(), 2)].into(),
         }
     }
 
@@ -278,6 +283,7 @@ mod tests {
         ");
         insta::assert_snapshot!(text(&summary("shop", &proposal(), "rekindle up shop", false)), @"
 
+        2 objects not tried by the API server, shown as the kit says: namespace shop is made by this run
         about 1 m 35 s, 1 m 20 s of it measured in an earlier run, the rest assumed
           bound by: Job/migrate 1 m 20 s → Deployment/api 15 s
         ✗ shop: 1 to change, 1 to replace, 1 to prune, 1 kept, 1 unchanged, 1 refused; nothing was written
@@ -286,6 +292,7 @@ mod tests {
         let mut unchanged = proposal();
         unchanged.phases[0].objects.retain(|object| object.intent == Intent::Unchanged);
         unchanged.left.clear();
+        unchanged.untried.clear();
         unchanged.estimate.critical_path.clear();
         insta::assert_snapshot!(text(&summary("shop", &unchanged, "rekindle up shop", false)), @"
 
