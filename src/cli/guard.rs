@@ -122,8 +122,9 @@ struct UsersCommands<'a> {
 }
 
 impl Commands for UsersCommands<'_> {
-    fn same_for(&self, environment: &str) -> String {
-        self.context.command(&[self.verb, environment])
+    fn same_for(&self, environment: &str) -> Option<String> {
+        let harmless = matches!(self.verb, "up" | "status" | "plan");
+        harmless.then(|| self.context.command(&[self.verb, environment]))
     }
 
     fn pin(&self) -> String {

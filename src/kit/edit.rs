@@ -34,7 +34,8 @@ fn read(text: &str) -> Result<Value, String> {
 
 /// Sets one key of `cluster`.
 fn set(text: &str, key: &str, value: &str) -> Result<String, String> {
-    let entry = format!("{key}: {}", quoted(value));
+    let value = &scalar(value);
+    let entry = format!("{key}: {value}");
     let root = parse_node(text).map_err(|error| error.message)?;
     let entries = root.as_ref().and_then(Node::as_map).unwrap_or_default();
     let Some((cluster, settings)) = entries.iter().find(|(key, _)| key.text == "cluster") else {
@@ -46,8 +47,8 @@ fn set(text: &str, key: &str, value: &str) -> Result<String, String> {
     let block = |key: &Key| !opens_flow(text, key.place);
     Ok(match &settings.kind {
         NodeKind::Map(known) => match (known.iter().find(|(known, _)| known.text == key), known.first(), known.last()) {
-            (Some((at, Node { kind: NodeKind::Null, .. })), ..) => after_key(text, at.place, &quoted(value)),
-            (Some((_, old)), ..) => replace(text, old.place, &quoted(value)),
+            (Some((at, Node { kind: NodeKind::Null, .. })), ..) => after_key(text, at.place, value),
+            (Some((_, old)), ..) => replace(text, old.place, value),
             (None, Some((first, _)), Some((_, last))) if block(first) && first.place.line > cluster.place.line => {
                 let indent = " ".repeat(first.place.column.saturating_sub(1));
                 below(text, last.place.line.max(first.place.line), &format!("{indent}{entry}"))
@@ -58,6 +59,13 @@ fn set(text: &str, key: &str, value: &str) -> Result<String, String> {
         NodeKind::Null => after_key(text, cluster.place, &format!("{{{entry}}}")),
         _ => return Err(format!("cluster is {} there", settings.describe())),
     })
+}
+
+/// A text as YAML; a UUID needs no quotes.
+fn scalar(text: &str) -> String {
+    let dashes = text.char_indices().filter(|(_, letter)| *letter == '-').map(|(at, _)| at);
+    let uuid = text.len() == 36 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+    if uuid && dashes.eq([8, 13, 18, 23]) { text.to_owned() } else { quoted(text) }
 }
 
 /// Whether a key is the first one of a mapping in braces.
@@ -186,8 +194,8 @@ mod tests {
         pinned("cluster:\n  uid: ~\n", "cluster:\n  uid: UID\n");
         pinned("cluster: {context: c, uid: old}\n", "cluster: {context: c, uid: UID}\n");
         pinned("{namespace: a, cluster: {uid: old}}\n", "{namespace: a, cluster: {uid: UID}}\n");
-        pinned("cluster: {uid: old, ca: aa}\n", "cluster: {uid: UID, ca: bb}\n");
-        pinned("cluster:\n  ca: aa\n", "cluster:\n  ca: bb\n  uid: UID\n");
+        pinned("cluster: {uid: old, ca: aa}\n", "cluster: {uid: UID, ca: \"bb\"}\n");
+        pinned("cluster:\n  ca: aa\n", "cluster:\n  ca: \"bb\"\n  uid: UID\n");
     }
 
     #[test]

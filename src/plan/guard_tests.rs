@@ -52,8 +52,8 @@ fn residents(all: &[(&str, usize, usize, u64)]) -> Residents {
 struct Shown;
 
 impl Commands for Shown {
-    fn same_for(&self, environment: &str) -> String {
-        format!("rekindle up {environment}")
+    fn same_for(&self, environment: &str) -> Option<String> {
+        Some(format!("rekindle up {environment}"))
     }
     fn pin(&self) -> String {
         "rekindle env pin ENV --context kind".into()

@@ -9,6 +9,9 @@ use crate::plan::guard::{Note, Reached, Refusal, Subject};
 /// Digits of a fingerprint that are shown.
 const SHOWN: usize = 16;
 
+/// How another cluster is chosen.
+const CHOOSE: &str = "choose it with --kubeconfig FILE and --context NAME";
+
 /// Everything that the words are made of.
 #[derive(Clone, Debug)]
 pub struct Scene<'a> {
@@ -39,8 +42,8 @@ pub struct Told {
 
 /// Commands with the flags of the one that was refused.
 pub trait Commands {
-    /// The refused command for another environment.
-    fn same_for(&self, environment: &str) -> String;
+    /// The refused command for another environment; `None` where nobody should be led to that.
+    fn same_for(&self, environment: &str) -> Option<String>;
     /// `rekindle env pin ENV --context CONTEXT`.
     fn pin(&self) -> String;
 }
@@ -54,25 +57,27 @@ impl Scene<'_> {
         let name = &self.subject.name;
         let mut hints: Vec<Row> = Vec::new();
         let mut rows = self.bound();
-        if let Some(neighbour) = self.meant(refusal) {
-            hints.push(("you meant what lives there".into(), commands.same_for(&neighbour)));
+        if matches!(refusal, Refusal::HostsOthers(_)) {
+            hints.push(("you meant another cluster".into(), CHOOSE.into()));
+        }
+        if let Some(same) = self.meant(refusal).and_then(|neighbour| commands.same_for(&neighbour)) {
+            hints.push(("you meant what lives there".into(), same));
         }
         let (message, pin) = match refusal {
             Refusal::OtherCluster => {
                 if let Some(hint) = self.subject.hint.as_ref().filter(|hint| **hint != self.reached.context) {
                     hints.push((format!("you meant {name}'s cluster"), format!("choose it with --context {hint}")));
                 } else {
-                    let choice = "choose it with --kubeconfig FILE and --context NAME".to_owned();
-                    hints.push((format!("you meant {name}'s cluster"), choice));
+                    hints.push((format!("you meant {name}'s cluster"), CHOOSE.into()));
                 }
                 (format!("this is not {name}'s cluster"), format!("{name}'s cluster was rebuilt"))
             }
             Refusal::OtherAuthority { expected, place, found } => {
                 let place = place.clone().unwrap_or_else(|| "the cluster's own record".into());
-                rows.push(("certificate authority".into(), format!("{}, here {}", short(expected), short(found))));
-                rows.push((String::new(), format!("the first is from {place}")));
+                rows.push(("its authority was".into(), format!("{}   {place}", short(expected))));
+                rows.push(("here it is".into(), short(found)));
                 (
-                    format!("this may be a copy of {name}'s cluster: its identity is right, its certificate authority is not"),
+                    format!("this may be a copy of {name}'s cluster: its UID is right, its certificate authority is not"),
                     "only its authority was renewed".into(),
                 )
             }
