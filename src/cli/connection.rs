@@ -87,9 +87,12 @@ impl From<ClusterError> for CliError {
             ClusterError::NotOurs(_) | ClusterError::Outdated(_) => {
                 Self::new(Exit::Protected, format!("{message}; nothing was written"))
             }
-            ClusterError::WrongCluster { .. } => Self::new(Exit::Protected, message)
-                .hint("look where the kubeconfig leads now:   kubectl get namespace kube-system -o jsonpath={.metadata.uid}"),
-            ClusterError::RecordChanged(_) => Self::new(Exit::Protected, message).hint("run it again, to see what it is now"),
+            ClusterError::WrongCluster { .. } => Self::new(Exit::Protected, message).hint(
+                "look where the kubeconfig leads now:   kubectl get namespace kube-system -o jsonpath={.metadata.uid}",
+            ),
+            ClusterError::RecordChanged(_) => {
+                Self::new(Exit::Protected, message).hint("run it again, to see what it is now")
+            }
             // Objects that are refused are told as events; this is an answer to a question.
             ClusterError::Status { .. } => {
                 Self::new(Exit::Unreachable, format!("the API server answered: {}", message.trim_end_matches('.')))

@@ -87,7 +87,10 @@ fn list(context: &mut Context, kit: &Kit) -> Result<Exit, CliError> {
                     (Some(one), None) | (None, Some(one)) => one.clone(),
                     (None, None) => dash(),
                 };
-                let own = found.provenance.get("cluster.uid").filter(|_| context.own_pin(found).is_ok_and(|own| own.is_some()));
+                let own = found
+                    .provenance
+                    .get("cluster.uid")
+                    .filter(|_| context.own_pin(found).is_ok_and(|own| own.is_some()));
                 let cluster = own.map_or(cluster.clone(), |place| format!("{cluster}, pinned by {place}"));
                 (found.namespace.clone(), if found.protected { "yes" } else { "no" }.to_owned(), cluster)
             }

@@ -96,7 +96,8 @@ pub fn subject(environment: &Environment) -> Subject {
     let pin = environment.cluster.uid.clone().map(|uid| Pin {
         instead_of: environment.overridden.get("cluster.uid").and_then(|all| all.first()).and_then(|before| {
             // A file that extends another one overrides it as a matter of course; the user's own pin does not.
-            let own = environment.provenance.get("cluster.uid").is_some_and(|own| !own.file.starts_with("environments/"));
+            let own =
+                environment.provenance.get("cluster.uid").is_some_and(|own| !own.file.starts_with("environments/"));
             let before = (before.value.as_str()?.to_owned(), before.origin.to_string());
             (own && before.0 != uid).then_some(before)
         }),

@@ -34,7 +34,8 @@ impl PinsFile {
             Err(error) => return Err(wrong(format!("{} cannot be read: {}", path.display(), plain(&error)))),
         };
         let text = String::from_utf8_lossy(before.as_deref().unwrap_or_default());
-        let pins = Pins::parse(&text).map_err(|(line, message)| wrong(format!("{}:{line}: {message}", path.display())))?;
+        let pins =
+            Pins::parse(&text).map_err(|(line, message)| wrong(format!("{}:{line}: {message}", path.display())))?;
         Ok(Self { path, before, pins })
     }
 

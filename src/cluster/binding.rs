@@ -80,7 +80,8 @@ impl Record {
     /// it is what another run would look for.
     fn of(map: &ConfigMap) -> Option<Self> {
         let environment = map.metadata.name.as_deref()?.strip_prefix(SORT)?.strip_prefix('-')?;
-        let text = |key: &str| map.data.as_ref().and_then(|data| data.get(key)).cloned().filter(|text| !text.is_empty());
+        let text =
+            |key: &str| map.data.as_ref().and_then(|data| data.get(key)).cloned().filter(|text| !text.is_empty());
         let time = |key: &str| text(key).and_then(|text| text.parse().ok());
         Some(Self {
             environment: environment.to_owned(),

@@ -42,7 +42,9 @@ pub enum ClusterError {
     #[error("refused: the saved plan is not executed: {0}")]
     Outdated(Outdated),
     /// Another cluster answers than at the start.
-    #[error("the cluster behind {server} is another one now: it was {expected}, and {found} answers; nothing more was written")]
+    #[error(
+        "the cluster behind {server} is another one now: it was {expected}, and {found} answers; nothing more was written"
+    )]
     WrongCluster {
         /// Its address.
         server: String,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 use tokio::time::Instant;
 
 use super::connect::timed;
@@ -15,11 +15,15 @@ use super::{Cluster, ClusterError};
 /// a change of the route, so that a change is seen as a failure first, mostly.
 const FRESH: Duration = Duration::from_millis(500);
 
+/// How often it is looked at while nothing is written.
+const LOOK: Duration = Duration::from_secs(5);
+
 /// When the identity was last read.
 #[derive(Debug, Default)]
 pub struct Verified {
     last: Mutex<Option<Instant>>,
     doubted: AtomicBool,
+    doubt: Notify,
 }
 
 /// Reads the identity of what answers a client.
@@ -63,6 +67,23 @@ impl Cluster {
     /// Says that a connection has broken: what answers next may be another cluster.
     pub fn doubt(&self) {
         self.verified.doubted.store(true, Ordering::Relaxed);
+        self.verified.doubt.notify_one();
+    }
+
+    /// Reads the identity again every few seconds, and as soon as a connection has broken; ends when another cluster
+    /// answers. A watch that goes on in another cluster is told nothing of what it waits for.
+    pub async fn until_it_is_another(&self) -> ClusterError {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                () = self.verified.doubt.notified() => {}
+            }
+            match self.verify_identity().await {
+                Err(error @ ClusterError::WrongCluster { .. }) => return error,
+                Err(_) => tokio::time::sleep(FRESH).await,
+                Ok(()) => {}
+            }
+        }
     }
 
     async fn verify(&self, last: &mut Option<Instant>) -> Result<(), ClusterError> {

@@ -157,14 +157,13 @@ mod tests {
 
     #[test]
     fn objects_go_by_label_and_claims_by_namespace_too() {
-        let object = |kind: &str, namespace: Option<&str>, name: &str, environment: &str| {
-            json!({"kind": kind, "metadata": {"namespace": namespace, "name": name, "labels": {ENVIRONMENT_LABEL: environment}}})
-        };
+        let object = |kind: &str, namespace: Option<&str>, name: &str, environment: &str| json!({"kind": kind, "metadata": {"namespace": namespace, "name": name, "labels": {ENVIRONMENT_LABEL: environment}}});
         let claim = |namespace: &str, size: &str| {
             json!({"kind": "PersistentVolumeClaim", "metadata": {"namespace": namespace, "name": "data"},
                 "spec": {"resources": {"requests": {"storage": size}}}})
         };
-        let records = [Record { environment: "old".into(), namespaces: ["old".to_owned()].into(), ..Record::default() }];
+        let records =
+            [Record { environment: "old".into(), namespaces: ["old".to_owned()].into(), ..Record::default() }];
         let objects = [
             object("Namespace", None, "shop", "standby"),
             object("Service", Some("shop"), "api", "standby"),

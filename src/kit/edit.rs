@@ -40,22 +40,26 @@ fn set(text: &str, key: &str, value: &str) -> Result<String, String> {
     let entries = root.as_ref().and_then(Node::as_map).unwrap_or_default();
     let Some((cluster, settings)) = entries.iter().find(|(key, _)| key.text == "cluster") else {
         return Ok(match entries.first() {
-            Some((first, _)) if opens_flow(text, first.place) => before(text, first.place, &format!("cluster: {{{entry}}}, ")),
+            Some((first, _)) if opens_flow(text, first.place) => {
+                before(text, first.place, &format!("cluster: {{{entry}}}, "))
+            }
             _ => append(text, &format!("cluster:\n  {entry}\n")),
         });
     };
     let block = |key: &Key| !opens_flow(text, key.place);
     Ok(match &settings.kind {
-        NodeKind::Map(known) => match (known.iter().find(|(known, _)| known.text == key), known.first(), known.last()) {
-            (Some((at, Node { kind: NodeKind::Null, .. })), ..) => after_key(text, at.place, value),
-            (Some((_, old)), ..) => replace(text, old.place, value),
-            (None, Some((first, _)), Some((_, last))) if block(first) && first.place.line > cluster.place.line => {
-                let indent = " ".repeat(first.place.column.saturating_sub(1));
-                below(text, last.place.line.max(first.place.line), &format!("{indent}{entry}"))
+        NodeKind::Map(known) => {
+            match (known.iter().find(|(known, _)| known.text == key), known.first(), known.last()) {
+                (Some((at, Node { kind: NodeKind::Null, .. })), ..) => after_key(text, at.place, value),
+                (Some((_, old)), ..) => replace(text, old.place, value),
+                (None, Some((first, _)), Some((_, last))) if block(first) && first.place.line > cluster.place.line => {
+                    let indent = " ".repeat(first.place.column.saturating_sub(1));
+                    below(text, last.place.line.max(first.place.line), &format!("{indent}{entry}"))
+                }
+                (None, Some((first, _)), _) => before(text, first.place, &format!("{entry}, ")),
+                (None, None, _) => after_key(text, cluster.place, &format!("{{{entry}}}")),
             }
-            (None, Some((first, _)), _) => before(text, first.place, &format!("{entry}, ")),
-            (None, None, _) => after_key(text, cluster.place, &format!("{{{entry}}}")),
-        },
+        }
         NodeKind::Null => after_key(text, cluster.place, &format!("{{{entry}}}")),
         _ => return Err(format!("cluster is {} there", settings.describe())),
     })
@@ -187,7 +191,10 @@ mod tests {
 
     #[test]
     fn a_pin_is_replaced() {
-        pinned("cluster:\n  uid: old # the old one\n  context: c\n", "cluster:\n  uid: UID # the old one\n  context: c\n");
+        pinned(
+            "cluster:\n  uid: old # the old one\n  context: c\n",
+            "cluster:\n  uid: UID # the old one\n  context: c\n",
+        );
         pinned("cluster:\n  uid: \"old\"\n", "cluster:\n  uid: UID\n");
         pinned("cluster:\n  uid: 'old'   # x\n", "cluster:\n  uid: UID   # x\n");
         pinned("cluster:\n  uid:\n  context: c\n", "cluster:\n  uid: UID\n  context: c\n");

@@ -33,7 +33,8 @@ pub struct UserPin {
 pub struct Pins(BTreeMap<String, BTreeMap<String, UserPin>>);
 
 /// What stands at the top of the file.
-const HEAD: &str = "# Which cluster an environment belongs to, by stack and environment. Written by: rekindle env pin\n";
+const HEAD: &str =
+    "# Which cluster an environment belongs to, by stack and environment. Written by: rekindle env pin\n";
 
 impl Pins {
     /// Reads the file's text.

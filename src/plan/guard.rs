@@ -194,11 +194,9 @@ fn compare(
     let Some(expected) = expected else { return Ok(()) };
     match &reached.authority {
         Some(found) if normal_fingerprint(expected) == normal_fingerprint(found) => Ok(()),
-        Some(found) => Err(Refusal::OtherAuthority {
-            expected: expected.clone(),
-            place: place.cloned(),
-            found: found.clone(),
-        }),
+        Some(found) => {
+            Err(Refusal::OtherAuthority { expected: expected.clone(), place: place.cloned(), found: found.clone() })
+        }
         None => {
             if !notes.contains(&Note::AuthorityUnknown) {
                 notes.push(Note::AuthorityUnknown);

@@ -46,7 +46,9 @@ fn record(name: &str) -> Record {
 
 fn residents(all: &[(&str, usize, usize, u64)]) -> Residents {
     let resident = |objects, claims, bytes| Resident { objects, claims, bytes, ..Resident::default() };
-    all.iter().map(|(name, objects, claims, gib)| ((*name).to_owned(), resident(*objects, *claims, gib << 30))).collect()
+    all.iter()
+        .map(|(name, objects, claims, gib)| ((*name).to_owned(), resident(*objects, *claims, gib << 30)))
+        .collect()
 }
 
 struct Shown;
@@ -82,7 +84,11 @@ fn both_sides_agree() {
     let both = [record("production"), record("staging")];
     assert_eq!(may_write(&staging, &reached(), &both, &none), pass(true), "beside another one, by record");
     let pinned = subject("staging", Some(HERE));
-    assert_eq!(may_write(&pinned, &reached(), &[record("production")], &none), pass(false), "beside another one, by pin");
+    assert_eq!(
+        may_write(&pinned, &reached(), &[record("production")], &none),
+        pass(false),
+        "beside another one, by pin"
+    );
     assert_eq!(may_write(&pinned, &reached(), &both, &none), pass(true));
     let production = subject("production", Some(HERE));
     assert_eq!(may_write(&production, &reached(), &[], &none), pass(false), "first use, protected and pinned");
@@ -105,7 +111,8 @@ fn notes_are_taken() {
     production.hint = None;
     assert_eq!(may_read(&production, &same), Ok(Vec::new()), "however a fingerprint is written");
     let (records, residents) = (&[][..], &Residents::new());
-    let (subject, reached, now) = (&subject("production", Some(HERE)), &reached(), "2026-03-02T15:00:00Z".parse().unwrap());
+    let (subject, reached, now) =
+        (&subject("production", Some(HERE)), &reached(), "2026-03-02T15:00:00Z".parse().unwrap());
     let scene = Scene { subject, reached, records, residents, kubeconfig: "", now };
     let notes = [
         Note::OtherContext { hint: "acoustid-production".into() },
@@ -143,7 +150,10 @@ fn the_accident() {
 fn protected_without_a_pin() {
     let production = subject("production", None);
     insta::assert_snapshot!("unpinned", refused(&production, &reached(), &[], &Residents::new()));
-    assert!(may_write(&production, &reached(), &[record("production")], &Residents::new()).is_err(), "a record is not enough");
+    assert!(
+        may_write(&production, &reached(), &[record("production")], &Residents::new()).is_err(),
+        "a record is not enough"
+    );
     let mut unprotected = production;
     unprotected.protected = false;
     let here = residents(&[("production", 87, 1, 1)]);
@@ -165,7 +175,10 @@ fn the_record_was_copied() {
         assert_eq!(refusal, Err(Refusal::ForeignRecord { made_for: THERE.into() }));
     }
     let here = residents(&[("staging", 12, 1, 10)]);
-    insta::assert_snapshot!("record-copied", refused(&subject("staging", Some(HERE)), &reached(), &[copied.clone()], &here));
+    insta::assert_snapshot!(
+        "record-copied",
+        refused(&subject("staging", Some(HERE)), &reached(), &[copied.clone()], &here)
+    );
     copied.cluster = String::new();
     insta::assert_snapshot!("record-damaged", refused(&subject("staging", Some(HERE)), &reached(), &[copied], &here));
 }
@@ -185,7 +198,10 @@ fn a_copy_of_the_cluster() {
 fn another_kits_environment() {
     let mut theirs = record("staging");
     theirs.stack = "musicbrainz".into();
-    insta::assert_snapshot!("other-stack", refused(&subject("staging", Some(HERE)), &reached(), &[theirs], &residents(&[("staging", 40, 1, 3)])));
+    insta::assert_snapshot!(
+        "other-stack",
+        refused(&subject("staging", Some(HERE)), &reached(), &[theirs], &residents(&[("staging", 40, 1, 3)]))
+    );
 }
 
 fn any_record() -> impl Strategy<Value = Record> {

@@ -243,6 +243,7 @@ impl Drop for Dispatcher<'_> {
 
 impl Dispatcher<'_> {
     async fn run(&mut self, part: &Part) -> u8 {
+        self.stand_guard();
         let mut stopped = None;
         for (index, phase) in self.plan.phases.iter().enumerate().filter(|(index, _)| part.holds(*index)) {
             if let Err(stop) = self.same_cluster(phase).await {
@@ -391,6 +392,7 @@ impl Dispatcher<'_> {
                 self.ready(phase, index, String::new());
             }
             Ok(Done::Asked(index, answer)) => self.answered(phase, index, answer),
+            Ok(Done::Moved(error)) => self.moved(phase, &error),
         }
     }
 

@@ -6,6 +6,8 @@ use tokio::time::Instant;
 
 use super::dispatcher::{Dispatcher, Stop};
 use super::event::{EventKind, Outcome};
+use super::phase::{Failure, Phase};
+use super::tasks::Done;
 use crate::cluster::ClusterError;
 use crate::cluster::binding::LastRun;
 use crate::plan::PlannedPhase;
@@ -47,6 +49,19 @@ impl Dispatcher<'_> {
             }
             return Err(stop);
         }
+    }
+
+    /// Looks after the identity from now on, whatever else is waited for.
+    pub(super) fn stand_guard(&mut self) {
+        let cluster = self.cluster.clone();
+        self.tasks.spawn(async move { Done::Moved(cluster.until_it_is_another().await) });
+    }
+
+    /// Another cluster answers: nothing that is known of the objects is known of it.
+    pub(super) fn moved(&mut self, phase: &mut Phase<'_>, error: &ClusterError) {
+        self.emitter.send(EventKind::Warning { message: error.to_string() });
+        let (objects, gates) = (Vec::new(), Vec::new());
+        phase.failure = Some(Failure { objects, gates, outcome: Outcome::WrongCluster, exit: 4 });
     }
 
     /// Has the cluster remember this run, unless it changed nothing: a second run right after the first writes nothing.

@@ -38,6 +38,8 @@ pub enum Done {
     Discovered(usize, Kinds),
     /// A gate passed or failed.
     Asked(usize, Result<Answer, Answer>),
+    /// Another cluster answers.
+    Moved(ClusterError),
 }
 
 /// How long the same internal error of the API server is taken for a passing one.

@@ -77,7 +77,9 @@ impl Scene<'_> {
                 rows.push(("its authority was".into(), format!("{}   {place}", short(expected))));
                 rows.push(("here it is".into(), short(found)));
                 (
-                    format!("this may be a copy of {name}'s cluster: its UID is right, its certificate authority is not"),
+                    format!(
+                        "this may be a copy of {name}'s cluster: its UID is right, its certificate authority is not"
+                    ),
                     "only its authority was renewed".into(),
                 )
             }
@@ -106,13 +108,18 @@ impl Scene<'_> {
             Refusal::ForeignRecord { made_for } => {
                 rows.push(("the record was made for".into(), made_for.clone()));
                 (
-                    format!("this cluster's record of {name} was made for another cluster and copied here, as from a backup"),
+                    format!(
+                        "this cluster's record of {name} was made for another cluster and copied here, as from a backup"
+                    ),
                     format!("this is {name}'s cluster now"),
                 )
             }
             Refusal::OtherStack { stack } => {
                 rows.push(("stack of the kit".into(), self.subject.stack.clone()));
-                rows.push((format!("stack of {name} here"), if stack.is_empty() { "unknown".into() } else { stack.clone() }));
+                rows.push((
+                    format!("stack of {name} here"),
+                    if stack.is_empty() { "unknown".into() } else { stack.clone() },
+                ));
                 hints.push((
                     "they are two environments".into(),
                     format!("give yours another name: rename environments/{name}.yaml"),
@@ -126,7 +133,10 @@ impl Scene<'_> {
         Told {
             message: format!("refused: {message}; nothing was written"),
             details: aligned(&rows, "   "),
-            hints: aligned(&hints.into_iter().map(|(label, text)| (format!("{label}:"), text)).collect::<Vec<_>>(), "   "),
+            hints: aligned(
+                &hints.into_iter().map(|(label, text)| (format!("{label}:"), text)).collect::<Vec<_>>(),
+                "   ",
+            ),
         }
     }
 

@@ -27,21 +27,21 @@ type Everything = BTreeMap<String, (String, String)>;
 fn everything(bed: &Bed) -> Everything {
     bed.block_on(async {
         let discovery = Discovery::new(bed.client.clone()).run_aggregated().await.unwrap();
-        let mut all = Everything::new();
-        for group in discovery.groups() {
-            for (resource, capabilities) in group.resources_by_stability() {
-                if !capabilities.supports_operation(verbs::LIST) || RENEWED.contains(&resource.kind.as_str()) {
-                    continue;
-                }
-                let api: kube::Api<kube::api::DynamicObject> = kube::Api::all_with(bed.client.clone(), &resource);
-                for object in api.list_metadata(&ListParams::default()).await.unwrap() {
-                    let meta = object.metadata;
-                    let (namespace, name) = (meta.namespace.unwrap_or_default(), meta.name.unwrap_or_default());
-                    let key = format!("{} {} {namespace}/{name}", resource.api_version, resource.kind);
-                    all.insert(key, (meta.uid.unwrap_or_default(), meta.resource_version.unwrap_or_default()));
-                }
-            }
-        }
+        let kinds = discovery.groups().flat_map(|group| group.resources_by_stability());
+        let kinds = kinds.filter(|(resource, capabilities)| {
+            capabilities.supports_operation(verbs::LIST) && !RENEWED.contains(&resource.kind.as_str())
+        });
+        let lists = kinds.map(|(resource, _)| async move {
+            let api: kube::Api<kube::api::DynamicObject> = kube::Api::all_with(bed.client.clone(), &resource);
+            let objects = api.list_metadata(&ListParams::default()).await.unwrap();
+            let entry = |meta: kube::core::ObjectMeta| {
+                let (namespace, name) = (meta.namespace.unwrap_or_default(), meta.name.unwrap_or_default());
+                let key = format!("{} {} {namespace}/{name}", resource.api_version, resource.kind);
+                (key, (meta.uid.unwrap_or_default(), meta.resource_version.unwrap_or_default()))
+            };
+            objects.into_iter().map(|object| entry(object.metadata)).collect::<Vec<_>>()
+        });
+        let all: Everything = futures::future::join_all(lists).await.into_iter().flatten().collect();
         assert!(all.keys().any(|key| key.contains(" ServiceAccount ")), "the look sees something");
         all
     })
@@ -184,7 +184,8 @@ const UNPINNED: (&str, &str) = (STANDBY, "namespace: shop-standby\n");
 fn the_exam() {
     let mut exam = Exam::new();
     let (uid_a, uid_b) = (exam.a.uid.clone(), exam.b.uid.clone());
-    let of = |uid: &str, more: &str| format!("namespace: shop-production\n{more}cluster: {{context: right, uid: {uid}}}\n");
+    let of =
+        |uid: &str, more: &str| format!("namespace: shop-production\n{more}cluster: {{context: right, uid: {uid}}}\n");
     let pinned_a = of(&uid_a, "protected: true\n");
     let open_a = of(&uid_a, "");
     let protected = "namespace: shop-production\nprotected: true\n";
@@ -201,7 +202,7 @@ fn the_exam() {
     // Production has no pin: whatever is said on the command line.
     for flags in [&[][..], &["--context", "b"], &["--yes"], &["--confirm", "production"], &["--take-ownership"]] {
         let arguments = [&["up", "production"], flags].concat();
-        let says = [live, "not pinned to any cluster", "rekindle env pin production --context b"];
+        let says = [live, "not pinned to any cluster", "env pin production --kit ", " --context b"];
         exam.refuses("protected without a pin", &[(PRODUCTION, protected)], &[only_b], &arguments, &says);
     }
     let nulled = [("environments/base.yaml", pinned_a.as_str()), (PRODUCTION, "extends: base\ncluster: null\n")];
@@ -239,7 +240,8 @@ fn the_exam() {
     let shouted = of(&uid_b.to_uppercase(), "");
     exam.refuses("not quite the UID", &[(PRODUCTION, &shouted)], &[only_b], &["up", "production"], &not[..2]);
     let set = ["up", "production", "--set", &format!("cluster.uid={uid_b}")];
-    exam.refuses("a pin by --set", &kit, &[only_b], &set, &not);
+    let misleading = format!("{open_a}values: {{cluster: {{uid: x}}}}\n");
+    exam.refuses("a pin by --set", &[(PRODUCTION, &misleading)], &[only_b], &set, &not);
     for arguments in [&["status", "production"][..], &["status", "production", "--instance", "pr-1"]] {
         exam.refuses("only a look", &kit, &[only_b], arguments, &not);
     }
@@ -297,7 +299,13 @@ fn the_exam() {
     let with_ca = format!("namespace: shop-production\ncluster: {{uid: {uid_b}, ca: 'AA:BB'}}\n");
     for verb in ["up", "status"] {
         let says = ["may be a copy of production's cluster", "aabb", live];
-        exam.refuses("a copied cluster, by the pin", &[(PRODUCTION, &with_ca)], &[only_b], &[verb, "production"], &says[..1]);
+        exam.refuses(
+            "a copied cluster, by the pin",
+            &[(PRODUCTION, &with_ca)],
+            &[only_b],
+            &[verb, "production"],
+            &says[..1],
+        );
     }
 
     // Binding it anew by mistake.
@@ -337,7 +345,13 @@ fn an_empty_cluster(exam: &mut Exam, only_b: &Path, pinned_a: &str) {
     exam.refuses("empty, and no pin", &[(PRODUCTION, protected)], &[only_b], &up, &says);
     let says = [nothing, "this is not production's cluster"];
     exam.refuses("empty, and another pin", &[(PRODUCTION, pinned_a)], &[only_b], &up, &says);
-    exam.refuses("empty, and nobody to ask", &[(PRODUCTION, protected)], &[only_b], &["env", "pin", "production"], &[nothing]);
+    exam.refuses(
+        "empty, and nobody to ask",
+        &[(PRODUCTION, protected)],
+        &[only_b],
+        &["env", "pin", "production"],
+        &[nothing],
+    );
 }
 
 /// An environment that is not protected may be the first in a cluster. From then on the cluster knows it.
@@ -346,7 +360,10 @@ fn first_use(exam: &mut Exam, only_b: &Path) {
     let _ = exam.run(&kit, &[only_b], &["up", "standby"]).exit(0);
     let record = exam.record("standby").unwrap();
     let data = |key: &str| record["data"][key].as_str().unwrap_or_default().to_owned();
-    assert_eq!((data("cluster"), data("stack"), data("protected")), (exam.b.uid.clone(), "shop".into(), "false".into()));
+    assert_eq!(
+        (data("cluster"), data("stack"), data("protected")),
+        (exam.b.uid.clone(), "shop".into(), "false".into())
+    );
     assert_eq!((data("namespaces"), data("last-run-outcome")), ("shop-standby".into(), "done".into()));
     assert!(data("last-run-by").starts_with("me@") && data("authority").len() == 64, "{record}");
     let before = everything(&exam.b);
@@ -378,7 +395,8 @@ fn live_is_bound_to_b(exam: &Exam, only_b: &Path) {
          spec: {accessModes: [ReadWriteOnce], storageClassName: none, resources: {requests: {storage: 10Gi}}}\n",
     );
     let other = exam.kubeconfig("two-names", &[("alias", &exam.b)]);
-    let hinted = format!("namespace: shop-live\nprotected: true\ncluster: {{context: official, uid: {}}}\n", exam.b.uid);
+    let hinted =
+        format!("namespace: shop-live\nprotected: true\ncluster: {{context: official, uid: {}}}\n", exam.b.uid);
     let kit = exam.kit("hinted", &[(LIVE, &hinted)]);
     let before = everything(&exam.b);
     let again = exam.run(&kit, &[&other], &["up", "live", "--confirm", "live"]).exit(0);
@@ -389,7 +407,7 @@ fn live_is_bound_to_b(exam: &Exam, only_b: &Path) {
 /// The address of A leads to B from one moment to the next, while a run waits.
 fn rerouted(exam: &mut Exam) {
     let space = Space::new(&exam.a, "rerouted");
-    let kit = Kit::new(&space.name, "- name: storage\n- name: services");
+    let kit = Kit::new(&space.name, "- name: storage\n- {name: services, timeout: 60s}");
     let pinned = format!("namespace: {}\ncluster: {{uid: {}}}\n", space.name, exam.a.uid);
     kit.write("environments/test.yaml", &pinned);
     kit.write("templates/storage/settings.yaml", &config("settings", "kit"));
@@ -410,7 +428,9 @@ fn rerouted(exam: &mut Exam) {
         live.is_some_and(|live| live["status"]["observedGeneration"] == 1)
     });
     route.lead_to(to_b.address);
+    let began = std::time::Instant::now();
     let ran = running.wait();
+    assert!(began.elapsed() < std::time::Duration::from_secs(20), "noticed after {:?}", began.elapsed());
     let shown = format!("stdout:\n{}\nstderr:\n{}", ran.stdout, ran.stderr);
     assert_eq!(ran.code, Some(4), "{shown}");
     for text in ["is another one now; nothing more was written", exam.b.uid.as_str(), "done and kept: storage"] {
@@ -427,7 +447,8 @@ struct KubectlProxy {
 
 impl KubectlProxy {
     fn start(bed: &Bed) -> Self {
-        let kubectl = std::env::var_os("REKINDLE_TEST_KUBECTL").expect("REKINDLE_TEST_KUBECTL is set by cargo xtask test");
+        let kubectl =
+            std::env::var_os("REKINDLE_TEST_KUBECTL").expect("REKINDLE_TEST_KUBECTL is set by cargo xtask test");
         let mut command = Command::new(kubectl);
         command.args(["proxy", "--port=0", "--kubeconfig"]).arg(&bed.kubeconfig);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();

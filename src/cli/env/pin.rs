@@ -177,12 +177,7 @@ fn confirm(context: &mut Context, args: &PinArgs, environment: &Environment) -> 
 }
 
 /// Writes the pin where it belongs; returns where that is.
-fn write(
-    context: &mut Context,
-    kit: &Kit,
-    environment: &Environment,
-    gathered: &Gathered,
-) -> Result<String, CliError> {
+fn write(context: &mut Context, kit: &Kit, environment: &Environment, gathered: &Gathered) -> Result<String, CliError> {
     let (name, reached) = (&environment.name, &gathered.reached);
     let KitSource::Folder(folder) = &kit.source else {
         let Some(mut file) = context.pins()? else {
