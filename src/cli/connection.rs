@@ -21,28 +21,16 @@ impl Context {
         Target { files, context: self.common.context.clone(), hint: environment.cluster.context.clone() }
     }
 
-    /// Connects, and refuses a cluster that is not the one the environment is pinned to. Writes nothing.
+    /// Connects, to whatever cluster that is. Writes nothing.
     ///
     /// # Errors
-    /// Exit 5 when the cluster is not reached, exit 4 when it is another one.
-    pub async fn connect(&self, environment: &Environment) -> Result<Cluster, CliError> {
+    /// Exit 5 when the cluster is not reached.
+    pub async fn reach(&self, environment: &Environment) -> Result<Cluster, CliError> {
         let target = self.target(environment);
-        let cluster = Cluster::connect(&target).await.map_err(|error| {
+        Cluster::connect(&target).await.map_err(|error| {
             let files: Vec<_> = target.files.iter().map(|file| file.display().to_string()).collect();
             CliError::from(error).detail(format!("kubeconfig: {}", files.join(", ")))
-        })?;
-        if let Some(pinned) = environment.cluster.uid.as_ref().filter(|pinned| **pinned != cluster.uid) {
-            let place = environment.provenance.get("cluster.uid").map(ToString::to_string).unwrap_or_default();
-            let name = &environment.name;
-            return Err(CliError::new(
-                Exit::Protected,
-                format!("refused: this is not {name}'s cluster; nothing was written"),
-            )
-            .detail(format!("{name} is bound to   {pinned}   {place}"))
-            .detail(format!("you have reached   {}   context {} at {}", cluster.uid, cluster.context, cluster.server))
-            .hint("choose the right cluster with --kubeconfig and --context"));
-        }
-        Ok(cluster)
+        })
     }
 
     /// Finds out before the first write whether everything that a plan does there is allowed.
@@ -98,6 +86,12 @@ impl From<ClusterError> for CliError {
             }
             ClusterError::NotOurs(_) | ClusterError::Outdated(_) => {
                 Self::new(Exit::Protected, format!("{message}; nothing was written"))
+            }
+            ClusterError::WrongCluster { .. } => Self::new(Exit::Protected, message).hint(
+                "look where the kubeconfig leads now:   kubectl get namespace kube-system -o jsonpath={.metadata.uid}",
+            ),
+            ClusterError::RecordChanged(_) => {
+                Self::new(Exit::Protected, message).hint("run it again, to see what it is now")
             }
             // Objects that are refused are told as events; this is an answer to a question.
             ClusterError::Status { .. } => {

@@ -97,7 +97,7 @@ pub fn run(context: &mut Context, args: &DownArgs) -> Result<Exit, CliError> {
     let delete_data = data_sets(context, args, &environment, &scope)?;
     check_names(args, &scope)?;
     block_on(async {
-        let cluster = context.connect(&environment).await?;
+        let (cluster, _) = context.connect_bound(&environment, "down").await?;
         let found = survey(&cluster, &scope).await?;
         if found.down.goes() == 0 && found.claims.is_empty() && found.down.kept.is_empty() {
             return Ok(nothing_there(context, &scope, &cluster));
@@ -105,6 +105,7 @@ pub fn run(context: &mut Context, args: &DownArgs) -> Result<Exit, CliError> {
         if found.down.goes() > 0 || !delete_data.is_empty() {
             confirm(context, args, &environment, &scope, &cluster, &found, &delete_data)?;
         }
+        cluster.verify_identity().await?;
         take_down(context, args, &scope, cluster, found, delete_data).await
     })
 }

@@ -1,4 +1,6 @@
-//! `rekindle env`: list, show, explain; `rbac` has a file of its own.
+//! `rekindle env`: list, show, explain; `pin` and `rbac` have files of their own.
+
+mod pin;
 
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -40,6 +42,8 @@ Examples:
         /// A setting, or a group of them, e.g. values.api.replicas; `values.` may be left out [default: all]
         path: Option<String>,
     },
+    /// Bind an environment to the cluster that is reached
+    Pin(pin::PinArgs),
 }
 
 /// Runs the command.
@@ -50,6 +54,7 @@ pub fn run(context: &mut Context, command: &EnvCommand) -> Result<Exit, CliError
         EnvCommand::List => list(context, &kit),
         EnvCommand::Show { environment } => show(context, &kit, environment),
         EnvCommand::Explain { environment, path } => explain(context, &kit, environment, path.as_deref()),
+        EnvCommand::Pin(args) => pin::run(context, &kit, args),
     }
 }
 
@@ -57,14 +62,20 @@ fn list(context: &mut Context, kit: &Kit) -> Result<Exit, CliError> {
     let mut rows = vec![["NAME", "NAMESPACE", "EXTENDS", "PROTECTED", "CLUSTER"].map(str::to_owned)];
     let mut broken = Vec::new();
     for name in kit.environment_names() {
-        let resolved = kit.environment(name, &Overrides::default());
+        let resolved = match kit.environment(name, &Overrides::default()) {
+            Ok(environment) => Ok(context.pinned(environment)?),
+            Err(mistakes) => Err(mistakes),
+        };
         let extends = kit.extends(name);
         if context.json() {
             let found = resolved.as_ref().ok();
             context.ui.out_json(json!({
                 "name": name, "extends": extends, "namespace": found.map(|found| &found.namespace),
                 "protected": found.map(|found| found.protected),
-                "cluster": found.map(|found| json!({"context": found.cluster.context, "uid": found.cluster.uid})),
+                "cluster": found.map(|found| json!({
+                    "context": found.cluster.context, "uid": found.cluster.uid,
+                    "pinned": found.provenance.get("cluster.uid").map(ToString::to_string),
+                })),
                 "mistakes": resolved.as_ref().err().map_or(0, |mistakes| mistakes.0.len()),
             }));
         }
@@ -76,6 +87,11 @@ fn list(context: &mut Context, kit: &Kit) -> Result<Exit, CliError> {
                     (Some(one), None) | (None, Some(one)) => one.clone(),
                     (None, None) => dash(),
                 };
+                let own = found
+                    .provenance
+                    .get("cluster.uid")
+                    .filter(|_| context.own_pin(found).is_ok_and(|own| own.is_some()));
+                let cluster = own.map_or(cluster.clone(), |place| format!("{cluster}, pinned by {place}"));
                 (found.namespace.clone(), if found.protected { "yes" } else { "no" }.to_owned(), cluster)
             }
             Err(mistakes) => {
@@ -111,18 +127,22 @@ fn table<const COLUMNS: usize>(context: &mut Context, rows: &[[String; COLUMNS]]
 }
 
 fn show(context: &mut Context, kit: &Kit, name: &str) -> Result<Exit, CliError> {
-    let environment = kit.environment(name, &context.overrides()?)?;
+    let environment = context.pinned(kit.environment(name, &context.overrides()?)?)?;
     if context.json() {
         context.ui.out_json(environment.settings);
     } else {
         let text = to_yaml(&environment.settings);
+        let own = context.own_pin(&environment)?;
+        if let (Some(_), Some(place)) = (own, environment.provenance.get("cluster.uid")) {
+            context.ui.out(&format!("# pinned by {place}"));
+        }
         context.ui.out(&format!("# {name}: {}\n{}", environment.files.join(" < "), text.trim_end()));
     }
     Ok(Exit::Done)
 }
 
 fn explain(context: &mut Context, kit: &Kit, name: &str, path: Option<&str>) -> Result<Exit, CliError> {
-    let environment = kit.environment(name, &context.overrides()?)?;
+    let environment = context.pinned(kit.environment(name, &context.overrides()?)?)?;
     let path = match path {
         Some(path) => Some(find(&environment, path)?),
         None => None,

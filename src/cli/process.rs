@@ -11,6 +11,11 @@ pub fn holder(run: &str) -> Holder {
     Holder::new(user(process.uid), host(), run.to_owned(), process)
 }
 
+/// Who runs this process: `user@host`.
+pub fn who() -> String {
+    format!("{}@{}", user(this().uid), host())
+}
+
 /// Whether a process lives, as far as this one can see it; one that it cannot see does not.
 pub fn is_alive(process: &Process) -> bool {
     this().sees(process, started) == Some(true)

@@ -15,6 +15,7 @@ use super::render::render_and_keep;
 use super::run_view::RunView;
 use super::settings::Context;
 use super::{CliError, Exit, saved};
+use crate::cluster::binding::Binding;
 use crate::cluster::lock::Lock;
 use crate::cluster::{Cluster, ClusterError};
 use crate::kit::{Environment, Kit};
@@ -120,14 +121,15 @@ pub fn run(context: &mut Context, args: &UpArgs) -> Result<Exit, CliError> {
     let saved = args.plan.as_deref().map(|file| saved::read(context, file, &plan)).transpose()?;
     check_confirmation(&plan, args)?;
     block_on(async {
-        let cluster = context.connect(&environment).await?;
+        let (cluster, binding) = context.connect_bound(&environment, "up").await?;
         if let Some(saved) = &saved {
             saved.is_for(&cluster.uid).map_err(|error| saved::refuse(context, args, &error))?;
         }
         context.check_rights(&cluster, &plan).await?;
         assess(context, args, &plan, &cluster, saved.as_ref()).await?;
         confirm(context, args, &environment, &plan, &cluster)?;
-        rebuild(context, args, &plan, cluster, saved).await
+        let binding = binding.renew(&cluster).await?;
+        rebuild(context, args, &plan, cluster, binding, saved).await
     })
 }
 
@@ -259,15 +261,6 @@ fn confirm(
             Err(CliError::new(Exit::Protected, "refused: there was no yes; nothing was written"))
         };
     }
-    if environment.cluster.uid.is_none() {
-        let hint = environment.cluster.context.as_ref().filter(|hint| **hint != cluster.context);
-        let other = hint.map(|hint| format!(", and this context is not {hint}")).unwrap_or_default();
-        context.ui.say(&format!(
-            "warning: {name} is not pinned to a cluster{other}; to pin it to this one, write cluster: {{uid: {}}} into {}",
-            cluster.uid,
-            environment.files.first().map_or("its environment file", String::as_str),
-        ));
-    }
     // One that does not match is refused already.
     if args.confirm.is_some() {
         return Ok(());
@@ -293,6 +286,7 @@ async fn rebuild(
     args: &UpArgs,
     plan: &Plan,
     cluster: Cluster,
+    binding: Binding,
     saved: Option<SavedPlan>,
 ) -> Result<Exit, CliError> {
     let (run, started, words) = (run_id(), jiff::Timestamp::now(), args.words());
@@ -346,6 +340,7 @@ async fn rebuild(
         lock: Some(lock.lost()),
         resumes: super::journal::resumes(context, &plan.environment, &cluster.uid),
         notices: lock.overruled.iter().cloned().collect(),
+        binding: Some(binding),
     };
     let mut journal = Journal::begin(context, &header);
     let view = RunView::new(context, &words, hosts);

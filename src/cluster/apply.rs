@@ -50,6 +50,9 @@ pub enum ApplyError {
     /// The server does not let us.
     #[error("not allowed: {0}")]
     Forbidden(String),
+    /// Another cluster answers than at the start; nothing was sent to it.
+    #[error("{0}")]
+    WrongCluster(String),
 }
 
 /// A message of the API server's validation without the whole values that it quotes: `Invalid value: {…}` repeats a pod

@@ -1,15 +1,17 @@
 //! Connecting: from kubeconfig files to a client whose cluster is known by identity, not by name.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Namespace, Node};
+use k8s_openapi::api::core::v1::Node;
 use kube::api::{Api, DynamicObject, ListParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
 use super::ClusterError;
 use super::error::kubeconfig as explain;
+use super::identity::{self, Verified};
 use super::kinds::{Kinds, ServedKind};
 
 /// Longest wait for the answer to a request that is no watch.
@@ -43,6 +45,8 @@ pub struct Cluster {
     pub nodes: Option<usize>,
     /// What kinds it serves.
     pub kinds: Kinds,
+    /// When the identity was last read over this client.
+    pub(super) verified: Arc<Verified>,
 }
 
 fn read_kubeconfig(files: &[PathBuf]) -> Result<Kubeconfig, ClusterError> {
@@ -125,26 +129,22 @@ impl Cluster {
     /// # Errors
     /// When the server does not answer, or does not let us read the identity.
     pub async fn with_client(client: Client, context: String, server: String) -> Result<Self, ClusterError> {
-        let namespaces: Api<Namespace> = Api::all(client.clone());
         let nodes: Api<Node> = Api::all(client.clone());
         let all_nodes = ListParams::default();
-        let (version, system, nodes, kinds) = tokio::join!(
+        let (version, uid, nodes, kinds) = tokio::join!(
             timed(&server, client.apiserver_version()),
-            timed(&server, namespaces.get("kube-system")),
+            identity::read(&client, &server),
             timed(&server, nodes.list_metadata(&all_nodes)),
             Kinds::discover(&client, &server),
         );
         let version = version?;
-        let uid = system?.metadata.uid.ok_or_else(|| ClusterError::Unreachable {
-            server: server.clone(),
-            reason: "the namespace kube-system has no UID".into(),
-        })?;
         Ok(Self {
             context,
             version: version.git_version.trim_start_matches('v').to_owned(),
-            uid,
+            uid: uid?,
             nodes: nodes.ok().map(|list| list.items.len()),
             kinds: kinds?,
+            verified: Arc::default(),
             client,
             server,
         })

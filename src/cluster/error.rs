@@ -41,6 +41,21 @@ pub enum ClusterError {
     /// The saved plan that is to be executed does not hold any more.
     #[error("refused: the saved plan is not executed: {0}")]
     Outdated(Outdated),
+    /// Another cluster answers than at the start.
+    #[error(
+        "the cluster behind {server} is another one now: it was {expected}, and {found} answers; nothing more was written"
+    )]
+    WrongCluster {
+        /// Its address.
+        server: String,
+        /// The identity at the start.
+        expected: String,
+        /// The identity of what answers now.
+        found: String,
+    },
+    /// The cluster's record of the environment is not the one that was compared.
+    #[error("the cluster's record of {0} was changed by somebody else meanwhile; nothing was written")]
+    RecordChanged(String),
     /// It answered with an error.
     #[error("{message}")]
     Status {
@@ -169,9 +184,13 @@ impl ClusterError {
         match self {
             Self::Unreachable { .. } => true,
             Self::Status { code, .. } => matches!(code, 408 | 410 | 429 | 500 | 502 | 503 | 504),
-            Self::Kubeconfig(_) | Self::Forbidden(_) | Self::NotOurs(_) | Self::Outdated(_) | Self::Skipped { .. } => {
-                false
-            }
+            Self::Kubeconfig(_)
+            | Self::Forbidden(_)
+            | Self::NotOurs(_)
+            | Self::Outdated(_)
+            | Self::Skipped { .. }
+            | Self::WrongCluster { .. }
+            | Self::RecordChanged(_) => false,
         }
     }
 }

@@ -2,11 +2,13 @@
 
 pub mod apply;
 pub mod applyset;
+pub mod binding;
 pub mod connect;
 pub mod endpoints;
 mod error;
 pub mod exec;
 pub mod forward;
+mod identity;
 pub mod inventory;
 pub mod kinds;
 pub mod lock;
@@ -16,6 +18,7 @@ pub(crate) mod mock;
 pub mod observe;
 pub mod preview;
 pub mod removal;
+pub mod residents;
 pub mod rights;
 pub mod system;
 pub mod volumes;

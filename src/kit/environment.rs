@@ -170,7 +170,12 @@ impl Kit {
             protected: value(&["protected"]) == Some(Value::Bool(true)),
             instance: overrides.instance.clone(),
             namespace: namespace?,
-            cluster: ClusterHint { context: text(&["cluster", "context"]), uid: text(&["cluster", "uid"]) },
+            cluster: ClusterHint {
+                context: text(&["cluster", "context"]),
+                uid: text(&["cluster", "uid"]),
+                ca: text(&["cluster", "ca"]),
+            },
+            stack: self.stack().map(|stack| stack.name).unwrap_or_default(),
             data_allow,
             images,
             values: value(&["values"]).unwrap_or_else(|| Value::Object(serde_json::Map::new())),

@@ -138,7 +138,7 @@ impl Checker<'_> {
             }
             "cluster" => {
                 for (key, value) in self.map_of("cluster", value).unwrap_or_default() {
-                    if self.known(key, &["context", "uid"], "cluster") && !matches!(value.kind, NodeKind::Null) {
+                    if self.known(key, &["context", "uid", "ca"], "cluster") && !matches!(value.kind, NodeKind::Null) {
                         self.text_of(key, value);
                     }
                 }
@@ -291,7 +291,7 @@ mod tests {
 
     #[test]
     fn a_good_file_has_none() {
-        let text = "extends: base\nprotected: true\nnamespace: acoustid\ncluster: {context: c, uid: 1f}\ndata: {allow: [adopt]}\n\
+        let text = "extends: base\nprotected: true\nnamespace: acoustid\ncluster: {context: c, uid: 1f, ca: aa}\ndata: {allow: [adopt]}\n\
                     images: {api: 'ghcr.io/a/b:v1@sha256:00', b: null}\nvalues: {a: 1}\nphases: {database: {timeout: 4h}}\n\
                     gates: {skip: {a: because}}\n";
         assert_eq!(mistakes(text), Vec::<String>::new());

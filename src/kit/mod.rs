@@ -4,12 +4,14 @@
 //! no process environment.
 
 mod context;
+pub mod edit;
 mod environment;
 mod layer;
 mod merge;
 mod metadata;
 mod objects;
 mod overrides;
+pub mod pins;
 mod render;
 mod source;
 mod stack;
@@ -61,6 +63,8 @@ pub struct Overrides {
 pub struct Environment {
     /// Its name: the file's stem.
     pub name: String,
+    /// Name of the stack it belongs to; empty where the stack file cannot be read.
+    pub stack: String,
     /// The files it is made of, nearest first, e.g. `environments/production.yaml`, `environments/base.yaml`.
     pub files: Vec<String>,
     /// `protected: true`: typed confirmation, no empty databases, no demonstration keys.
@@ -108,6 +112,8 @@ pub struct ClusterHint {
     pub context: Option<String>,
     /// UID of the `kube-system` namespace: the guard.
     pub uid: Option<String>,
+    /// SHA-256 of the cluster's certificate authority, which a copy of the cluster does not share; compared where stated.
+    pub ca: Option<String>,
 }
 
 /// A gate that an environment switches off, with the reason its file gives.

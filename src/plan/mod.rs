@@ -6,6 +6,7 @@ pub mod diff;
 pub mod down;
 pub mod estimate;
 mod graph;
+pub mod guard;
 pub mod ignored;
 pub mod immutable;
 pub mod proposal;

@@ -18,6 +18,7 @@ use super::prune;
 use super::skipped::{self, Part};
 use super::store::Store;
 use super::tasks::{Done, Note};
+use crate::cluster::binding::Binding;
 use crate::cluster::inventory::Inventory;
 use crate::cluster::lock::Lost;
 use crate::cluster::observe::{Surroundings, standing};
@@ -57,6 +58,8 @@ pub struct Options {
     pub resumes: Option<Resumes>,
     /// What is to be told as warnings at the start, found out before it.
     pub notices: Vec<String>,
+    /// What the cluster remembers of the environment: told of this run at its end.
+    pub binding: Option<Binding>,
 }
 
 /// How a run that stops before its end ends.
@@ -240,8 +243,13 @@ impl Drop for Dispatcher<'_> {
 
 impl Dispatcher<'_> {
     async fn run(&mut self, part: &Part) -> u8 {
+        self.stand_guard();
         let mut stopped = None;
         for (index, phase) in self.plan.phases.iter().enumerate().filter(|(index, _)| part.holds(*index)) {
+            if let Err(stop) = self.same_cluster(phase).await {
+                stopped = Some(stop);
+                break;
+            }
             let result = self.phase(index, phase).await;
             self.record().await;
             if let Err(stop) = result {
@@ -258,6 +266,7 @@ impl Dispatcher<'_> {
         if let Some(lost) = self.lost() {
             self.emitter.send(EventKind::Warning { message: lost.to_string() });
         }
+        self.remember(stop.outcome).await;
         self.emitter.send(EventKind::RunFinished {
             outcome: stop.outcome,
             exit: stop.exit,
@@ -273,6 +282,10 @@ impl Dispatcher<'_> {
     /// more, so it is a warning.
     async fn record(&mut self) {
         if self.inventory == self.recorded || self.lost().is_some() {
+            return;
+        }
+        if let Err(error) = self.cluster.verify_identity().await {
+            self.emitter.send(EventKind::Warning { message: format!("the inventory was not written: {error}") });
             return;
         }
         match self.inventory.store(&self.cluster, &self.plan.environment).await {
@@ -379,6 +392,7 @@ impl Dispatcher<'_> {
                 self.ready(phase, index, String::new());
             }
             Ok(Done::Asked(index, answer)) => self.answered(phase, index, answer),
+            Ok(Done::Moved(error)) => self.moved(phase, &error),
         }
     }
 
@@ -415,6 +429,7 @@ impl Dispatcher<'_> {
     /// A watcher saw something: the objects it is about are judged again.
     fn saw(&mut self, phase: &mut Phase<'_>, seen: Seen) {
         if let Seen::Trouble(error) = &seen {
+            self.cluster.doubt();
             if !error.is_transient() {
                 self.emitter.send(EventKind::Warning { message: format!("a watch is not possible: {error}") });
             } else if matches!(error, ClusterError::Unreachable { .. }) && !self.unreachable {
@@ -422,6 +437,10 @@ impl Dispatcher<'_> {
                 self.emitter.send(EventKind::Warning { message: format!("{error}; still trying") });
             }
             return;
+        }
+        // A watch that begins again does so over a connection of its own.
+        if matches!(seen, Seen::Relisting(..)) {
+            self.cluster.doubt();
         }
         // Before a list is asked for nothing has been answered.
         self.unreachable &= matches!(seen, Seen::Relisting(..));

@@ -84,6 +84,7 @@ pub(super) fn refusal(index: usize, error: &ApplyError) -> Failure {
     let (outcome, exit) = match error {
         ApplyError::Forbidden(_) => (Outcome::NotAllowed, 5),
         ApplyError::Conflict(_) | ApplyError::Foreign(_) => (Outcome::Protected, 4),
+        ApplyError::WrongCluster(_) => (Outcome::WrongCluster, 4),
         _ => (Outcome::Refused, 6),
     };
     let advice = match error {

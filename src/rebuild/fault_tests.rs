@@ -47,6 +47,8 @@ struct Server {
     /// A watch of Deployments sends these lines, then ends; the next one gets the next set. Without a set left, and for
     /// other kinds, a watch stays silent for 60 s.
     watches: VecDeque<Vec<Value>>,
+    /// After so many writes the address leads to another cluster.
+    rerouted_after: Option<u64>,
 }
 
 const KINDS: &[(&str, &str, &str, bool)] = &[
@@ -112,6 +114,10 @@ impl Server {
         (if created { StatusCode::CREATED } else { StatusCode::OK }, body)
     }
 
+    fn is_rerouted(&self) -> bool {
+        self.rerouted_after.is_some_and(|writes| self.revision >= writes)
+    }
+
     fn answer(&mut self, method: &Method, path: &str, body: &[u8]) -> (StatusCode, Value) {
         match (method.as_str(), path) {
             (_, "/version") => (
@@ -131,12 +137,14 @@ impl Server {
                 (StatusCode::OK, json!({"kind": "APIResourceList", "groupVersion": "v1", "resources": resources}))
             }
             (_, "/api/v1/namespaces/kube-system") => {
-                (StatusCode::OK, json!({"metadata": {"name": "kube-system", "uid": "cluster-uid"}}))
+                let uid = if self.is_rerouted() { "other-uid" } else { "cluster-uid" };
+                (StatusCode::OK, json!({"metadata": {"name": "kube-system", "uid": uid}}))
             }
             ("PATCH", path) => self.apply(path, serde_json::from_slice(body).unwrap()),
             ("GET", path) if KINDS.iter().any(|(_, _, kind, _)| path.ends_with(&format!("/{}", plural(kind)))) => {
                 let within = |(name, _): &(&String, &Value)| name.starts_with(&format!("{path}/"));
-                let items: Vec<_> = self.objects.iter().filter(within).map(|(_, object)| object.clone()).collect();
+                let objects = self.objects.iter().filter(|_| !self.is_rerouted());
+                let items: Vec<_> = objects.filter(within).map(|(_, object)| object.clone()).collect();
                 (StatusCode::OK, json!({"metadata": {"resourceVersion": self.revision.to_string()}, "items": items}))
             }
             ("GET", path) => match self.objects.get(path) {
@@ -611,4 +619,28 @@ async fn another_cluster_that_answers_ends_a_run_as_a_refusal() {
         last = Some(event);
     }
     assert_eq!(outcome(&[last.unwrap()]), Outcome::WrongCluster);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_phase_does_not_begin_in_another_cluster() {
+    let plan = plan(&[CONFIG, DEPLOYMENT]);
+    // The namespace and the ConfigMap go to the first one.
+    let (server, exit, events, _) = rebuild(Server { rerouted_after: Some(2), ..Server::default() }, &plan).await;
+    let EventKind::RunFinished { outcome, written, .. } = &events.last().unwrap().kind else { panic!("{events:?}") };
+    assert_eq!((exit, *outcome, *written), (4, Outcome::WrongCluster, 2));
+    assert_eq!(server.lock().unwrap().revision, 2, "not even the inventory");
+    let told = |event: &Event| matches!(&event.kind, EventKind::Warning { message } if message.contains("other-uid"));
+    assert!(events.iter().any(told), "{events:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_missing_behind_a_new_address_is_not_made_there() {
+    let plan = plan(&[DEPLOYMENT]);
+    // After the namespace and the inventory the Deployment is written and waited for; then its watch breaks off, and the one that follows finds nothing.
+    let watches = VecDeque::from([vec![json!({"type": "ERROR", "object": failure(410, "expired")})]]);
+    let (server, exit, events, _) =
+        rebuild(Server { rerouted_after: Some(3), watches, ..Server::default() }, &plan).await;
+    let EventKind::RunFinished { outcome, .. } = &events.last().unwrap().kind else { panic!("{events:?}") };
+    assert_eq!((exit, *outcome), (4, Outcome::WrongCluster), "{events:?}");
+    assert_eq!(server.lock().unwrap().revision, 3);
 }

@@ -9,6 +9,7 @@ mod emitter;
 mod ending;
 pub mod event;
 mod gates;
+mod identity;
 pub mod journal;
 pub mod measured;
 mod node;

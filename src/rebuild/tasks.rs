@@ -38,6 +38,8 @@ pub enum Done {
     Discovered(usize, Kinds),
     /// A gate passed or failed.
     Asked(usize, Result<Answer, Answer>),
+    /// Another cluster answers.
+    Moved(ClusterError),
 }
 
 /// How long the same internal error of the API server is taken for a passing one.
@@ -105,6 +107,7 @@ async fn send_until_answered(sending: &Sending, note: impl Fn(&str)) -> Result<(
     let mut since = tokio::time::Instant::now();
     if let Some(live) = known.as_ref().filter(|live| !sending.adopting && is_failed_job(object, live)) {
         note("the failed Job is being removed to run it again");
+        cluster.verify_before_write().await.map_err(refusal)?;
         delete_and_wait(cluster, kind, live, false, *limit).await.map_err(refusal)?;
         former = Some(Former { action: Action::Replaced, live: live.clone() });
     }
@@ -127,6 +130,7 @@ async fn send_until_answered(sending: &Sending, note: impl Fn(&str)) -> Result<(
                 return Err(ApplyError::Conflict(told.collect()));
             }
             Err(ApplyError::Later { reason, wait }) => {
+                cluster.doubt();
                 // An answer of 500 that never changes is a mistake that the server has no better word for; webhooks and
                 // namespaces get as long as the object has.
                 let lasting = reason == told && since.elapsed() >= LASTING;
@@ -160,6 +164,7 @@ impl Sending {
     /// Sends it once. Only what gives fields up or bears marks of `kubectl apply` has to be looked at first.
     async fn attempt(&self, former: Option<&Former>) -> Result<Reply, ApplyError> {
         let Self { cluster, kind, object, .. } = self;
+        cluster.verify_before_write().await.map_err(refusal)?;
         if let Some(former) = former {
             return apply(cluster, kind, &in_place_of(object, &former.live), self.force).await;
         }
@@ -189,6 +194,7 @@ impl Sending {
         if !ours {
             return Err(ApplyError::Foreign(message.to_owned()));
         }
+        self.cluster.verify_before_write().await.map_err(refusal)?;
         note(&format!("cannot be changed in place: {}", replacement.reason));
         delete_and_wait(&self.cluster, &self.kind, &live, replacement.orphan, self.limit).await.map_err(refusal)?;
         let action = if replacement.intent == Intent::Recreate { Action::Recreated } else { Action::Replaced };
@@ -212,6 +218,7 @@ impl Sending {
 fn refusal(error: ClusterError) -> ApplyError {
     match error {
         ClusterError::Forbidden(message) => ApplyError::Forbidden(message),
+        ClusterError::WrongCluster { .. } => ApplyError::WrongCluster(error.to_string()),
         other if other.is_transient() => ApplyError::Later { reason: other.to_string(), wait: None },
         other => ApplyError::Refused(other.to_string()),
     }

@@ -195,7 +195,8 @@ pub(super) fn headline(progress: &Progress, end: &End) -> String {
             format!("{} stopped: it lost its lock, so nothing more is written", progress.environment)
         }
         (Outcome::WrongCluster, _) => {
-            format!("{} stopped: another cluster answers, so nothing more is written", progress.environment)
+            let Progress { environment, server, .. } = progress;
+            format!("{environment} stopped: the cluster behind {server} is another one now; nothing more was written")
         }
         (Outcome::Unreachable, _) => format!("{} stopped: the cluster is not reached any more", progress.environment),
         (Outcome::Refused, Some(failure)) => {

@@ -7,6 +7,7 @@
 pub mod down;
 pub mod duration;
 pub mod ending;
+pub mod guard;
 pub mod hosts;
 pub mod json;
 pub mod lines;

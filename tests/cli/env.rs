@@ -16,9 +16,9 @@ fn environments_are_listed() {
     insta::assert_snapshot!(place.run(&["env", "list", "-o", "json"]), @r#"
     exit 0
     ── stdout
-    {"name":"base","extends":null,"namespace":"shop","protected":false,"cluster":{"context":null,"uid":null},"mistakes":0}
-    {"name":"local","extends":"base","namespace":"shop","protected":false,"cluster":{"context":null,"uid":null},"mistakes":0}
-    {"name":"production","extends":"base","namespace":"shop","protected":true,"cluster":{"context":"shop-production","uid":null},"mistakes":0}
+    {"name":"base","extends":null,"namespace":"shop","protected":false,"cluster":{"context":null,"uid":null,"pinned":null},"mistakes":0}
+    {"name":"local","extends":"base","namespace":"shop","protected":false,"cluster":{"context":null,"uid":null,"pinned":null},"mistakes":0}
+    {"name":"production","extends":"base","namespace":"shop","protected":true,"cluster":{"context":"shop-production","uid":null,"pinned":null},"mistakes":0}
     "#);
 }
 

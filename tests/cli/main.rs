@@ -5,6 +5,7 @@ mod check;
 mod env;
 mod health;
 mod kits;
+mod pin;
 mod render;
 mod runs;
 mod secrets;

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Pod;
@@ -20,9 +21,14 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 /// The folder of a kit that holds the journals of its runs.
 const STATE: &str = "state";
 
+/// The identities of the beds that were connected to, by kubeconfig.
+static BEDS: Mutex<BTreeMap<PathBuf, String>> = Mutex::new(BTreeMap::new());
+
 /// A cluster that `cargo xtask test` has started, from the environment variable that names its kubeconfig.
 pub struct Bed {
     pub kubeconfig: PathBuf,
+    /// The cluster's identity.
+    pub uid: String,
     pub client: Client,
     runtime: tokio::runtime::Runtime,
 }
@@ -35,12 +41,16 @@ impl Bed {
         };
         let _ = rustls::crypto::ring::default_provider().install_default();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let client = runtime.block_on(async {
+        let (client, uid) = runtime.block_on(async {
             let config = Kubeconfig::read_from(&kubeconfig).unwrap();
             let config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await.unwrap();
-            Client::try_from(config).unwrap()
+            let client = Client::try_from(config).unwrap();
+            let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(client.clone());
+            let system = namespaces.get("kube-system").await.expect("the bed answers");
+            (client, system.metadata.uid.unwrap())
         });
-        Self { kubeconfig, client, runtime }
+        BEDS.lock().unwrap().insert(kubeconfig.clone(), uid.clone());
+        Self { kubeconfig, uid, client, runtime }
     }
 
     pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
@@ -204,7 +214,36 @@ impl Kit {
     }
 }
 
-/// The binary in a cleared environment; `test` among the arguments is the kit's environment.
+/// A user's configuration in which every environment of a kit is pinned to a bed: tests share beds, and an environment that
+/// is not pinned is refused where others live. One whose file states a pin keeps that.
+fn configuration(kit: Option<&Kit>, uid: &str) -> PathBuf {
+    static EMBEDDED: std::sync::OnceLock<tempfile::TempDir> = std::sync::OnceLock::new();
+    let (root, folder) = match kit {
+        Some(kit) => (kit.path(), kit.path().join(".config")),
+        None => {
+            let folder = EMBEDDED.get_or_init(|| tempfile::tempdir().unwrap()).path().join(uid);
+            (Path::new(env!("CARGO_MANIFEST_DIR")), folder)
+        }
+    };
+    let stack = std::fs::read_to_string(root.join("templates/stack.yaml")).unwrap_or_default();
+    let stack = stack.lines().find_map(|line| line.strip_prefix("name:")).unwrap_or("none").trim().to_owned();
+    let mut pins = format!("{stack}:\n");
+    for file in std::fs::read_dir(root.join("environments")).unwrap().flatten() {
+        let name = file.file_name().into_string().unwrap();
+        let text = std::fs::read_to_string(file.path()).unwrap();
+        if let Some(name) = name.strip_suffix(".yaml").filter(|_| !text.contains("uid:")) {
+            pins += &format!("  {name}: {{uid: {uid}}}\n");
+        }
+    }
+    std::fs::create_dir_all(folder.join("rekindle")).unwrap();
+    let file = tempfile::NamedTempFile::new_in(&folder).unwrap();
+    std::fs::write(file.path(), pins).unwrap();
+    file.persist(folder.join("rekindle/pins.yaml")).unwrap();
+    folder
+}
+
+/// The binary in a cleared environment; `test` among the arguments is the kit's environment, which belongs to the bed of
+/// that kubeconfig.
 pub fn rekindle(kit: Option<&Kit>, kubeconfig: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rekindle"));
     let truly = |argument: &&str| match kit {
@@ -214,6 +253,10 @@ pub fn rekindle(kit: Option<&Kit>, kubeconfig: &Path, arguments: &[&str]) -> Com
     command.env_clear().env("HOME", "/nonexistent").stdin(Stdio::null()).args(arguments.iter().map(truly));
     command.arg("--kubeconfig").arg(kubeconfig);
     command.env("XDG_STATE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join(STATE));
+    let uid = BEDS.lock().unwrap().get(kubeconfig).cloned();
+    if let Some(uid) = uid {
+        command.env("XDG_CONFIG_HOME", configuration(kit, &uid));
+    }
     if let Some(kit) = kit {
         command.arg("--kit").arg(kit.path()).env("XDG_STATE_HOME", kit.path().join(STATE));
     }

@@ -8,6 +8,7 @@ mod hidden;
 mod support;
 
 mod down;
+mod guard;
 mod health;
 mod killed;
 mod lock;

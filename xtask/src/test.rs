@@ -205,6 +205,14 @@ fn real_cluster(layer: Layer) -> Result<()> {
     let name = format!("test-{}-{}", std::process::id(), kind.name());
     let borrowed = Borrowed::up(&name, kind)?;
     let mut command = cargo(&["test", "--test", target, "--", "--ignored"]);
+    // A second one beside it, to be mistaken for the first.
+    let other = match layer {
+        Layer::ControlPlane => Some(Borrowed::up(&format!("{name}-b"), kind)?),
+        _ => None,
+    };
+    if let Some(other) = &other {
+        command.env(format!("{variable}_B"), other.kubeconfig());
+    }
     command.env(variable, borrowed.kubeconfig()).env("REKINDLE_TEST_KUBECTL", tools::path(Tool::Kubectl)?);
     command.env_remove("KUBECONFIG");
     run(command)

@@ -1,12 +1,10 @@
 //! Writing an environment's age file back: sealed to the list of recipients, whole or not at all.
 
-use std::fs::{self, Permissions};
-use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
+use super::super::replace::{self, replace};
 use super::super::settings::Context;
-use super::super::{CliError, Exit, plain};
+use super::super::{CliError, Exit};
 use crate::kit::{Kit, KitSource};
 use crate::secrets::recipients::Recipient;
 use crate::secrets::sealed::{Sealed, seal};
@@ -37,10 +35,8 @@ impl Target {
                 .hint("make an identity:        rekindle secrets keygen")
                 .hint(format!("and name its recipient:  {environment}: {{your-name: age1…}}")));
         }
-        let path = folder.join(vault.file());
         Ok(Self {
-            // A link stays a link: what it points to is replaced.
-            path: path.canonicalize().unwrap_or(path),
+            path: folder.join(vault.file()),
             before: kit.files.get(vault.file()).cloned(),
             names: recipients.iter().map(|named| named.name.clone()).collect(),
             keys: recipients.iter().map(|named| named.key.clone()).collect(),
@@ -54,16 +50,9 @@ impl Target {
     pub fn write(&self, context: &mut Context, vault: &Vault, contents: &Contents, what: &str) -> Result<(), CliError> {
         let sealed = seal(contents.text().as_bytes(), &self.keys)
             .map_err(|error| CliError::new(Exit::Kit, format!("{} {error}", vault.file())))?;
-        self.replace(&sealed).map_err(|error| match error {
-            Failure::Changed => CliError::new(
-                Exit::Protected,
-                format!("{} was changed by somebody else meanwhile; nothing was written", vault.file()),
-            )
-            .hint("do it again, on top of that"),
-            Failure::Io(error) => {
-                CliError::new(Exit::Kit, format!("{} cannot be written: {}", vault.file(), plain(&error)))
-            }
-        })?;
+        // What is sealed may be read by all, as the rest of the kit.
+        replace(&self.path, self.before.as_deref(), &sealed, replace::PUBLIC)
+            .map_err(|failure| failure.told(vault.file()))?;
         let ui = &mut context.ui;
         ui.say(&format!("{}: {what}, sealed to {}", vault.file(), self.names.join(", ")));
         if self.keys.iter().any(|key| key.to_string() == DEMONSTRATION_RECIPIENT) {
@@ -74,41 +63,5 @@ impl Target {
             ui.say("warning: none of your identities that need no passphrase opens it");
         }
         Ok(())
-    }
-
-    fn replace(&self, sealed: &[u8]) -> Result<(), Failure> {
-        let now = match fs::read(&self.path) {
-            Ok(bytes) => Some(bytes),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-            Err(error) => return Err(Failure::Io(error)),
-        };
-        if now != self.before {
-            return Err(Failure::Changed);
-        }
-        let folder = self.path.parent().ok_or(Failure::Changed)?;
-        fs::create_dir_all(folder)?;
-        // What is sealed may be read by all, as the rest of the kit.
-        let mode = fs::metadata(&self.path).map_or(0o644, |metadata| metadata.permissions().mode() & 0o7777);
-        let mut file = tempfile::Builder::new().prefix(".rekindle-").tempfile_in(folder)?;
-        file.write_all(sealed)?;
-        file.as_file().set_permissions(Permissions::from_mode(mode))?;
-        file.as_file().sync_all()?;
-        match now {
-            Some(_) => file.persist(&self.path).map_err(|error| error.error)?,
-            None => file.persist_noclobber(&self.path).map_err(|error| error.error)?,
-        };
-        fs::File::open(folder)?.sync_all()?;
-        Ok(())
-    }
-}
-
-enum Failure {
-    Changed,
-    Io(std::io::Error),
-}
-
-impl From<std::io::Error> for Failure {
-    fn from(error: std::io::Error) -> Self {
-        Self::Io(error)
     }
 }

@@ -4,7 +4,6 @@ use std::fmt;
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::Api;
 use tokio::sync::{oneshot, watch};
@@ -162,11 +161,11 @@ impl Keeper {
 
     /// Whether the connection still leads to the cluster that the run began with.
     async fn identity(&self) -> Result<Option<Lost>, ClusterError> {
-        let namespaces: Api<Namespace> = Api::all(self.cluster.client.clone());
-        let system = timed(&self.cluster.server, namespaces.get_metadata("kube-system")).await?;
-        let found = system.metadata.uid.unwrap_or_default();
-        let expected = self.cluster.uid.clone();
-        Ok((found != expected).then_some(Lost::OtherCluster { expected, found }))
+        match self.cluster.verify_identity().await {
+            Ok(()) => Ok(None),
+            Err(ClusterError::WrongCluster { expected, found, .. }) => Ok(Some(Lost::OtherCluster { expected, found })),
+            Err(error) => Err(error),
+        }
     }
 
     async fn write(&mut self) -> Result<(), ClusterError> {
