@@ -102,6 +102,7 @@ fn line(run: &Summary, state: State) -> serde_json::Value {
         "context": header.context,
         "by": header.by,
         "command": header.command,
+        "down": run.down,
         "outcome": state,
         "exit": run.end.as_ref().map(|end| end.exit),
         "phase": run.phase,

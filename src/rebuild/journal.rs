@@ -254,7 +254,6 @@ impl Summary {
     /// What a later run of the same environment on the same cluster says of it; `None` when it ended well.
     fn resumes(&self, state: State) -> Option<Resumes> {
         let ended = match state {
-            _ if self.down => return None,
             State::Done => return None,
             State::Killed => Ended::Killed,
             State::Failed | State::Refused => Ended::Failed,
@@ -268,7 +267,7 @@ impl Summary {
 }
 
 /// The run that a new one goes on from: the newest of the same environment on the same cluster that came as far as a phase,
-/// unless it ended well. Takes the texts of journals, newest first.
+/// unless it ended well or took the environment down. Takes the texts of journals, newest first.
 pub fn resumes(
     journals: impl IntoIterator<Item = Vec<u8>>,
     environment: &str,
@@ -278,7 +277,7 @@ pub fn resumes(
     let same = |header: &Header| header.environment == environment && header.cluster == cluster;
     let of_the_same = journals.into_iter().filter(|bytes| Header::read(bytes).is_some_and(|header| same(&header)));
     let newest = of_the_same.filter_map(|bytes| Summary::read(&bytes)).find(|summary| !summary.phase.is_empty())?;
-    newest.resumes(newest.state(alive))
+    if newest.down { None } else { newest.resumes(newest.state(alive)) }
 }
 
 /// The events of a journal in their JSON form.

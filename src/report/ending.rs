@@ -77,6 +77,7 @@ fn silent(progress: &Progress, setting: &Setting, width: usize) -> Vec<Line> {
     let place = progress.phases.iter().rfind(|phase| phase.begun()).map(|phase| format!(" in {}", phase.name));
     let place = place.unwrap_or_default();
     let last = progress.latest.map(|latest| latest.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()).unwrap_or_default();
+    let place = if progress.down { format!("{place} while it was taken down") } else { place };
     let headline = match setting.silence {
         Silence::Bug => "the run ended without saying how: this is a bug in rekindle".to_owned(),
         Silence::Killed => format!("{} was killed{place}; it was last heard of at {last}", progress.environment),

@@ -39,12 +39,13 @@ fn row(run: &Summary, state: State) -> [String; 7] {
         (State::Done | State::Refused, _) | (_, true) => String::new(),
         (_, false) => format!(" in {}", run.phase),
     };
+    let down = if run.down { "down: " } else { "" };
     [
         header.run.clone(),
         header.time.strftime("%Y-%m-%d %H:%M:%S").to_string(),
         header.environment.clone(),
         header.context.clone(),
-        format!("{}{place}", state.word()),
+        format!("{down}{}{place}", state.word()),
         human(run.seconds()),
         count(run.written, "object"),
     ]

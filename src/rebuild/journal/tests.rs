@@ -70,6 +70,9 @@ fn a_newer_run_goes_on_from_the_newest_that_did_not_end_well() {
     assert_eq!(ask(&[&killed, &done]).as_deref(), Some("killed"));
     assert_eq!(ask(&[&done, &killed]), None, "what was killed has been finished since");
     assert_eq!(ask(&[&only_begun, &killed, &done]).as_deref(), Some("killed"), "one that began nothing says nothing");
+    let mut down = String::from_utf8(killed.clone()).unwrap();
+    down.push_str("{\"event\":\"taking-down\",\"claims\":0,\"delete_data\":[]}\n");
+    assert_eq!(ask(&[&down.into_bytes(), &killed]), None, "what is taken down is not gone on with");
     let with = |from: &str, to: &str| String::from_utf8(killed.clone()).unwrap().replacen(from, to, 1).into_bytes();
     let elsewhere = with("\"cluster\":\"uid\"", "\"cluster\":\"other\"");
     let another = with("\"environment\":\"production\"", "\"environment\":\"staging\"");

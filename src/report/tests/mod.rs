@@ -1,6 +1,7 @@
 //! Scripted runs, and what people and programs see of them.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod runs;
 pub mod script;
 
 use super::ending::{Setting, Silence, ending};
