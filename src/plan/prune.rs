@@ -20,6 +20,8 @@ pub struct Candidate {
     pub live: Option<Value>,
     /// Whether the cluster serves its kind.
     pub served: bool,
+    /// Why it could not be looked at.
+    pub hidden: Option<String>,
 }
 
 /// An object that left the kit and stays.
@@ -59,13 +61,16 @@ pub fn left<'a>(
 pub fn prune(candidates: &[Candidate], phases: &[String], selector: &str) -> Prune {
     let mut prune = Prune::default();
     let mut goes = Vec::new();
-    for Candidate { key, entry, live, served } in candidates {
+    for Candidate { key, entry, live, served, hidden } in candidates {
         let phase = match entry {
             Some(entry) => entry.phase.clone(),
             None => phases.last().cloned().unwrap_or_default(),
         };
-        let found =
-            if *served { fate(key, entry.as_ref(), live.as_ref(), selector) } else { Fate::Stays(Reason::NotServed) };
+        let found = match hidden {
+            Some(reason) => Fate::Stays(Reason::Hidden(reason.clone())),
+            None if !served => Fate::Stays(Reason::NotServed),
+            None => fate(key, entry.as_ref(), live.as_ref(), selector),
+        };
         match found {
             Fate::Goes => goes.push((phase, key.clone())),
             Fate::Gone => prune.forgotten.push(key.clone()),
@@ -105,7 +110,7 @@ mod tests {
             left: false,
         };
         let key = ObjectKey { group: text(""), kind: text(kind), namespace: Some(text("a")), name: text(name) };
-        Candidate { key, entry: recorded.then_some(entry), live, served: true }
+        Candidate { key, entry: recorded.then_some(entry), live, served: true, hidden: None }
     }
 
     #[test]
@@ -115,6 +120,7 @@ mod tests {
         let copied = Some(json!({"metadata": {"uid": "v", "labels": labels}}));
         let foreign = Some(json!({"metadata": {"uid": "v"}}));
         let unserved = Candidate { served: false, ..candidate("Widget", "e", true, None) };
+        let hidden = Candidate { hidden: Some("no".into()), ..candidate("Secret", "g", true, None) };
         let candidates = [
             candidate("ConfigMap", "a", true, ours()),
             candidate("PersistentVolumeClaim", "b", true, ours()),
@@ -122,12 +128,13 @@ mod tests {
             candidate("ConfigMap", "d", true, foreign),
             candidate("EndpointSlice", "f", false, copied),
             unserved,
+            hidden,
         ];
         let found = prune(&candidates, &["one".to_owned()], &selector("local", None));
         let names = |keys: &[ObjectKey]| keys.iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(found.batches.iter().map(|batch| names(&batch.keys)).collect::<Vec<_>>(), [["ConfigMap/a"]]);
         let kept: Vec<_> = found.kept.iter().map(|kept| (kept.key.name.as_str(), kept.reason.clone())).collect();
-        assert_eq!(kept, [("b", Reason::Data), ("d", Reason::Remade), ("e", Reason::NotServed)]);
+        assert_eq!(kept, [("b", Reason::Data), ("d", Reason::Remade), ("e", Reason::NotServed), ("g", Reason::Hidden("no".into()))]);
         assert_eq!(names(&found.forgotten), ["ConfigMap/c", "ConfigMap/d"]);
     }
 }

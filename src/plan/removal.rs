@@ -40,6 +40,8 @@ pub enum Reason {
     Other(String),
     /// The cluster does not serve its kind (now).
     NotServed,
+    /// The cluster does not let us look at it.
+    Hidden(String),
 }
 
 impl fmt::Display for Reason {
@@ -51,6 +53,7 @@ impl fmt::Display for Reason {
             Self::Generated => f.write_str("a controller has made it"),
             Self::Remade => f.write_str("it was made anew by somebody else"),
             Self::Other(environment) => write!(f, "it belongs to {environment}"),
+            Self::Hidden(reason) => write!(f, "not allowed to look at it: {reason}"),
             Self::NotServed => f.write_str("the cluster does not serve its kind at the moment"),
         }
     }
@@ -59,7 +62,7 @@ impl fmt::Display for Reason {
 impl Reason {
     /// Whether the object is still ours, and so stays in the inventory.
     pub fn is_ours(&self) -> bool {
-        matches!(self, Self::Data | Self::Keep | Self::Controlled(_) | Self::NotServed)
+        matches!(self, Self::Data | Self::Keep | Self::Controlled(_) | Self::NotServed | Self::Hidden(_))
     }
 }
 

@@ -50,14 +50,19 @@ async fn candidates(
         unread = found.unread;
     }
     let keys = left(plan, inventory, &labelled);
-    let mut live = members::read_all(cluster, &keys).await?;
-    let candidate = |key: ObjectKey| Candidate {
-        entry: inventory.entries.get(&key).cloned(),
-        live: live.remove(&key),
-        served: cluster.kinds.stable(&key.group, &key.kind).is_some(),
-        key,
-    };
-    Ok((keys.into_iter().map(candidate).collect(), unread))
+    let mut candidates = Vec::new();
+    for key in keys {
+        let (live, hidden) = match members::read(cluster, &key, false).await {
+            Ok(live) => (live, None),
+            // Whoever may only do what the kit needs now may not have the right to what it needed before.
+            Err(ClusterError::Forbidden(reason)) => (None, Some(reason)),
+            Err(error) => return Err(error),
+        };
+        let entry = inventory.entries.get(&key).cloned();
+        let served = cluster.kinds.stable(&key.group, &key.kind).is_some();
+        candidates.push(Candidate { key, entry, live, served, hidden });
+    }
+    Ok((candidates, unread))
 }
 
 /// What a run would do about everything that has left the kit, for `plan`. Writes nothing.

@@ -134,7 +134,11 @@ pub fn ending(progress: &Progress, end: &End, setting: &Setting, width: usize) -
     lines.extend(ending::warnings(progress, width));
     if done {
         if !setting.look.is_empty() {
-            let label = "  up again, on the same volumes:   ";
+            let label = if progress.proofs.is_empty() {
+                "  up again:   "
+            } else {
+                "  up again, on the same volumes:   "
+            };
             lines.push(Line::new().and(label).with(Tone::Paste, &setting.look));
         }
         return lines;
@@ -148,6 +152,83 @@ pub fn ending(progress: &Progress, end: &End, setting: &Setting, width: usize) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::health::diagnosis::Diagnosis;
+    use crate::manifest::Origin;
+    use crate::rebuild::event::{Event, EventKind, ObjectName, PhaseSummary, VERSION};
+
+    fn object(kind: &str, name: &str) -> ObjectName {
+        ObjectName { api_version: "v1".into(), kind: kind.into(), namespace: None, name: name.into() }
+    }
+
+    /// The last screen after these events between the first and the last.
+    fn screen(kinds: Vec<EventKind>, outcome: Outcome, exit: u8) -> String {
+        let phases = ["services", "database"]
+            .map(|phase| PhaseSummary { phase: phase.into(), objects: 1, ..PhaseSummary::default() });
+        let started = EventKind::RunStarted {
+            environment: "local".into(),
+            stack: "acoustid".into(),
+            context: "kind".into(),
+            server: String::new(),
+            kubernetes: "1.34.4".into(),
+            cluster: String::new(),
+            nodes: None,
+            phases: phases.to_vec(),
+            left_out: Vec::new(),
+            resumes: None,
+        };
+        let taking = EventKind::TakingDown { claims: 1, delete_data: Vec::new() };
+        let gone = PhaseSummary { ready: 1, written: 1, seconds: Some(2.0), started: Some(0.0), ..phases[0].clone() };
+        let first = [started, taking, EventKind::PhaseFinished { summary: gone }];
+        let (seconds, critical_path) = (12.0, Vec::new());
+        let end = EventKind::RunFinished { outcome, exit, seconds, written: 1, phases: Vec::new(), critical_path };
+        let mut progress = Progress::default();
+        for kind in first.into_iter().chain(kinds).chain([end]) {
+            let time = jiff::Timestamp::UNIX_EPOCH;
+            progress.apply(&Event { version: VERSION, time, run: "7f3a1c02".into(), kind });
+        }
+        let setting = Setting {
+            again: "rekindle down local".into(),
+            look: "rekindle up local".into(),
+            ..Setting::default()
+        };
+        let lines = ending::ending(&progress, &setting, 100);
+        lines.iter().map(Line::plain).collect::<Vec<_>>().join("\n")
+    }
+
+    fn stuck(phase: &str, kind: &str, name: &str, reason: &str) -> EventKind {
+        EventKind::ObjectFailed {
+            phase: phase.into(),
+            object: object(kind, name),
+            origin: Origin::default(),
+            reason: reason.into(),
+            diagnosis: Diagnosis::default(),
+        }
+    }
+
+    #[test]
+    fn the_last_screen_says_what_went_and_what_stays() {
+        let kept = EventKind::ObjectKept {
+            phase: "storage".into(),
+            object: object("Namespace", "acoustid"),
+            reason: "deleting it could delete data".into(),
+        };
+        let data = EventKind::DataDeleted {
+            data_set: "redis".into(),
+            namespace: "a".into(),
+            claim: "data-redis-0".into(),
+            volume: "by-hand".into(),
+            volume_deleted: false,
+        };
+        let proof = EventKind::VolumeKept { proof: proof("a", "data-db-0") };
+        insta::assert_snapshot!(screen(vec![kept, data, proof], Outcome::Done, 0), @"");
+        insta::assert_snapshot!(screen(Vec::new(), Outcome::Interrupted, 130), @"");
+        let reason = "StatefulSet/db is being deleted, its pods first";
+        insta::assert_snapshot!(screen(vec![stuck("database", "StatefulSet", "db", reason)], Outcome::Stuck, 7), @"");
+        let reason = "it does not keep the policy Retain, so nothing was deleted";
+        insta::assert_snapshot!(screen(vec![stuck("", "PersistentVolume", "v", reason)], Outcome::Unproven, 4), @"");
+        let reason = "not allowed: patch persistentvolumes";
+        insta::assert_snapshot!(screen(vec![stuck("", "PersistentVolume", "v", reason)], Outcome::NotAllowed, 5), @"");
+    }
 
     fn proof(namespace: &str, claim: &str) -> Proof {
         let text = |text: &str| text.to_owned();
