@@ -134,11 +134,8 @@ pub fn ending(progress: &Progress, end: &End, setting: &Setting, width: usize) -
     lines.extend(ending::warnings(progress, width));
     if done {
         if !setting.look.is_empty() {
-            let label = if progress.proofs.is_empty() {
-                "  up again:   "
-            } else {
-                "  up again, on the same volumes:   "
-            };
+            let label =
+                if progress.proofs.is_empty() { "  up again:   " } else { "  up again, on the same volumes:   " };
             lines.push(Line::new().and(label).with(Tone::Paste, &setting.look));
         }
         return lines;
@@ -162,8 +159,11 @@ mod tests {
 
     /// The last screen after these events between the first and the last.
     fn screen(kinds: Vec<EventKind>, outcome: Outcome, exit: u8) -> String {
-        let phases = ["services", "database"]
-            .map(|phase| PhaseSummary { phase: phase.into(), objects: 1, ..PhaseSummary::default() });
+        let phases = ["services", "database"].map(|phase| PhaseSummary {
+            phase: phase.into(),
+            objects: 1,
+            ..PhaseSummary::default()
+        });
         let started = EventKind::RunStarted {
             environment: "local".into(),
             stack: "acoustid".into(),
@@ -186,11 +186,8 @@ mod tests {
             let time = jiff::Timestamp::UNIX_EPOCH;
             progress.apply(&Event { version: VERSION, time, run: "7f3a1c02".into(), kind });
         }
-        let setting = Setting {
-            again: "rekindle down local".into(),
-            look: "rekindle up local".into(),
-            ..Setting::default()
-        };
+        let setting =
+            Setting { again: "rekindle down local".into(), look: "rekindle up local".into(), ..Setting::default() };
         let lines = ending::ending(&progress, &setting, 100);
         lines.iter().map(Line::plain).collect::<Vec<_>>().join("\n")
     }

@@ -7,7 +7,10 @@ const PROTECTED: &[(&str, &str)] = &[
     ("environments/production.yaml", "namespace: a\nprotected: true\n"),
     ("environments/local.yaml", "namespace: a\n"),
     ("templates/stack.yaml", "name: test\nphases: [{name: storage}]\n"),
-    ("templates/storage/set.yaml", "apiVersion: rekindle.dev/v1\nkind: DataSet\nmetadata: {name: ledger}\nspec: {claims: [data]}\n"),
+    (
+        "templates/storage/set.yaml",
+        "apiVersion: rekindle.dev/v1\nkind: DataSet\nmetadata: {name: ledger}\nspec: {claims: [data]}\n",
+    ),
 ];
 
 #[test]
