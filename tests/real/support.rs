@@ -21,8 +21,8 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 /// The folder of a kit that holds the journals of its runs.
 const STATE: &str = "state";
 
-/// The identities of the beds that were connected to, by kubeconfig.
-static BEDS: Mutex<BTreeMap<PathBuf, String>> = Mutex::new(BTreeMap::new());
+/// The identity of the bed that was connected to: of the first one, where there are two.
+static BED: Mutex<Option<String>> = Mutex::new(None);
 
 /// A cluster that `cargo xtask test` has started, from the environment variable that names its kubeconfig.
 pub struct Bed {
@@ -49,7 +49,9 @@ impl Bed {
             let system = namespaces.get("kube-system").await.expect("the bed answers");
             (client, system.metadata.uid.unwrap())
         });
-        BEDS.lock().unwrap().insert(kubeconfig.clone(), uid.clone());
+        if !variable.ends_with("_B") {
+            *BED.lock().unwrap() = Some(uid.clone());
+        }
         Self { kubeconfig, uid, client, runtime }
     }
 
@@ -242,8 +244,8 @@ fn configuration(kit: Option<&Kit>, uid: &str) -> PathBuf {
     folder
 }
 
-/// The binary in a cleared environment; `test` among the arguments is the kit's environment, which belongs to the bed of
-/// that kubeconfig.
+/// The binary in a cleared environment; `test` among the arguments is the kit's environment, which belongs to the
+/// bed.
 pub fn rekindle(kit: Option<&Kit>, kubeconfig: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rekindle"));
     let truly = |argument: &&str| match kit {
@@ -253,7 +255,7 @@ pub fn rekindle(kit: Option<&Kit>, kubeconfig: &Path, arguments: &[&str]) -> Com
     command.env_clear().env("HOME", "/nonexistent").stdin(Stdio::null()).args(arguments.iter().map(truly));
     command.arg("--kubeconfig").arg(kubeconfig);
     command.env("XDG_STATE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join(STATE));
-    let uid = BEDS.lock().unwrap().get(kubeconfig).cloned();
+    let uid = BED.lock().unwrap().clone();
     if let Some(uid) = uid {
         command.env("XDG_CONFIG_HOME", configuration(kit, &uid));
     }
