@@ -229,11 +229,14 @@ fn configuration(kit: Option<&Kit>, uid: &str) -> PathBuf {
     };
     let stack = std::fs::read_to_string(root.join("templates/stack.yaml")).unwrap_or_default();
     let stack = stack.lines().find_map(|line| line.strip_prefix("name:")).unwrap_or("none").trim().to_owned();
-    let mut pins = format!("{stack}:\n");
+    let mut pins = String::new();
     for file in std::fs::read_dir(root.join("environments")).unwrap().flatten() {
         let name = file.file_name().into_string().unwrap();
         let text = std::fs::read_to_string(file.path()).unwrap();
         if let Some(name) = name.strip_suffix(".yaml").filter(|_| !text.contains("uid:")) {
+            if pins.is_empty() {
+                pins = format!("{stack}:\n");
+            }
             pins += &format!("  {name}: {{uid: {uid}}}\n");
         }
     }
