@@ -588,3 +588,41 @@ fn what_was_adopted_a_moment_ago_is_still_not_deleted_to_be_made_again() {
     let after = bed.get("v1", "ConfigMap", Some(&space.name), "a").unwrap();
     assert_eq!((uid(&before), &before["data"]), (uid(&after), &after["data"]));
 }
+
+#[test]
+#[ignore = "needs a real control plane"]
+fn nothing_is_deleted_for_something_that_would_be_refused() {
+    let bed = Bed::from_variable(BED);
+    let space = Space::new(&bed, "invalid");
+    let kit = Kit::new(&space.name, STACK);
+    let frozen = |more: &str| config("a", "one") + "immutable: true\n" + more;
+    let wrong = frozen("binaryData: {key: YQ==}\n").replace("one", "two");
+    let (ran, before, after) = change(&bed, &space, &kit, ("v1", "ConfigMap", "a"), [&frozen(""), &wrong]);
+    let _ = ran.exit(6);
+    assert_eq!((uid(&before), &before["data"]), (uid(&after), &after["data"]));
+    // The API server tells of a StatefulSet's fields only that they cannot change, not that their values are wrong.
+    let set = |service: &str| stateful_set(service, "example/image:1", 0);
+    let (ran, before, after) = change(
+        &bed,
+        &space,
+        &kit,
+        ("apps/v1", "StatefulSet", "db"),
+        [&set("one"), &set("one").replace("Parallel", "Serial")],
+    );
+    let _ = ran.exit(6);
+    assert_eq!(uid(&before), uid(&after));
+}
+
+#[test]
+#[ignore = "needs a real control plane"]
+fn an_adoption_that_was_cut_in_the_middle_still_needs_its_word() {
+    let bed = Bed::from_variable(BED);
+    let space = Space::new(&bed, "halfway");
+    let kit = Kit::new(&space.name, STACK);
+    kit.write("templates/storage/a.yaml", &config("a", "kit"));
+    bed.apply_as("somebody", &format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {}}}\n", space.name));
+    bed.apply_as("rekindle", &placed(&config("a", "old"), &space));
+    let _ = run(&kit, &bed, &["up", "test"]).exit(4).says("ConfigMap/a in namespace").says("without the labels");
+    let _ = run(&kit, &bed, &["up", "test", "--adopt"]).exit(0);
+    assert_eq!(bed.get("v1", "ConfigMap", Some(&space.name), "a").unwrap()["data"]["key"], "kit");
+}
