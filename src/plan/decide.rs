@@ -201,7 +201,7 @@ mod tests {
             };
             (item.key.clone(), entry)
         });
-        let inventory = Inventory { entries: BTreeMap::from_iter(entries), ..Inventory::default() };
+        let inventory = Inventory { entries: BTreeMap::from_iter(entries) };
         Standing::of(&selector("shop", None), Some(inventory), [(item.key.clone(), live.clone())])
     }
 

@@ -131,7 +131,7 @@ mod tests {
             keep: false,
             left: false,
         };
-        let inventory = Inventory { entries: BTreeMap::from([(key(kind), entry)]), ..Inventory::default() };
+        let inventory = Inventory { entries: BTreeMap::from([(key(kind), entry)]) };
         let live = json!({"metadata": {"name": "a", "uid": "u", "labels": labels}});
         let standing = Standing::of(&selector("shop", None), Some(inventory), [(key(kind), live)]);
         match (standing.ours.len(), standing.taken.len(), standing.foreign.len()) {
