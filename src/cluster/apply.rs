@@ -197,6 +197,34 @@ pub async fn try_apply(cluster: &Cluster, kind: &ServedKind, body: &Value, force
     send(cluster, kind, body, PatchParams { force, dry_run: true, ..PatchParams::apply(FIELD_MANAGER) }).await
 }
 
+/// Asks whether the API server would take an object if nothing of its name were there: before that is deleted, it must be sure
+/// that what comes in its place is valid. Only what validation says counts; a quota, an address or a port that is still in use
+/// and the rules of webhooks may look different once the former object is gone.
+///
+/// # Errors
+/// [`ApplyError::Refused`].
+pub async fn would_be_valid(cluster: &Cluster, kind: &ServedKind, body: &Value, name: &str) -> Result<(), ApplyError> {
+    let mut body = body.clone();
+    let beginning: String = name.chars().take(NAME_BEGINNING).collect();
+    body["metadata"]["name"] = format!("{}-dry-run", beginning.trim_end_matches(['-', '.'])).into();
+    match try_apply(cluster, kind, &body, true).await {
+        Err(ApplyError::Refused(message) | ApplyError::Immutable(message)) if is_validation(&message) => {
+            Err(ApplyError::Refused(message))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// So much of a name leaves room for more within 63 characters.
+const NAME_BEGINNING: usize = 40;
+
+/// Whether a refusal is one of the schema or the kind's own validation.
+fn is_validation(message: &str) -> bool {
+    let validation =
+        [" is invalid: ", "failed to create typed patch object", "strict decoding error", "unable to convert"];
+    validation.iter().any(|sign| message.contains(sign)) && !message.contains("already allocated")
+}
+
 async fn send(cluster: &Cluster, kind: &ServedKind, body: &Value, params: PatchParams) -> Result<Reply, ApplyError> {
     let (name, namespace) = name_of(body);
     let params = params.validation_strict();

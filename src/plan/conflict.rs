@@ -27,8 +27,8 @@ impl fmt::Display for Conflict {
         let Self { field, manager, theirs, ours } = self;
         write!(f, "{field} is held by {manager}")?;
         match (theirs, ours) {
-            (Some(theirs), Some(ours)) => write!(f, ", who has {theirs} there where the kit says {ours}"),
-            (None, Some(ours)) => write!(f, ", and the kit says {ours}"),
+            (Some(theirs), Some(ours)) => write!(f, " as {theirs}, the kit says {ours}"),
+            (None, Some(ours)) => write!(f, ", the kit says {ours}"),
             _ => f.write_str(", and differs"),
         }
     }
@@ -134,24 +134,24 @@ mod tests {
     fn a_conflict_tells_both_values() {
         let spec = |value: Value| json!({"spec": value});
         for (field, ours, theirs, words) in [
-            (".spec.replicas", json!({"replicas": 2}), json!({"replicas": 5}), "who has 5 there where the kit says 2"),
+            (".spec.replicas", json!({"replicas": 2}), json!({"replicas": 5}), " as 5, the kit says 2"),
             (
                 ".spec.containers[name=\"a\"].ports[containerPort=80,protocol=\"TCP\"].name",
                 json!({"containers": [{"name": "a", "ports": [{"containerPort": 80, "protocol": "TCP", "name": "w"}]}]}),
                 json!({"containers": [{"name": "b"}, {"name": "a", "ports": [{"containerPort": 80, "protocol": "TCP", "name": "x"}]}]}),
-                "who has x there where the kit says w",
+                " as x, the kit says w",
             ),
             (
                 ".spec.a.b.c",
                 json!({"a.b": {"c": true}}),
                 json!({"a": {"z": 1}, "a.b": {"c": ""}}),
-                "who has \"\" there where the kit says true",
+                " as \"\", the kit says true",
             ),
-            (".spec.list[1]", json!({"list": [1, 2]}), json!({"list": [1, 3]}), "who has 3 there where the kit says 2"),
-            (".spec.gone", json!({"gone": "x y"}), json!({}), "and the kit says \"x y\""),
-            (".spec.other", json!({}), json!({}), "and differs"),
+            (".spec.list[1]", json!({"list": [1, 2]}), json!({"list": [1, 3]}), " as 3, the kit says 2"),
+            (".spec.gone", json!({"gone": "x y"}), json!({}), ", the kit says \"x y\""),
+            (".spec.other", json!({}), json!({}), ", and differs"),
         ] {
-            let expected = format!("{} is held by kubectl-edit, {words}", &field[1..]);
+            let expected = format!("{} is held by kubectl-edit{words}", &field[1..]);
             assert_eq!(told("Thing", &spec(ours), &spec(theirs), field), expected);
         }
         let long = json!({"data": {"a": "x".repeat(100)}});

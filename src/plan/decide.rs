@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::Item;
 use super::proposal::Intent;
 use super::standing::{Standing, is_shared, managed_by};
-use crate::cluster::inventory::{Inventory, owned_fields_hash};
+use crate::cluster::inventory::Inventory;
 use crate::cluster::observe::environment_of;
 use crate::manifest::managed_fields::has_client_side;
 use crate::manifest::{Object, ObjectKey};
@@ -115,17 +115,15 @@ pub fn decide_ours(item: &Item, live: &Value, inventory: &Inventory) -> Decision
     if has_client_side(live) {
         return Decision::new(Intent::Change, "kubectl apply has left its mark on it");
     }
-    let Some(entry) = inventory.entries.get(&item.key) else {
-        return Decision::new(Intent::Change, "it is not in the inventory");
-    };
-    let reason = if live.pointer("/metadata/uid").and_then(Value::as_str) != Some(&entry.uid) {
-        "it was made anew by somebody"
-    } else if entry.desired != item.desired {
-        "the kit has changed"
-    } else if owned_fields_hash(live).as_deref() != Some(&entry.fields) {
-        "somebody has changed it"
-    } else {
+    if inventory.is_unchanged(&item.key, &item.desired, live) {
         return Decision::new(Intent::Unchanged, "");
+    }
+    let uid = live.pointer("/metadata/uid").and_then(Value::as_str);
+    let reason = match inventory.entries.get(&item.key) {
+        None => "it is not in the inventory",
+        Some(entry) if uid != Some(&entry.uid) => "it was made anew by somebody",
+        Some(entry) if entry.desired != item.desired => "the kit has changed",
+        Some(_) => "somebody has changed it",
     };
     Decision::new(Intent::Change, reason)
 }
@@ -174,7 +172,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::cluster::inventory::Entry;
+    use crate::cluster::inventory::{Entry, owned_fields_hash};
     use crate::cluster::observe::selector;
     use crate::manifest::Origin;
 

@@ -54,7 +54,7 @@ pub fn strategy(object: &Object, live: &Value, message: &str) -> Result<Replacem
         }
         ("storage.k8s.io", "StorageClass") => again(true, "volumes that exist do not depend on their class"),
         _ if allowed => again(false, "it allows to be made again"),
-        ("", "Service") => Err(how("its address would change, and it would not answer for a moment")),
+        ("", "Service") => Err(how("it would get another address and not answer for a moment")),
         ("apps", "Deployment" | "DaemonSet" | "ReplicaSet") | ("", "Pod" | "ReplicationController") => {
             Err(how("all its pods would end before the new ones begin"))
         }
@@ -72,8 +72,8 @@ pub fn decision(object: &Object, live: &Value, message: &str) -> Decision {
 
 fn how(loss: &str) -> String {
     format!(
-        "to change it, it would have to be deleted and made again, and {loss}: where that is harmless, say so with the annotation \
-         {REPLACE_ANNOTATION}: allowed"
+        "it would have to be deleted and made again, and {loss}: put the old value back, or where that is harmless, say so with the \
+         annotation {REPLACE_ANNOTATION}: allowed"
     )
 }
 

@@ -93,13 +93,15 @@ pub fn managed_by(live: &Value) -> String {
     let mut managers: Vec<String> = list("/metadata/managedFields")
         .filter(|entry| member(entry, "subresource") != "status")
         .map(|entry| member(entry, "manager"))
-        .filter(|manager| !manager.is_empty() && manager != FIELD_MANAGER)
+        .filter(|manager| !manager.is_empty())
         .collect();
     managers.sort();
     managers.dedup();
     match (managers.as_slice(), text("labels", "app.kubernetes.io/managed-by").filter(|tool| *tool != "rekindle")) {
         ([], None) => "nothing says who made it".into(),
         (_, Some(tool)) => format!("managed by {tool}"),
+        // What an adoption leaves that was cut between its two writes.
+        ([one], None) if one == FIELD_MANAGER => "written by rekindle, without the labels of an environment".into(),
         ([one], None) => format!("written by {one}"),
         (several, None) => format!("written by {}", several.join(", ")),
     }
@@ -191,6 +193,10 @@ mod tests {
             ),
             (json!({"ownerReferences": owner, "managedFields": fields}), "made by Deployment/api"),
             (json!({"managedFields": fields}), "written by editor, kubectl-client-side-apply"),
+            (
+                json!({"managedFields": [{"manager": "rekindle", "operation": "Apply"}]}),
+                "written by rekindle, without the labels of an environment",
+            ),
             (json!({}), "nothing says who made it"),
         ] {
             assert_eq!(managed_by(&json!({"metadata": metadata})), words);

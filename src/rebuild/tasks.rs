@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::event::Action;
-use crate::cluster::apply::{ApplyError, Reply, apply, delete_and_wait, take_client_side};
+use crate::cluster::apply::{ApplyError, Reply, apply, delete_and_wait, take_client_side, would_be_valid};
 use crate::cluster::connect::timed;
 use crate::cluster::kinds::{Kinds, ServedKind};
 use crate::cluster::observe::{ENVIRONMENT_LABEL, INSTANCE_LABEL};
@@ -194,6 +194,8 @@ impl Sending {
         if !ours {
             return Err(ApplyError::Foreign(message.to_owned()));
         }
+        let body = in_place_of(&self.object, &live);
+        would_be_valid(&self.cluster, &self.kind, &body, self.object.name()).await?;
         self.cluster.verify_before_write().await.map_err(refusal)?;
         note(&format!("cannot be changed in place: {}", replacement.reason));
         delete_and_wait(&self.cluster, &self.kind, &live, replacement.orphan, self.limit).await.map_err(refusal)?;

@@ -204,7 +204,7 @@ pub(super) fn headline(progress: &Progress, end: &End) -> String {
             format!("{} stopped: the cluster refused {}", failure.phase(), failure.subject())
         }
         (Outcome::Protected, Some(failure)) => {
-            format!("{} stopped: {} is not taken from others", failure.phase(), failure.subject())
+            format!("{} stopped: others have a hand in {}", failure.phase(), failure.subject())
         }
         (Outcome::NotAllowed, Some(failure)) => {
             format!("{} stopped: you are not allowed to do this to {}", failure.phase(), failure.subject())

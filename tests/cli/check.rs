@@ -425,6 +425,28 @@ fn templates_that_never_end_are_stopped() {
     "#);
 }
 
+#[test]
+fn a_field_that_is_given_up_must_be_one_of_the_object() {
+    let config = |paths: &str| {
+        format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: given-up\n  annotations: {{rekindle.dev/ignore-fields: '{paths}'}}\ndata: {{size: a}}\n"
+        )
+    };
+    let check = |paths: &str| small().file("templates/services/given-up.yaml", &config(paths)).run(&["check", "local"]);
+    let good = check("data.size");
+    assert_eq!(good.code, Some(0), "{good}");
+    let wrong = check("data.sise, metadata.name, data[");
+    assert_eq!(wrong.code, Some(3), "{wrong}");
+    for told in [
+        "rekindle.dev/ignore-fields: data.sise is no field of this object",
+        "rekindle.dev/ignore-fields: metadata.name cannot be given up",
+        "rekindle.dev/ignore-fields: data[ has a bracket that does not end",
+        "templates/services/given-up.yaml:5",
+    ] {
+        assert!(wrong.stderr.contains(told), "{told}\n{wrong}");
+    }
+}
+
 const CIRCLE: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, annotations: {rekindle.dev/after: ConfigMap/b}}\n---\n\
                       apiVersion: v1\nkind: ConfigMap\nmetadata: {name: b, annotations: {rekindle.dev/after: ConfigMap/a}}\n";
 

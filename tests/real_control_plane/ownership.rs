@@ -117,7 +117,7 @@ fn all_are_adopted_at_once_and_what_differs_needs_a_word_more() {
     let before = bed.versions(&space.name, KINDS);
     let _ = run(&kit, &bed, &["up", "test", "--adopt"])
         .exit(4)
-        .says("data.key is held by somebody, who has theirs there where the kit says kit");
+        .says("data.key is held by somebody as theirs, the kit says kit");
     assert_eq!(bed.versions(&space.name, KINDS), before);
     let ran = run(&kit, &bed, &["up", "test", "--adopt", "--take-ownership", "-o", "json"]).exit(0);
     assert_eq!(action(&ran, "ConfigMap"), "adopted");
@@ -525,6 +525,37 @@ fn the_pods_of_a_stateful_set_survive_its_replacement() {
 
 #[test]
 #[ignore = "needs a real control plane"]
+fn the_claims_of_a_stateful_set_survive_its_replacement_even_where_they_would_go_with_it() {
+    let bed = Bed::from_variable(BED);
+    let space = Space::new(&bed, "setclaims");
+    let kit = Kit::new(&space.name, "- name: storage\n- {name: services, timeout: 2s}");
+    let set = |size: &str| {
+        stateful_set("one", "example/image:1", 1)
+            + "  persistentVolumeClaimRetentionPolicy: {whenDeleted: Delete}\n  volumeClaimTemplates:\n  - metadata: {name: data}\n    \
+               spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: "
+            + size
+            + "}}}\n"
+    };
+    kit.write("templates/services/db.yaml", &set("1Gi"));
+    let _ = run(&kit, &bed, &["up", "test"]).exit(7);
+    let claim = || bed.get("v1", "PersistentVolumeClaim", Some(&space.name), "data-db-0").unwrap_or_default();
+    let live = || bed.get("apps/v1", "StatefulSet", Some(&space.name), "db").unwrap();
+    bed.wait_until("the claim would go with the set", |_| {
+        claim()["metadata"]["ownerReferences"][0]["uid"] == live()["metadata"]["uid"]
+    });
+    let (before, made) = (uid(&claim()), uid(&live()));
+    kit.write("templates/services/db.yaml", &set("2Gi"));
+    let ran = run(&kit, &bed, &["up", "test", "-o", "json"]).exit(7);
+    assert_eq!(action(&ran, "StatefulSet"), "recreated", "{}", ran.stdout);
+    assert_ne!(uid(&live()), made);
+    bed.wait_until("the new set has its claim", |_| {
+        claim()["metadata"]["ownerReferences"][0]["uid"] == live()["metadata"]["uid"]
+    });
+    assert_eq!((uid(&claim()), &claim()["metadata"]["deletionTimestamp"]), (before, &Value::Null));
+}
+
+#[test]
+#[ignore = "needs a real control plane"]
 fn a_stateful_set_that_would_not_find_its_pods_again_is_refused() {
     let bed = Bed::from_variable(BED);
     let space = Space::new(&bed, "selector");
@@ -564,8 +595,12 @@ fn a_replacement_that_was_cut_in_the_middle_is_finished() {
     patch(&hold(json!(["example.com/hold"]))).unwrap();
     bed.block_on(api.delete("db", &DeleteParams::orphan())).unwrap();
     kit.write("templates/services/db.yaml", &stateful_set("three", "example/image:1", 1));
+    let finalizers = |bed: &Bed| {
+        bed.get("apps/v1", "StatefulSet", Some(&space.name), "db").unwrap()["metadata"]["finalizers"].clone()
+    };
+    bed.wait_until("its pod is let go", |bed| finalizers(bed) == json!(["example.com/hold"]));
     let running = super::start(&kit, &bed, &["up", "test", "-o", "json"]);
-    patch(&hold(json!(["orphan"]))).unwrap();
+    patch(&hold(Value::Null)).unwrap();
     let ran = running.wait().exit(7);
     assert!(matches!(action(&ran, "StatefulSet").as_str(), Some("recreated" | "created")), "{}", ran.stdout);
     let live = bed.get("apps/v1", "StatefulSet", Some(&space.name), "db").unwrap();
@@ -587,4 +622,42 @@ fn what_was_adopted_a_moment_ago_is_still_not_deleted_to_be_made_again() {
         .says("was not made by this environment");
     let after = bed.get("v1", "ConfigMap", Some(&space.name), "a").unwrap();
     assert_eq!((uid(&before), &before["data"]), (uid(&after), &after["data"]));
+}
+
+#[test]
+#[ignore = "needs a real control plane"]
+fn nothing_is_deleted_for_something_that_would_be_refused() {
+    let bed = Bed::from_variable(BED);
+    let space = Space::new(&bed, "invalid");
+    let kit = Kit::new(&space.name, STACK);
+    let frozen = |more: &str| config("a", "one") + "immutable: true\n" + more;
+    let wrong = frozen("binaryData: {key: YQ==}\n").replace("one", "two");
+    let (ran, before, after) = change(&bed, &space, &kit, ("v1", "ConfigMap", "a"), [&frozen(""), &wrong]);
+    let _ = ran.exit(6);
+    assert_eq!((uid(&before), &before["data"]), (uid(&after), &after["data"]));
+    // The API server tells of a StatefulSet's fields only that they cannot change, not that their values are wrong.
+    let set = |service: &str| stateful_set(service, "example/image:1", 0);
+    let (ran, before, after) = change(
+        &bed,
+        &space,
+        &kit,
+        ("apps/v1", "StatefulSet", "db"),
+        [&set("one"), &set("one").replace("Parallel", "Serial")],
+    );
+    let _ = ran.exit(6);
+    assert_eq!(uid(&before), uid(&after));
+}
+
+#[test]
+#[ignore = "needs a real control plane"]
+fn an_adoption_that_was_cut_in_the_middle_still_needs_its_word() {
+    let bed = Bed::from_variable(BED);
+    let space = Space::new(&bed, "halfway");
+    let kit = Kit::new(&space.name, STACK);
+    kit.write("templates/storage/a.yaml", &config("a", "kit"));
+    bed.apply_as("somebody", &format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {}}}\n", space.name));
+    bed.apply_as("rekindle", &placed(&config("a", "old"), &space));
+    let _ = run(&kit, &bed, &["up", "test"]).exit(4).says("ConfigMap/a in namespace").says("without the labels");
+    let _ = run(&kit, &bed, &["up", "test", "--adopt"]).exit(0);
+    assert_eq!(bed.get("v1", "ConfigMap", Some(&space.name), "a").unwrap()["data"]["key"], "kit");
 }
