@@ -134,7 +134,10 @@ mod tests {
         let names = |keys: &[ObjectKey]| keys.iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(found.batches.iter().map(|batch| names(&batch.keys)).collect::<Vec<_>>(), [["ConfigMap/a"]]);
         let kept: Vec<_> = found.kept.iter().map(|kept| (kept.key.name.as_str(), kept.reason.clone())).collect();
-        assert_eq!(kept, [("b", Reason::Data), ("d", Reason::Remade), ("e", Reason::NotServed), ("g", Reason::Hidden("no".into()))]);
+        assert_eq!(
+            kept,
+            [("b", Reason::Data), ("d", Reason::Remade), ("e", Reason::NotServed), ("g", Reason::Hidden("no".into()))]
+        );
         assert_eq!(names(&found.forgotten), ["ConfigMap/c", "ConfigMap/d"]);
     }
 }
