@@ -91,7 +91,11 @@ pub fn ending(progress: &Progress, end: &End, setting: &Setting, width: usize) -
             Outcome::Unproven => {
                 format!("{} was left as it is: a volume could be lost with its claim", progress.environment)
             }
-            _ => ending::headline(progress, end),
+            _ => {
+                // What happens before and after the phases is in none of them.
+                let headline = ending::headline(progress, end);
+                if headline.starts_with(' ') { format!("{}{headline}", progress.environment) } else { headline }
+            }
         };
         let mut lines = vec![ending::bad(headline).and(format!("   after {}", human(end.seconds))), Line::new()];
         for failure in &progress.failures {
@@ -126,7 +130,7 @@ pub fn ending(progress: &Progress, end: &End, setting: &Setting, width: usize) -
             let text = format!("  data kept and proven: {} with Retain, see the table", count(claims, "claim"));
             lines.push(text.into());
         }
-        (false, _) if end.outcome != Outcome::Unproven => {
+        (false, _) if end.outcome != Outcome::Unproven && progress.deleted_data.is_empty() => {
             lines.push("  no data was deleted on the way: claims are never deleted without a typed name".into());
         }
         (false, _) => {}
@@ -140,9 +144,13 @@ pub fn ending(progress: &Progress, end: &End, setting: &Setting, width: usize) -
         }
         return lines;
     }
+    let meaning = match end.outcome {
+        Outcome::Stuck => "something does not go away",
+        _ => exit_meaning(end.exit),
+    };
     lines.push(Line::new());
     lines.push(Line::new().and("  again, from where it stopped:   ").with(Tone::Paste, &setting.again));
-    lines.push(Line::new().with(Tone::Dim, format!("  exit code {}: {}", end.exit, exit_meaning(end.exit))));
+    lines.push(Line::new().with(Tone::Dim, format!("  exit code {}: {meaning}", end.exit)));
     lines
 }
 
@@ -217,14 +225,60 @@ mod tests {
             volume_deleted: false,
         };
         let proof = EventKind::VolumeKept { proof: proof("a", "data-db-0") };
-        insta::assert_snapshot!(screen(vec![kept, data, proof], Outcome::Done, 0), @"");
-        insta::assert_snapshot!(screen(Vec::new(), Outcome::Interrupted, 130), @"");
+        insta::assert_snapshot!(screen(vec![kept, data, proof], Outcome::Done, 0), @r"
+        ✓ local is down   12 s, 1 object deleted
+          data set redis: data-redis-0 deleted, its volume by-hand was made by hand and is left with what it holds
+          kept: Namespace/acoustid: deleting it could delete data
+          data kept and proven: 1 claim with Retain, see the table
+          up again, on the same volumes:   rekindle up local
+        ");
+        insta::assert_snapshot!(screen(Vec::new(), Outcome::Interrupted, 130), @r"
+        ✗ local interrupted: nothing more is deleted   after 12 s
+
+          gone: services
+          no data was deleted on the way: claims are never deleted without a typed name
+
+          again, from where it stopped:   rekindle down local
+          exit code 130: interrupted
+        ");
         let reason = "StatefulSet/db is being deleted, its pods first";
-        insta::assert_snapshot!(screen(vec![stuck("database", "StatefulSet", "db", reason)], Outcome::Stuck, 7), @"");
+        insta::assert_snapshot!(screen(vec![stuck("database", "StatefulSet", "db", reason)], Outcome::Stuck, 7), @r"
+        ✗ database stopped: StatefulSet/db does not go away   after 12 s
+
+          StatefulSet db
+            StatefulSet/db is being deleted, its pods first
+
+          gone: services
+          no data was deleted on the way: claims are never deleted without a typed name
+
+          again, from where it stopped:   rekindle down local
+          exit code 7: something does not go away
+        ");
         let reason = "it does not keep the policy Retain, so nothing was deleted";
-        insta::assert_snapshot!(screen(vec![stuck("", "PersistentVolume", "v", reason)], Outcome::Unproven, 4), @"");
+        insta::assert_snapshot!(screen(vec![stuck("", "PersistentVolume", "v", reason)], Outcome::Unproven, 4), @r"
+        ✗ local was left as it is: a volume could be lost with its claim   after 12 s
+
+          PersistentVolume v
+            it does not keep the policy Retain, so nothing was deleted
+
+          gone: services
+
+          again, from where it stopped:   rekindle down local
+          exit code 4: refused to protect something
+        ");
         let reason = "not allowed: patch persistentvolumes";
-        insta::assert_snapshot!(screen(vec![stuck("", "PersistentVolume", "v", reason)], Outcome::NotAllowed, 5), @"");
+        insta::assert_snapshot!(screen(vec![stuck("", "PersistentVolume", "v", reason)], Outcome::NotAllowed, 5), @r"
+        ✗ local stopped: you are not allowed to do this to PersistentVolume/v   after 12 s
+
+          PersistentVolume v
+            not allowed: patch persistentvolumes
+
+          gone: services
+          no data was deleted on the way: claims are never deleted without a typed name
+
+          again, from where it stopped:   rekindle down local
+          exit code 5: cluster unreachable or not allowed
+        ");
     }
 
     fn proof(namespace: &str, claim: &str) -> Proof {
