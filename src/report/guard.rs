@@ -9,6 +9,9 @@ use crate::plan::guard::{Note, Reached, Refusal, Subject};
 /// Digits of a fingerprint that are shown.
 const SHOWN: usize = 16;
 
+/// Environments that are named one by one: a cluster of many instances would fill the screen.
+const MOST: usize = 6;
+
 /// How another cluster is chosen.
 const CHOOSE: &str = "choose it with --kubeconfig FILE and --context NAME";
 
@@ -190,6 +193,11 @@ impl Scene<'_> {
                 self.line(name, self.residents.get(name).unwrap_or(&nothing), record)
             })
             .collect();
+        let more = lines.len().saturating_sub(MOST);
+        if more > 1 {
+            lines.truncate(MOST);
+            lines.push(format!("and {more} more"));
+        }
         if lines.is_empty() {
             lines.push("nothing that rekindle knows of".into());
         }
@@ -245,7 +253,12 @@ impl Scene<'_> {
 }
 
 fn list_all(names: &[String]) -> String {
-    list(&names.iter().map(String::as_str).collect::<Vec<_>>())
+    let mut named: Vec<String> = names.iter().take(MOST).cloned().collect();
+    let more = names.len().saturating_sub(MOST);
+    if more > 0 {
+        named.push(format!("{more} more"));
+    }
+    list(&named)
 }
 
 /// The beginning of a fingerprint: enough to tell two apart.
