@@ -186,6 +186,12 @@ impl Scene<'_> {
         names.sort();
         names.dedup();
         let nothing = Resident::default();
+        // What there is most to lose of comes first: the end may be cut off.
+        names.sort_by_key(|name| {
+            let protected = self.records.iter().any(|record| record.environment == **name && record.protected);
+            let resident = self.residents.get(*name).unwrap_or(&nothing);
+            std::cmp::Reverse((protected, resident.bytes, resident.claims, resident.objects))
+        });
         let mut lines: Vec<String> = names
             .into_iter()
             .map(|name| {
