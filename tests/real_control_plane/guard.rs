@@ -261,6 +261,15 @@ fn the_exam() {
         exam.refuses("the accident", &[UNPINNED], &[only_b], &arguments, &says);
     }
 
+    for flags in [&[][..], &["--yes"], &["--confirm", "standby"], &["--instance", "pr-1"]] {
+        let arguments = [&["down", "standby"], flags].concat();
+        let says = ["this is the cluster of live, and nothing says that standby lives here too", live];
+        exam.refuses("the accident, going down", &[UNPINNED], &[only_b], &arguments, &says);
+    }
+    let down = ["down", "production", "--confirm", "production"];
+    exam.refuses("down in the wrong cluster", &kit, &[only_b], &down, &not);
+    exam.refuses("a plan for the wrong cluster", &kit, &[only_b], &["plan", "production"], &not);
+
     // The user's own pin wins over the file's; one of another stack is no pin.
     let own = |text: &str| {
         std::fs::create_dir_all(exam.path("home/.config/rekindle")).unwrap();
@@ -334,7 +343,27 @@ fn the_exam() {
     let again = exam.run(&kit, &[only_b], &["env", "pin", "standby", "--uid", &uid_b]).exit(0);
     assert!(again.stderr.contains("already"), "{}", again.stderr);
     assert_eq!(everything(&exam.b), before);
+    a_kit_that_cannot_be_written_to(&exam, only_b);
     exam.clean();
+}
+
+/// The kit inside the binary: its pins are the user's.
+fn a_kit_that_cannot_be_written_to(exam: &Exam, only_b: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let embedded = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rekindle"));
+        command.env_clear().env("HOME", exam.path("home")).env("KUBECONFIG", only_b).stdin(Stdio::null());
+        command.args(arguments);
+        finish(command)
+    };
+    let pinned = embedded(&["env", "pin", "local", "--uid", &exam.b.uid]).exit(0);
+    let file = exam.path("home/.config/rekindle/pins.yaml");
+    assert!(pinned.stderr.contains(file.to_str().unwrap()), "{}", pinned.stderr);
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let shown = embedded(&["env", "explain", "local", "cluster.uid"]).exit(0);
+    assert!(shown.stdout.contains(&exam.b.uid) && shown.stdout.contains("pins.yaml:3"), "{}", shown.stdout);
+    let again = embedded(&["env", "pin", "local", "--uid", &exam.b.uid]).exit(0);
+    assert!(again.stderr.contains("already"), "{}", again.stderr);
 }
 
 fn an_empty_cluster(exam: &mut Exam, only_b: &Path, pinned_a: &str) {
