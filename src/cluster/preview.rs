@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::Cluster;
 use super::apply::{ApplyError, try_apply};
 use super::connect::timed;
+use crate::manifest::managed_fields::CLIENT_SIDE;
 use crate::plan::ignored::beside;
 use crate::plan::{Item, Plan};
 
@@ -82,7 +83,12 @@ async fn try_one(cluster: &Cluster, item: &Item, force: bool) -> Preview {
         Err(error) => return Preview::NotTried(error.to_string()),
     };
     let body = before.as_ref().map_or_else(|| item.object.body().clone(), |live| beside(&item.object, live));
-    match try_apply(cluster, kind, &body, force).await {
+    let mut tried = try_apply(cluster, kind, &body, force).await;
+    // What `kubectl apply` has left is made ours before the object is sent, so it is no conflict then.
+    if matches!(&tried, Err(ApplyError::Conflict(all)) if all.iter().all(|one| one.manager == CLIENT_SIDE)) {
+        tried = try_apply(cluster, kind, &body, true).await;
+    }
+    match tried {
         Ok(reply) => Preview::Tried { before, after: reply.live },
         Err(ApplyError::Later { reason, .. }) => Preview::NotTried(reason),
         Err(error) => Preview::Refused { before, error },

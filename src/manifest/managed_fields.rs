@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 
 /// Manager of what `kubectl apply` without `--server-side` has written.
-const CLIENT_SIDE: &str = "kubectl-client-side-apply";
+pub const CLIENT_SIDE: &str = "kubectl-client-side-apply";
 
 /// What is below a name in a field set.
 pub type FieldSet = Map<String, Value>;

@@ -158,6 +158,8 @@ fn what_kubectl_apply_left_is_migrated() {
     kubectl(&bed, &["apply", "-f", "-"], &theirs("  more: field\n").replace("{key: \"old\"}", "\n  key: old"));
     let live = || bed.get("v1", "ConfigMap", Some(&space.name), "a").unwrap();
     assert_eq!(live()["data"], json!({"key": "old", "more": "field"}));
+    let plan = run(&kit, &bed, &["plan", "test", "--adopt"]).exit(0);
+    assert!(plan.stdout.contains("adopt") && !plan.stdout.contains("is held by"), "{}", plan.stdout);
     // No conflict, and what the kit does not have goes with the last-applied annotation.
     let ran = run(&kit, &bed, &["up", "test", "--adopt", "-o", "json"]).exit(0);
     assert_eq!(action(&ran, "ConfigMap"), "adopted");
