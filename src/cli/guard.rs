@@ -180,7 +180,9 @@ impl Context {
         match decision {
             Ok(pass) => {
                 gathered.say(self, &pass.notes);
-                Ok((cluster, Binding { record: record(environment, &gathered), by: who() }))
+                let record = record(environment, &gathered);
+                let known = gathered.records.iter().any(|known| known.environment == record.environment);
+                Ok((cluster, Binding { record, by: who(), known }))
             }
             Err(refusal) => Err(gathered.refuse(self, &refusal, verb)),
         }

@@ -126,7 +126,11 @@ pub fn run(context: &mut Context, args: &UpArgs) -> Result<Exit, CliError> {
             saved.is_for(&cluster.uid).map_err(|error| saved::refuse(context, args, &error))?;
         }
         context.check_rights(&cluster, &plan).await?;
-        assess(context, args, &plan, &cluster, saved.as_ref()).await?;
+        // The run looks again once it has the lock. Before that it is worth a look where somebody would be asked in vain, or
+        // where even Rekindle's own records would be the first thing ever written.
+        if context.ui.can_ask() || saved.is_some() || !binding.known {
+            assess(context, args, &plan, &cluster, saved.as_ref()).await?;
+        }
         confirm(context, args, &environment, &plan, &cluster)?;
         let binding = binding.renew(&cluster).await?;
         rebuild(context, args, &plan, cluster, binding, saved).await
@@ -139,7 +143,7 @@ fn wishes(args: &UpArgs, saved: Option<&SavedPlan>) -> Wishes {
 }
 
 /// Looks before anybody is asked and anything is written whether the run could begin: nothing of somebody else's stands in its
-/// way, and a saved plan still holds. The run looks again once it has the lock.
+/// way, and a saved plan still holds.
 async fn assess(
     context: &Context,
     args: &UpArgs,

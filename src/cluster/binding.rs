@@ -109,6 +109,8 @@ pub struct Binding {
     pub record: Record,
     /// Who runs, as `user@host`.
     pub by: String,
+    /// Whether the cluster remembers the environment already.
+    pub known: bool,
 }
 
 impl Binding {

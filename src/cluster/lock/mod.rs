@@ -1,7 +1,7 @@
 //! The lock of an environment: a Lease in Rekindle's namespace that one run at a time holds and renews while it lives.
 //!
-//! Nothing compares the clocks of two machines. A second run watches the record by its own clock ([`vigil`]); a holder that has
-//! not been able to renew gives up before a watcher's time is over ([`keeper`]). Every write names the version that it
+//! Nothing compares the clocks of two machines. A second run watches the record by its own clock (`vigil`); a holder that has
+//! not been able to renew gives up before a watcher's time is over (`keeper`). Every write names the version that it
 //! changes, so of two that take the lock at the same moment one is refused by the API server.
 
 mod holder;
