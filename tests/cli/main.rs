@@ -7,6 +7,7 @@ mod env;
 mod health;
 mod kits;
 mod pin;
+mod plan;
 mod render;
 mod runs;
 mod secrets;

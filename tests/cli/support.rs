@@ -65,7 +65,12 @@ impl Place {
         }
         let output = command.current_dir(self.folder.path()).output().unwrap();
         let place = self.folder.path().to_string_lossy().into_owned();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().replace(&place, "PLACE");
+        let text = |bytes: Vec<u8>| {
+            String::from_utf8(bytes)
+                .unwrap()
+                .replace(&place, "PLACE")
+                .replace(env!("CARGO_BIN_EXE_rekindle"), "rekindle")
+        };
         Outcome { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
     }
 }
