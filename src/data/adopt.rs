@@ -11,6 +11,7 @@ use kube::api::{Api, Patch, PatchParams};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use serde_json::{Value, json};
 
+use super::claims::Expected;
 use super::decide::{Choice, ClaimDecision, Decisions};
 use super::evidence::Claim;
 use super::survey::Survey;
@@ -36,9 +37,13 @@ fn parameters() -> PatchParams {
 pub async fn prepare(
     cluster: &Cluster,
     decisions: &Decisions,
-    survey: &Survey,
+    claims: &[Expected],
     environment: &str,
 ) -> Result<(), ClusterError> {
+    let kept = |claim: &ClaimDecision| claim.choice == Choice::Keep;
+    if decisions.sets.iter().flat_map(|set| &set.claims).all(kept) {
+        return Ok(());
+    }
     // What is about to be lost first, all of it, before anything is waited for.
     for (_, name) in decisions.adopted() {
         retain(cluster, name).await?;
@@ -46,6 +51,7 @@ pub async fn prepare(
     for (claim, name) in decisions.adopted() {
         adopt(cluster, claim, name).await?;
     }
+    let survey = Survey::read(cluster, claims).await?;
     for claim in decisions.sets.iter().flat_map(|set| &set.claims) {
         let live = survey.claim(&claim.namespace, &claim.name);
         if let Some(live) = live.filter(|live| !live.deleting && live.environment.as_deref() != Some(environment)) {

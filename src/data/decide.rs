@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::answers::{Answer, Answers};
 use super::claims::Expected;
@@ -43,8 +43,8 @@ impl Policy {
 }
 
 /// What is done about one claim.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "choice", rename_all = "kebab-case")]
 pub enum Choice {
     /// It is there; nothing is done.
     Keep,
@@ -72,20 +72,21 @@ impl Choice {
 }
 
 /// What is done about one claim, and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClaimDecision {
     /// Its namespace.
     pub namespace: String,
     /// Its name.
     pub name: String,
     /// What.
+    #[serde(flatten)]
     pub choice: Choice,
     /// Why: one line.
     pub reason: String,
 }
 
 /// What is done about one data set.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
     /// Its name.
     pub data_set: String,
@@ -133,6 +134,11 @@ impl Decisions {
     pub fn of_claim(&self, namespace: &str, name: &str) -> Option<(&Decision, &ClaimDecision)> {
         let is = |claim: &&ClaimDecision| claim.namespace == namespace && claim.name == name;
         self.sets.iter().find_map(|set| set.claims.iter().find(is).map(|claim| (set, claim)))
+    }
+
+    /// The decision about a data set.
+    pub fn of_set(&self, name: &str) -> Option<&Decision> {
+        self.sets.iter().find(|set| set.data_set == name)
     }
 
     /// Volumes to bind, each with its claim.

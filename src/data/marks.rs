@@ -1,7 +1,7 @@
 //! Marks on volumes: whose they are and which claim they hold, written while they are bound, so that the evidence outlives the
 //! claim and its namespace.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
@@ -13,21 +13,34 @@ use crate::cluster::connect::timed;
 use crate::cluster::observe::{ENVIRONMENT_LABEL, INSTANCE_LABEL};
 use crate::cluster::{Cluster, ClusterError, FIELD_MANAGER};
 
+/// The data sets of which a bound volume has no identity on it.
+pub fn unidentified<'c>(survey: &Survey, claims: &'c [Expected]) -> BTreeSet<&'c str> {
+    let covered = claims.iter().filter_map(|claim| Some((claim, claim.data_set.as_deref()?)));
+    covered
+        .filter(|(claim, _)| {
+            let live = survey.claim(&claim.namespace, &claim.name).filter(|live| live.phase == "Bound");
+            let volume = live.and_then(|live| survey.volume(live.volume.as_deref()?));
+            volume.is_some_and(|volume| volume.marks.as_ref().is_none_or(|marks| marks.identity.is_none()))
+        })
+        .map(|(_, set)| set)
+        .collect()
+}
+
 /// Marks the volumes of claims that are bound, as far as they are not marked so already. `identities`: the answer of each data
 /// set that gave one.
 ///
 /// # Errors
-/// When volumes or claims cannot be read, or one cannot be written.
+/// When one cannot be written.
 pub async fn mark(
     cluster: &Cluster,
     environment: &str,
     claims: &[Expected],
+    survey: &Survey,
     identities: &BTreeMap<String, String>,
 ) -> Result<(), ClusterError> {
-    let survey = Survey::read(cluster, claims).await?;
     let Some(kind) = cluster.kinds.get("v1", "PersistentVolume") else { return Ok(()) };
     let volumes: Api<DynamicObject> = cluster.api(kind, None);
-    for (name, uid, marks) in missing(&survey, environment, claims, identities) {
+    for (name, uid, marks) in missing(survey, environment, claims, identities) {
         let mut body = marks;
         body["metadata"]["uid"] = uid.into();
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };

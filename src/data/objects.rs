@@ -7,7 +7,8 @@ use super::claims::{Expected, Maker};
 use super::decide::{Choice, Decisions};
 use super::evidence::{Claim, Record};
 use super::survey::Survey;
-use super::{COPY, DATA_ANNOTATION, Source};
+use super::{COPY, DATA_ANNOTATION, DataSet, Source};
+use crate::health::gate::Probe;
 use crate::kit::Rendered;
 use crate::manifest::Object;
 
@@ -41,6 +42,31 @@ pub fn add(rendered: &mut Rendered, decisions: &Decisions, survey: &Survey, envi
         }
     }
     rendered.claims = claims;
+}
+
+/// Adds the gates that prove contents which were there before: what the data set says must hold, and that adopted data is the
+/// same as at the end of the last healthy run.
+pub fn add_gates(rendered: &mut Rendered, decisions: &Decisions, survey: &Survey) {
+    let sets: Vec<DataSet> = rendered.data_sets().cloned().collect();
+    for (set, decision) in sets.iter().filter_map(|set| Some((set, decisions.of_set(&set.name)?))) {
+        let of_set = |claim: &&Expected| claim.data_set.as_deref() == Some(set.name.as_str());
+        let last = rendered.claims.iter().filter(of_set).next_back().map(|claim| claim.phase.clone());
+        let Some(phase) = rendered.phases.iter_mut().find(|phase| Some(&phase.name) == last.as_ref()) else { continue };
+        let adopted = decision.claims.iter().filter_map(|claim| match &claim.choice {
+            Choice::Adopt { volume } => survey.volume(volume)?.marks.as_ref()?.identity.clone(),
+            _ => None,
+        });
+        if let (Some(gate), Some(known)) = (&set.identity, adopted.into_iter().next()) {
+            let mut gate = gate.clone();
+            if let Probe::Postgres(postgres) = &mut gate.probe {
+                postgres.expect = Some(known);
+            }
+            phase.gates.push(gate);
+        }
+        if let Some(gate) = set.proof.as_ref().filter(|_| decision.source != Source::Empty) {
+            phase.gates.push(gate.clone());
+        }
+    }
 }
 
 /// The claim as it is sent; `None` when it is not ours to send: somebody else made it, and it is used as it is.

@@ -136,7 +136,7 @@ fn read(body: &Value, origin: &Origin, default_namespace: &str, collected: &Coll
         Some(Gate { name: title, origin, timeout, hold, namespace, probe, skipped: None })
     };
     let proof = gate("proof", format!("{name} holds what it should"), &PROOFS);
-    let identity = gate("identity", format!("{name} is the same as before"), &["postgres", "redis"]);
+    let identity = gate("identity", format!("{name} is the same as before"), &["postgres"]);
     if let Some(Gate { probe: Probe::Postgres(postgres), .. }) = &identity
         && postgres.expect.is_some()
     {
@@ -287,7 +287,7 @@ mod tests {
             ("{claims: [a], derived: {}}", "spec.derived: derived has no from [say what it is made from]"),
             ("{claims: [a], restore: {}}", "spec.restore: restore has no by_hand [say what a person does to restore it]"),
             ("{claims: [a], proof: {}}", "spec.proof: proof asks nothing: it needs one of http, tcp, postgres, redis, exec, condition"),
-            ("{claims: [a], identity: {exec: {}}}", "spec.identity.exec: exec is not known here [known here: timeout, postgres, redis]"),
+            ("{claims: [a], identity: {exec: {}}}", "spec.identity.exec: exec is not known here [known here: timeout, postgres]"),
         ] {
             let wrong = parse(spec).unwrap_err();
             assert!(wrong.iter().any(|it| it == told), "{spec}: {wrong:#?}");

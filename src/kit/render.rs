@@ -48,6 +48,11 @@ impl Kit {
                 data_sets: documents.data_sets,
             });
         }
+        for set in phases.iter_mut().flat_map(|phase| &mut phase.data_sets) {
+            for gate in set.proof.iter_mut().chain(&mut set.identity) {
+                gate.skipped = environment.skips(&gate.name).map(str::to_owned);
+            }
+        }
         self.set_namespaces(&mut phases, &environment.namespace, &mut mistakes);
         add_namespace(&mut phases, environment);
         self.skip_gates(&mut phases, environment, &mut warnings);
@@ -212,6 +217,13 @@ impl Kit {
                 warnings.push(Mistake { hint, ..self.mistake_at("unknown-gate", message, &skip.origin) });
             }
         }
+    }
+}
+
+impl Environment {
+    /// Why a gate of this name is switched off here, if it is.
+    fn skips(&self, gate: &str) -> Option<&str> {
+        self.skipped_gates.iter().find(|skip| glob(&skip.pattern, gate)).map(|skip| skip.reason.as_str())
     }
 }
 

@@ -13,7 +13,7 @@ use crate::cluster::inventory::{Inventory, owned_fields_hash};
 use crate::cluster::observe::{environment_of, selector};
 use crate::data;
 use crate::kit::Rendered;
-use crate::manifest::{Object, ObjectKey};
+use crate::manifest::ObjectKey;
 
 /// How long a phase may take to go where the kit sets no limit.
 const LIMIT: Duration = Duration::from_secs(30 * 60);

@@ -5,6 +5,7 @@
 //! [`status`] shows the verdicts of `rekindle status`. All of it is pure: text in, text out, no clock and no terminal.
 
 pub mod down;
+pub mod data;
 pub mod duration;
 pub mod ending;
 pub mod guard;
