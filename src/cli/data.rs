@@ -45,6 +45,12 @@ impl DataArgs {
         Self { data: saved.given.clone(), allow_empty: saved.allow_empty.clone(), confirm_data: Vec::new() }
     }
 
+    /// What a saved plan keeps of them, with what came of them.
+    pub fn to_save(&self, decisions: &Decisions) -> SavedData {
+        let choices = SavedData::choices_of(decisions);
+        SavedData { given: self.data.clone(), allow_empty: self.allow_empty.clone(), choices }
+    }
+
     /// The answers. Every name must be one of the kit's.
     ///
     /// # Errors

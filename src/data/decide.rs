@@ -458,11 +458,17 @@ impl<'a> Case<'a> {
                         None => single || candidates.iter().any(|it| it.volume.name == volume.name),
                     };
                     if fits {
-                        return self.adopt_as_told(claim, volume);
+                        return self.adopt_as_told(claim, volume, "as you said");
                     }
                 }
                 Answer::Keep | Answer::Restore => {}
             }
+        }
+        if let Some(name) = claim.body.pointer("/spec/volumeName").and_then(serde_json::Value::as_str) {
+            return match self.survey.volume(name) {
+                Some(volume) => self.adopt_as_told(claim, volume, "named by the kit"),
+                None => Ok(Found::Kept(Some(Record::From(Source::Adopt)), format!("the kit binds it to pv/{name}"))),
+            };
         }
         let strong: Vec<&Candidate<'_>> = candidates.iter().filter(|it| it.evidence.is_strong()).collect();
         if let [only] = strong[..]
@@ -516,7 +522,7 @@ impl<'a> Case<'a> {
     }
 
     /// A person has named the volume: that is evidence enough, unless something says that it is somebody else's.
-    fn adopt_as_told(&self, claim: &Expected, volume: &Volume) -> Result<Found<'a>, Stop> {
+    fn adopt_as_told(&self, claim: &Expected, volume: &Volume, why: &str) -> Result<Found<'a>, Stop> {
         self.refuse_foreign(volume)?;
         let facts = || vec![format!("pv/{}: {}", volume.name, volume.facts(self.survey.now))];
         let held = volume.claim.as_ref().filter(|_| volume.phase == "Bound");
@@ -528,7 +534,7 @@ impl<'a> Case<'a> {
             let obstacle = obstacle(volume, mode(claim)).unwrap_or_default();
             return Err(self.stop(format!("pv/{} cannot be adopted: {obstacle}", volume.name), facts(), Vec::new()));
         }
-        self.adopt(claim, volume, "as you said")
+        self.adopt(claim, volume, why)
     }
 
     fn adopt_if_allowed(&self, claim: &Expected, volume: &Volume) -> Result<Found<'a>, Stop> {

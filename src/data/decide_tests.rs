@@ -338,6 +338,20 @@ fn the_table_holds() {
 }
 
 #[test]
+fn a_volume_that_the_kit_names_is_the_one() {
+    let mut claims = expected(1);
+    claims[0].body["spec"]["volumeName"] = "p1".into();
+    let decide = |there: &[&str]| {
+        let survey = Survey { volumes: there.iter().map(|words| volume(words)).collect(), ..Survey::default() };
+        let decisions = decide_all(&[set()], &claims, &survey, &policy("protected"), &Answers::default());
+        decisions.map(|it| it.sets[0].claims[0].choice.word()).map_err(|stops| stops[0].why.clone())
+    };
+    assert_eq!(decide(&["p1 available"]), Ok("adopt"));
+    assert_eq!(decide(&[]), Ok("keep"), "the kit makes it");
+    assert_eq!(decide(&["p1 bound of:other/x"]), Err("pv/p1 is bound to other/x and is not taken away".into()));
+}
+
+#[test]
 fn what_is_not_used_is_listed() {
     let row = |said| Row { what: "", set: "", there: &[GONE, "pv p2 released of:shop/data-0", "pv p3 available"], policy: "", said, comes: "" };
     let left = |said| run(&row(said)).unwrap().left.into_iter().map(|left| left.volume).collect::<Vec<_>>();
