@@ -93,6 +93,9 @@ impl From<ClusterError> for CliError {
             ClusterError::RecordChanged(_) => {
                 Self::new(Exit::Protected, message).hint("run it again, to see what it is now")
             }
+            ClusterError::Data(_) => {
+                Self::new(Exit::Protected, message).hint("what was done is kept; run it again to decide anew")
+            }
             // Objects that are refused are told as events; this is an answer to a question.
             ClusterError::Status { .. } => {
                 Self::new(Exit::Unreachable, format!("the API server answered: {}", message.trim_end_matches('.')))

@@ -4,6 +4,7 @@ mod check;
 mod command_line;
 mod completions;
 mod connection;
+mod data;
 mod down;
 mod env;
 mod error;

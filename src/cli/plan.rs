@@ -7,10 +7,11 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::connection::block_on;
+use super::data::{self, DataArgs, Draft, decided};
 use super::error::plain;
 use super::journal;
 use super::ownership::{WishArgs, check_names};
-use super::render::render;
+use super::render::render_and_keep;
 use super::settings::Context;
 use super::{CliError, Exit, Output};
 use crate::cluster::observe::standing;
@@ -23,6 +24,7 @@ use crate::plan::estimate::estimate;
 use crate::plan::proposal::{Intent, Proposal, SavedPlan, digest};
 use crate::plan::propose::{Surroundings, propose, states};
 use crate::plan::{Item, Plan};
+use crate::rebuild::Part;
 use crate::rebuild::event::VERSION;
 use crate::rebuild::prune::planned;
 use crate::report::plan::{header, rows, summary};
@@ -65,6 +67,8 @@ pub struct PlanArgs {
     exit_code: bool,
     #[command(flatten)]
     wishes: WishArgs,
+    #[command(flatten)]
+    data: DataArgs,
 }
 
 /// Runs the command.
@@ -81,15 +85,22 @@ pub fn run(context: &mut Context, args: &PlanArgs) -> Result<Exit, CliError> {
     if args.offline {
         return offline(context, args, &kit, &environment);
     }
-    let plan = Plan::of(&render(context, &kit, &environment)?)?;
+    let (rendered, vault) = render_and_keep(context, &kit, &environment)?;
+    let plan = Plan::of(&rendered)?;
+    // Of the kit alone: what is decided about data is compared by itself.
+    let of_kit = digest(&plan);
     check_names(&plan, &args.wishes.adopt)?;
     let wishes = args.wishes.wishes();
-    let (proposal, saved, reached) = block_on(async {
+    let (plan, proposal, saved, reached) = block_on(async {
         let cluster = context.connect(&environment).await?;
+        let part = Part::of(&plan, None, None);
+        let draft = Draft { kit: &kit, environment: &environment, vault: &vault, rendered };
+        let again = context.command(&["plan", &args.environment]);
+        let plan = decided(&args.data, draft, plan, &part, &cluster, &again).await?;
         let standing = standing(&cluster, &plan).await?;
-        let decided: HashMap<ObjectKey, Intent> =
+        let intents: HashMap<ObjectKey, Intent> =
             plan.items().map(|item| (item.key.clone(), decide(item, &standing, &wishes).intent)).collect();
-        let intent = |item: &Item| decided.get(&item.key).copied();
+        let intent = |item: &Item| intents.get(&item.key).copied();
         let tried = |item: &Item| !matches!(intent(item), Some(Intent::Unchanged | Intent::Refuse));
         let namespaces: BTreeSet<String> =
             plan.items().filter_map(|item| item.object.namespace().map(str::to_owned)).collect();
@@ -108,22 +119,24 @@ pub fn run(context: &mut Context, args: &PlanArgs) -> Result<Exit, CliError> {
             time: jiff::Timestamp::now(),
             environment: plan.environment.clone(),
             cluster: cluster.uid.clone(),
-            digest: digest(&plan),
+            digest: of_kit.clone(),
             adopt: args.wishes.adopt.clone(),
             take_ownership: wishes.take_ownership,
+            data: args.data.to_save(&plan.data),
             states: states(&plan, &standing, &prune),
             plan: json!(proposal),
         };
-        Ok((proposal, saved, (cluster.context, cluster.version)))
+        Ok((plan, proposal, saved, (cluster.context, cluster.version)))
     })?;
     if let Some(file) = &file {
         save(context, file, &saved)?;
     }
+    data::show(context, &plan.data);
     show(context, &plan, &proposal, Some((&reached.0, &reached.1)));
     let mut words = vec!["up".to_owned(), args.environment.clone()];
     match &file {
         Some(file) => words.extend(["--plan".to_owned(), file.display().to_string()]),
-        None => words.extend(args.wishes.words()),
+        None => words.extend(args.wishes.words().into_iter().chain(args.data.words())),
     }
     let go = context.command(&words);
     context.ui.say_lines(&summary(&plan.environment, &proposal, &go, false));

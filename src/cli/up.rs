@@ -6,6 +6,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use super::connection::block_on;
+use super::data::{self, DataArgs, Draft};
 use super::identities::explain;
 use super::journal::Journal;
 use super::lock::{self, Wish};
@@ -80,10 +81,12 @@ pub struct UpArgs {
     #[arg(long)]
     pub break_lock: bool,
     /// Execute a saved plan: exactly that, or nothing where something has changed since
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "until", "take_ownership", "adopt"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "until", "take_ownership", "adopt", "data", "allow_empty"])]
     pub plan: Option<std::path::PathBuf>,
     #[command(flatten)]
     pub wishes: WishArgs,
+    #[command(flatten)]
+    pub data: DataArgs,
 }
 
 impl UpArgs {
@@ -97,6 +100,7 @@ impl UpArgs {
             }
         }
         words.extend(self.wishes.words());
+        words.extend(self.data.words());
         words.extend(self.yes.then(|| "--yes".to_owned()));
         words
     }
@@ -110,9 +114,6 @@ pub fn run(context: &mut Context, args: &UpArgs) -> Result<Exit, CliError> {
     let (rendered, vault) = render_and_keep(context, &kit, &environment)?;
     refuse_published_values(&vault, &environment)?;
     let plan = Plan::of(&rendered)?;
-    // The plan holds all that is sent; the rendered kit need not be kept through hours of waiting.
-    drop((rendered, vault));
-    drop(kit);
     for (flag, name) in [("--from", &args.from), ("--until", &args.until)] {
         check_phase(&plan, flag, name.as_deref())?;
     }
@@ -120,18 +121,29 @@ pub fn run(context: &mut Context, args: &UpArgs) -> Result<Exit, CliError> {
     ownership::check_names(&plan, &args.wishes.adopt)?;
     let saved = args.plan.as_deref().map(|file| saved::read(context, file, &plan)).transpose()?;
     check_confirmation(&plan, args)?;
-    block_on(async {
+    block_on(async move {
         let (cluster, binding) = context.connect_bound(&environment, "up").await?;
         if let Some(saved) = &saved {
             saved.is_for(&cluster.uid).map_err(|error| saved::refuse(context, args, &error))?;
         }
         context.check_rights(&cluster, &plan).await?;
+        let part = Part::of(&plan, args.from.as_deref(), args.until.as_deref());
+        let draft = Draft { kit: &kit, environment: &environment, vault: &vault, rendered };
+        let said = saved.as_ref().map_or_else(|| args.data.clone(), |saved| DataArgs::saved(&saved.data));
+        let plan = data::decided(&said, draft, plan, &part, &cluster, &context.command(&args.words())).await?;
+        if let Some(saved) = &saved {
+            data::still_holds(&saved.data, &plan.data).map_err(|error| saved::refuse(context, args, &error))?;
+        }
+        // The plan holds all that is sent; the kit need not be kept through hours of waiting.
+        drop((kit, vault));
         // The run looks again once it has the lock. Before that it is worth a look where somebody would be asked in vain, or
         // where even Rekindle's own records would be the first thing ever written.
         if context.ui.can_ask() || saved.is_some() || !binding.known {
             assess(context, args, &plan, &cluster, saved.as_ref()).await?;
         }
+        data::show(context, &plan.data);
         confirm(context, args, &environment, &plan, &cluster)?;
+        data::confirm(context, &args.data, &plan.data)?;
         let binding = binding.renew(&cluster).await?;
         rebuild(context, args, &plan, cluster, binding, saved).await
     })

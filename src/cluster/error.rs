@@ -56,6 +56,9 @@ pub enum ClusterError {
     /// The cluster's record of the environment is not the one that was compared.
     #[error("the cluster's record of {0} was changed by somebody else meanwhile; nothing was written")]
     RecordChanged(String),
+    /// A volume or a claim is not as it was when it was decided what to do about it.
+    #[error("{0}")]
+    Data(String),
     /// It answered with an error.
     #[error("{message}")]
     Status {
@@ -190,7 +193,8 @@ impl ClusterError {
             | Self::Outdated(_)
             | Self::Skipped { .. }
             | Self::WrongCluster { .. }
-            | Self::RecordChanged(_) => false,
+            | Self::RecordChanged(_)
+            | Self::Data(_) => false,
         }
     }
 }

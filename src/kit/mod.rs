@@ -23,6 +23,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::data::claims::Expected;
+use crate::data::{DataSet, Source};
 use crate::health::gate::Gate;
 use crate::manifest::mistake::{Mistake, Mistakes, Span};
 use crate::manifest::{Object, Origin};
@@ -77,6 +79,9 @@ pub struct Environment {
     pub cluster: ClusterHint,
     /// `data.allow`: which sources data sets may use here; `None` when not stated.
     pub data_allow: Option<Vec<String>>,
+    /// What was decided about data sets, by name: what `data(name=…)` gives templates. Empty until the cluster was looked at;
+    /// until then templates see what the environment would do where nothing is there.
+    pub data: BTreeMap<String, Source>,
     /// Image references by name.
     pub images: BTreeMap<String, String>,
     /// The merged `values:`.
@@ -143,6 +148,18 @@ pub struct PhaseSettings {
     pub crash_grace: Option<Duration>,
 }
 
+impl Environment {
+    /// What templates see of a data set.
+    pub fn data_source(&self, name: &str) -> Source {
+        let lets_be_empty = match &self.data_allow {
+            Some(allow) => allow.iter().any(|word| word == Source::Empty.word()),
+            None => true,
+        };
+        let unknown = if lets_be_empty && !self.protected { Source::Empty } else { Source::Adopt };
+        self.data.get(name).copied().unwrap_or(unknown)
+    }
+}
+
 /// A rendered environment: what `render` prints and `up` applies.
 #[derive(Clone, Debug)]
 pub struct Rendered {
@@ -154,6 +171,8 @@ pub struct Rendered {
     pub phases: Vec<RenderedPhase>,
     /// Every secret value that `secret()` gave to a template, for redaction, name → value.
     pub secret_values: BTreeMap<String, secrecy::SecretString>,
+    /// The claims that the objects make, each with its data set.
+    pub claims: Vec<Expected>,
     /// Remarks that are no mistakes, e.g. a reference to an object that no template makes.
     pub warnings: Vec<crate::manifest::mistake::Mistake>,
 }
@@ -170,7 +189,14 @@ pub struct RenderedPhase {
     /// Gates that close the phase, in file and document order.
     pub gates: Vec<Gate>,
     /// `DataSet` documents, which never reach the cluster.
-    pub data_sets: Vec<Object>,
+    pub data_sets: Vec<DataSet>,
+}
+
+impl Rendered {
+    /// All data sets, in file and document order.
+    pub fn data_sets(&self) -> impl Iterator<Item = &DataSet> {
+        self.phases.iter().flat_map(|phase| &phase.data_sets)
+    }
 }
 
 impl Kit {

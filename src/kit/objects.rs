@@ -5,7 +5,8 @@ use serde_json::Value;
 use super::metadata::faults;
 use super::template::Output;
 use super::{Kit, mistake};
-use crate::health::gate::Gate;
+use crate::data::DataSet;
+use crate::health::gate::{Gate, GateMistake};
 use crate::manifest::kinds::{NameRule, holds_data, removed_version};
 use crate::manifest::mistake::{Mistake, nearest};
 use crate::manifest::yaml::{Node, NodeKind, Place, parse_nodes};
@@ -24,7 +25,7 @@ pub struct Documents {
     /// Gates.
     pub gates: Vec<Gate>,
     /// Data sets.
-    pub data_sets: Vec<Object>,
+    pub data_sets: Vec<DataSet>,
 }
 
 /// Reads the documents of one file.
@@ -135,20 +136,28 @@ impl Reader<'_> {
             }
             (true, "Gate") => match Gate::parse(object.body(), &object.origin, self.namespace) {
                 Ok(gate) => documents.gates.push(gate),
-                Err(found) => mistakes.extend(found.into_iter().map(|found| {
-                    let path: Vec<&str> = found.path.split('.').collect();
-                    let message = format!("gate {}: {}", object.name(), found.message);
-                    let wrong = self.wrong(found.code, message, place_of(node, &path, found.code == "unknown-key"));
-                    Mistake { hint: found.hint.or(wrong.hint.clone()), ..wrong }
-                })),
+                Err(found) => self.own_mistakes(&format!("gate {}", object.name()), node, found, mistakes),
             },
-            (true, "DataSet") => documents.data_sets.push(object),
+            (true, "DataSet") => match DataSet::parse(object.body(), &object.origin, self.namespace) {
+                Ok(set) => documents.data_sets.push(set),
+                Err(found) => self.own_mistakes(&format!("data set {}", object.name()), node, found, mistakes),
+            },
             (true, _) => {
                 let hint = Some("known are Gate and DataSet".to_owned());
                 mistakes
                     .push(Mistake { hint, ..self.wrong("kind", format!("Rekindle has no kind {kind}"), node.place) });
             }
         }
+    }
+
+    /// Tells what is wrong in a document of ours, each where it stands.
+    fn own_mistakes(&self, what: &str, node: &Node, found: Vec<GateMistake>, mistakes: &mut Vec<Mistake>) {
+        mistakes.extend(found.into_iter().map(|found| {
+            let path: Vec<&str> = found.path.split('.').collect();
+            let place = place_of(node, &path, found.code == "unknown-key");
+            let wrong = self.wrong(found.code, format!("{what}: {}", found.message), place);
+            Mistake { hint: found.hint.or(wrong.hint.clone()), ..wrong }
+        }));
     }
 
     fn object(&self, node: &Node, mistakes: &mut Vec<Mistake>) -> Option<Object> {

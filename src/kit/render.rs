@@ -10,6 +10,8 @@ use super::objects::{Documents, Reader};
 use super::stack::{COMPONENTS, STACK_FILE, Stack, StackPhase};
 use super::template::Renderer;
 use super::{Environment, Kit, Rendered, RenderedPhase, did_you_mean, mistake, validate};
+use crate::data::DataSet;
+use crate::data::claims::{self, Expected};
 use crate::manifest::kinds::is_cluster_scoped;
 use crate::manifest::mistake::{Mistake, Mistakes};
 use crate::manifest::references::is_builtin_group;
@@ -29,7 +31,7 @@ impl Kit {
         let mut warnings = Vec::new();
         self.check_folders(&stack, &mut mistakes, &mut warnings);
         let scope = Scope::new(environment);
-        let renderer = Renderer::new(self, scope, environment.images.clone(), secrets, &mut mistakes);
+        let renderer = Renderer::new(self, scope, environment, secrets, &mut mistakes);
         let mut phases: Vec<RenderedPhase> = Vec::new();
         for phase in &stack.phases {
             let documents = self.phase_documents(phase, environment, &renderer, &mut mistakes);
@@ -46,10 +48,16 @@ impl Kit {
                 data_sets: documents.data_sets,
             });
         }
+        for set in phases.iter_mut().flat_map(|phase| &mut phase.data_sets) {
+            for gate in set.proof.iter_mut().chain(&mut set.identity) {
+                gate.skipped = environment.skips(&gate.name).map(str::to_owned);
+            }
+        }
         self.set_namespaces(&mut phases, &environment.namespace, &mut mistakes);
         add_namespace(&mut phases, environment);
         self.skip_gates(&mut phases, environment, &mut warnings);
         warnings.extend(validate::check(self, environment, &phases, &mut mistakes));
+        let claims = self.data_sets(&phases, environment, &renderer, &mut mistakes, &mut warnings);
         warnings.extend(renderer.lint());
         let secret_values = renderer.secret_values();
         let redactor = Redactor::default();
@@ -59,7 +67,37 @@ impl Kit {
         if !mistakes.is_empty() {
             return Err(Mistakes(mistakes));
         }
-        Ok(Rendered { environment: environment.clone(), stack: stack.name, phases, secret_values, warnings })
+        Ok(Rendered { environment: environment.clone(), stack: stack.name, phases, secret_values, claims, warnings })
+    }
+
+    /// Finds the claims that objects make, and checks that data sets and claims meet. Where something could not be rendered, what
+    /// is missing is not told.
+    fn data_sets(
+        &self,
+        phases: &[RenderedPhase],
+        environment: &Environment,
+        renderer: &Renderer<'_>,
+        mistakes: &mut Vec<Mistake>,
+        warnings: &mut Vec<Mistake>,
+    ) -> Vec<Expected> {
+        let sets: Vec<DataSet> = phases.iter().flat_map(|phase| phase.data_sets.clone()).collect();
+        let claims = claims::expected(phases.iter().map(|phase| (phase.name.as_str(), &phase.objects[..])), &sets);
+        if !mistakes.is_empty() {
+            return claims;
+        }
+        let objects: Vec<&Object> = phases.iter().flat_map(|phase| &phase.objects).collect();
+        let at = |code, message: String, origin: &Origin| self.mistake_at(code, message, origin);
+        let (wrong, remarks) = claims::check(&claims, &objects, &sets, environment.protected, &at);
+        mistakes.extend(wrong);
+        warnings.extend(remarks);
+        for (file, name) in renderer.asked_data() {
+            if sets.iter().all(|set| set.name != name) {
+                let hint = did_you_mean(&name, sets.iter().map(|set| set.name.as_str()));
+                let message = format!("data(name=\"{name}\"): no data set is named so");
+                mistakes.push(Mistake { hint, ..mistake("unknown-data-set", message, &file, None) });
+            }
+        }
+        claims
     }
 
     /// Everything below `templates/` has a place, or is a mistake.
@@ -179,6 +217,13 @@ impl Kit {
                 warnings.push(Mistake { hint, ..self.mistake_at("unknown-gate", message, &skip.origin) });
             }
         }
+    }
+}
+
+impl Environment {
+    /// Why a gate of this name is switched off here, if it is.
+    fn skips(&self, gate: &str) -> Option<&str> {
+        self.skipped_gates.iter().find(|skip| glob(&skip.pattern, gate)).map(|skip| skip.reason.as_str())
     }
 }
 

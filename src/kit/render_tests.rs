@@ -174,7 +174,7 @@ fn gates_and_data_sets_are_kept_apart() {
     assert_eq!(phase.settings.timeout, Some(std::time::Duration::from_secs(540)));
     assert_eq!(phase.gates.len(), 1);
     assert_eq!((phase.gates[0].name.as_str(), phase.gates[0].skipped.as_deref()), ("up", Some("because")));
-    assert_eq!((phase.objects.len(), phase.data_sets.len(), phase.data_sets[0].name()), (0, 1, "d"));
+    assert_eq!((phase.objects.len(), phase.data_sets.len(), phase.data_sets[0].name.as_str()), (0, 1, "d"));
 }
 
 #[test]

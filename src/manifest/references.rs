@@ -99,6 +99,9 @@ pub fn references(object: &Object) -> Vec<Reference> {
     found.references.into_iter().collect()
 }
 
+/// So many replicas of a StatefulSet are looked at; a number beyond this is a slip of the hand.
+const MOST_REPLICAS: u64 = 1000;
+
 struct Collector<'a> {
     object: &'a Object,
     references: BTreeSet<Reference>,
@@ -137,7 +140,9 @@ impl Collector<'_> {
             ("apps", "StatefulSet") => {
                 self.needs("", "Service", true, text(body, "/spec/serviceName"), false, "spec.serviceName".into());
                 for (index, claim) in list(body, "/spec/volumeClaimTemplates").iter().enumerate() {
-                    self.claim(claim, &format!("spec.volumeClaimTemplates[{index}].spec"));
+                    let path = format!("spec.volumeClaimTemplates[{index}]");
+                    self.claim(claim, &format!("{path}.spec"));
+                    self.claims_of_set(claim, &path);
                 }
             }
             ("", "PersistentVolumeClaim") => self.claim(body, "spec"),
@@ -198,6 +203,18 @@ impl Collector<'_> {
     fn exists_service(&mut self, service: Option<&Value>, path: &str) {
         if let Some(key) = Self::service_key(service) {
             self.add(Target::Object(key), Need::Exists, false, path);
+        }
+    }
+
+    /// The claims that a StatefulSet's template stands for. They need not be in the kit: what is not there the set makes itself.
+    fn claims_of_set(&mut self, template: &Value, path: &str) {
+        let Some(name) = text(template, "/metadata/name") else { return };
+        let number = |pointer: &str| self.object.body().pointer(pointer).and_then(Value::as_u64);
+        let first = number("/spec/ordinals/start").unwrap_or(0);
+        let replicas = number("/spec/replicas").unwrap_or(1);
+        for ordinal in first..first.saturating_add(replicas).min(first + MOST_REPLICAS) {
+            let claim = format!("{name}-{}-{ordinal}", self.object.name());
+            self.needs("", "PersistentVolumeClaim", true, Some(&claim), true, path.to_owned());
         }
     }
 

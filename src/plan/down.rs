@@ -11,8 +11,9 @@ use super::prune::Kept;
 use super::removal::{Batch, Fate, Reason, batches, fate};
 use crate::cluster::inventory::{Inventory, owned_fields_hash};
 use crate::cluster::observe::{environment_of, selector};
+use crate::data;
 use crate::kit::Rendered;
-use crate::manifest::{Object, ObjectKey};
+use crate::manifest::ObjectKey;
 
 /// How long a phase may take to go where the kit sets no limit.
 const LIMIT: Duration = Duration::from_secs(30 * 60);
@@ -58,11 +59,9 @@ fn claim_prefixes(set: &Value) -> Vec<(String, String)> {
     templates.map(|it| (namespace.to_owned(), format!("{}-{name}-", text(it, "/metadata/name")))).collect()
 }
 
-fn data_set(object: &Object, namespace: &str) -> DataSet {
-    let namespace = object.namespace().unwrap_or(namespace);
-    let claims = object.body().pointer("/spec/claims").and_then(Value::as_array).into_iter().flatten();
-    let claims = claims.filter_map(Value::as_str).map(|claim| (namespace.to_owned(), claim.to_owned()));
-    DataSet { name: object.name().to_owned(), claims: claims.collect() }
+fn data_set(set: &data::DataSet, rendered: &Rendered) -> DataSet {
+    let own = rendered.claims.iter().filter(|claim| claim.data_set.as_deref() == Some(set.name.as_str()));
+    DataSet { name: set.name.clone(), claims: own.map(|claim| (claim.namespace.clone(), claim.name.clone())).collect() }
 }
 
 impl Scope {
@@ -71,7 +70,6 @@ impl Scope {
         let environment = &rendered.environment;
         let objects = || rendered.phases.iter().flat_map(|phase| phase.objects.iter().map(move |it| (phase, it)));
         let sets = objects().filter(|(_, object)| object.kind() == "StatefulSet");
-        let data_sets = rendered.phases.iter().flat_map(|phase| &phase.data_sets);
         Self {
             environment: full_name(&environment.name, environment.instance.as_deref()),
             stack: rendered.stack.clone(),
@@ -84,7 +82,7 @@ impl Scope {
                 .collect(),
             phase_of: objects().map(|(phase, object)| (object.key(), phase.name.clone())).collect(),
             prefixes: sets.flat_map(|(_, object)| claim_prefixes(object.body())).collect(),
-            data_sets: data_sets.map(|object| data_set(object, &environment.namespace)).collect(),
+            data_sets: rendered.data_sets().map(|set| data_set(set, rendered)).collect(),
         }
     }
 

@@ -163,6 +163,9 @@ mod tests {
             stack: "a".into(),
             selector: String::new(),
             phases: vec![phase],
+            claims: Vec::new(),
+            data_sets: Vec::new(),
+            data: crate::data::Decisions::default(),
             definitions: Vec::new(),
         }
     }

@@ -22,6 +22,8 @@ use crate::cluster::applyset;
 use crate::cluster::inventory::{self, desired_hash};
 use crate::cluster::observe::{ENVIRONMENT_LABEL, INSTANCE_LABEL, definition_of, definitions, selector};
 use crate::cluster::system::record_name;
+use crate::data::claims::Expected;
+use crate::data::{DataSet, Decisions};
 use crate::health::gate::Gate;
 use crate::kit::{PhaseSettings, Rendered};
 use crate::manifest::mistake::Mistakes;
@@ -44,6 +46,12 @@ pub struct Plan {
     pub selector: String,
     /// Phases in order.
     pub phases: Vec<PlannedPhase>,
+    /// The claims that its objects make, and those that its StatefulSets make.
+    pub claims: Vec<Expected>,
+    /// Data sets, to know what identifies them.
+    pub data_sets: Vec<DataSet>,
+    /// What is done about data; empty until the cluster was looked at.
+    pub data: Decisions,
     /// The CustomResourceDefinitions of the kit, to know what to expect of custom resources.
     definitions: Vec<Value>,
 }
@@ -154,6 +162,9 @@ impl Plan {
             stack: rendered.stack.clone(),
             selector: selector(&environment.name, instance),
             phases,
+            claims: rendered.claims.clone(),
+            data_sets: rendered.data_sets().cloned().collect(),
+            data: Decisions::default(),
             definitions,
         })
     }

@@ -13,6 +13,7 @@ use super::estimate::Estimate;
 use super::{Item, Plan};
 use crate::cluster::inventory::short_hash;
 use crate::cluster::observe::has_no_status;
+use crate::data::{Choice, Decisions};
 use crate::manifest::Origin;
 use crate::rebuild::event::ObjectName;
 
@@ -238,10 +239,49 @@ pub struct SavedPlan {
     pub adopt: Vec<String>,
     /// `--take-ownership`.
     pub take_ownership: bool,
+    /// What is done about data.
+    #[serde(default)]
+    pub data: SavedData,
     /// [`state`] of every object that the plan touches, by [`name_of`].
     pub states: BTreeMap<String, String>,
     /// What is planned, for people and programs that read the file.
     pub plan: Value,
+}
+
+/// What a saved plan does about data.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SavedData {
+    /// `--data`, as given.
+    pub given: Vec<String>,
+    /// `--allow-empty`, as given.
+    pub allow_empty: Vec<String>,
+    /// What is done about each claim.
+    pub choices: Vec<SavedChoice>,
+}
+
+/// What a saved plan does about one claim.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SavedChoice {
+    /// `namespace/name`.
+    pub claim: String,
+    /// `keep`, `adopt pv/NAME`, `copy` or `empty`.
+    pub choice: String,
+}
+
+impl SavedData {
+    /// The choices of decisions.
+    pub fn choices_of(decisions: &Decisions) -> Vec<SavedChoice> {
+        let claims = decisions.sets.iter().flat_map(|set| &set.claims);
+        let choice = |choice: &Choice| match choice {
+            Choice::Adopt { volume } => format!("adopt pv/{volume}"),
+            other => other.word().to_owned(),
+        };
+        claims
+            .map(|it| SavedChoice { claim: format!("{}/{}", it.namespace, it.name), choice: choice(&it.choice) })
+            .collect()
+    }
 }
 
 /// The name of an object in a saved plan: `apps/Deployment acoustid/api`.
@@ -343,6 +383,7 @@ mod tests {
             digest: "d".into(),
             adopt: Vec::new(),
             take_ownership: false,
+            data: SavedData::default(),
             states: BTreeMap::from([
                 ("ConfigMap shop/a".into(), "u@1".into()),
                 ("ConfigMap shop/b".into(), "absent".into()),

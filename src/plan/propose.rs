@@ -143,7 +143,10 @@ fn data(plan: &Plan, claims: &[Value], left: &[ProposedObject]) -> Vec<ProposedD
                 volume => format!("stays, bound to pv/{volume}, {size}"),
             }
         }
-        None => format!("{maker}, empty, {}", text(wanted, "/spec/resources/requests/storage")),
+        None => match text(wanted, "/spec/volumeName").as_str() {
+            "" => format!("{maker}, empty, {}", text(wanted, "/spec/resources/requests/storage")),
+            volume => format!("{maker}, bound to pv/{volume}"),
+        },
     };
     let claim = |namespace: Option<&str>, name: String| ObjectName {
         api_version: "v1".into(),
@@ -158,7 +161,12 @@ fn data(plan: &Plan, claims: &[Value], left: &[ProposedObject]) -> Vec<ProposedD
             let live = find(namespace, object.name());
             data.push(ProposedData { object: ObjectName::of(object), fate: fate(live, object.body(), "is made") });
         }
-        for (name, template) in stateful_claims(object.body()) {
+        let made = |name: &str| {
+            items().any(|it| {
+                it.key.kind == "PersistentVolumeClaim" && it.key.name == name && it.object.namespace() == namespace
+            })
+        };
+        for (name, template) in stateful_claims(object.body()).into_iter().filter(|(name, _)| !made(name)) {
             let live = find(namespace, &name);
             let maker = format!("is made by {}", item.key);
             data.push(ProposedData { object: claim(namespace, name), fate: fate(live, template, &maker) });

@@ -147,6 +147,21 @@ impl Rights {
         }
     }
 
+    /// Volumes are looked at wherever a data set has claims; those that survived are kept, marked and bound again.
+    fn data(&mut self, plan: &Plan) {
+        for claim in plan.claims.iter().filter(|claim| claim.data_set.is_some()) {
+            self.add(
+                Some(&claim.namespace),
+                ("", "persistentvolumeclaims"),
+                &["get", "list", "watch", "create", "patch"],
+            );
+            self.add(None, ("", "persistentvolumes"), &["get", "list", "patch"]);
+        }
+        for set in &plan.data_sets {
+            set.proof.iter().chain(&set.identity).for_each(|gate| self.gate(plan, gate));
+        }
+    }
+
     /// Rekindle's own records: which environments live here, the inventory, the lock.
     fn records(&mut self) {
         let system = Some(SYSTEM_NAMESPACE);
@@ -202,6 +217,7 @@ pub fn rights(plan: &Plan) -> BTreeSet<Right> {
             rights.gate(plan, gate);
         }
     }
+    rights.data(plan);
     // A right without a name covers the same right with one.
     let all = rights.0;
     let whole = |right: &Right| all.contains(&Right { name: None, ..right.clone() });

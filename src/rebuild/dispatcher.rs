@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::Instant;
 
+use super::data;
 use super::emitter::Emitter;
 use super::ending::refusal;
 use super::event::{CriticalStep, Event, EventKind, ObjectName, Outcome, PhaseSummary, Resumes, seconds};
@@ -123,6 +124,7 @@ pub async fn run(
         store.put(key, class);
     }
     skipped::look(plan, &part, &store, &emitter)?;
+    data::begin(&cluster, plan, &emitter).await?;
     let (seen, sightings) = mpsc::unbounded_channel();
     let mut dispatcher = Dispatcher {
         asker: Arc::new(Asker::new(cluster.client.clone(), options.redactor.clone())),
@@ -252,6 +254,9 @@ impl Dispatcher<'_> {
             }
             let result = self.phase(index, phase).await;
             self.record().await;
+            if self.lost().is_none() {
+                data::mark(self, &phase.name, result.is_ok()).await;
+            }
             if let Err(stop) = result {
                 stopped = Some(stop);
                 break;

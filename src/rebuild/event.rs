@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::data::{ClaimDecision, Source};
 use crate::health::diagnosis::Diagnosis;
 use crate::manifest::{ObjectKey, Origin};
 use crate::plan::down::Proof;
@@ -191,6 +192,17 @@ pub enum EventKind {
         /// The earlier run of this environment on this cluster that did not end well, where its journal is on this machine.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         resumes: Option<Resumes>,
+    },
+    /// What is done about a data set, told before the first phase.
+    Decision {
+        /// The data set.
+        data_set: String,
+        /// `keep`, `adopt`, `copy` or `empty`: the most that is done about one of its claims.
+        decision: String,
+        /// What templates see: where the contents came from, now or when the claims were made.
+        source: Source,
+        /// Its claims, each with the choice and the reason.
+        claims: Vec<ClaimDecision>,
     },
     /// A phase begins.
     PhaseStarted {

@@ -3,6 +3,7 @@
 //! [`run`] is the way in. It surveys what is there, then goes phase by phase: send, wait until ready, ask the gates.
 //! It knows no clock but tokio's and no cluster but the client it is given.
 
+mod data;
 mod dispatcher;
 pub mod down;
 mod emitter;

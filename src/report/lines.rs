@@ -182,6 +182,8 @@ impl Lines {
                 let line = Line::new().with(Tone::Warn, "warning").and(format!(": {message}"));
                 return vec![self.line(event.time, None, line)];
             }
+            // Shown before the run was confirmed.
+            EventKind::Decision { .. } => return Vec::new(),
             // Waits are named by `due`, the end by the last screen.
             EventKind::ObjectWaiting { .. }
             | EventKind::GateWaiting { .. }

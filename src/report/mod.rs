@@ -4,6 +4,7 @@
 //! [`lines`] where there is no terminal, [`screen`] where there is one, [`ending`] as the last thing in both.
 //! [`status`] shows the verdicts of `rekindle status`. All of it is pure: text in, text out, no clock and no terminal.
 
+pub mod data;
 pub mod down;
 pub mod duration;
 pub mod ending;

@@ -267,6 +267,8 @@ impl Progress {
                 self.run.clone_from(&event.run);
                 self.phases = phases.iter().map(Phase::ahead).collect();
             }
+            // Shown before the run was confirmed.
+            EventKind::Decision { .. } => {}
             EventKind::PhaseStarted { phase } => {
                 let phase = self.phase(phase);
                 phase.state = PhaseState::Running;

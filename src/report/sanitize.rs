@@ -46,6 +46,7 @@ pub fn map_text(event: &mut Event, change: &dyn Fn(&str) -> String) {
             [&mut proof.place, &mut proof.phase, &mut proof.policy, &mut proof.size].into_iter().for_each(apply);
         }
         EventKind::VolumeRetained { before, .. } => apply(before),
+        EventKind::Decision { claims, .. } => claims.iter_mut().for_each(|claim| apply(&mut claim.reason)),
         EventKind::Warning { message } => apply(message),
         EventKind::PhaseStarted { .. }
         | EventKind::ObjectApplied { .. }

@@ -9,7 +9,8 @@ const PROTECTED: &[(&str, &str)] = &[
     ("templates/stack.yaml", "name: test\nphases: [{name: storage}]\n"),
     (
         "templates/storage/set.yaml",
-        "apiVersion: rekindle.dev/v1\nkind: DataSet\nmetadata: {name: ledger}\nspec: {claims: [data]}\n",
+        "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: data}\nspec: {accessModes: [ReadWriteOnce]}\n---\n\
+         apiVersion: rekindle.dev/v1\nkind: DataSet\nmetadata: {name: ledger}\nspec: {claims: [data]}\n",
     ),
 ];
 

@@ -209,10 +209,8 @@ fn a_protected_environment_wants_its_name_and_keeps_its_data() {
     let kit = Kit::new(&space.name, STACK);
     kit.write("environments/test.yaml", &format!("namespace: {}\nprotected: true\n", space.name));
     kit.write("templates/storage/a.yaml", &config("a", "kit"));
-    kit.write(
-        "templates/storage/set.yaml",
-        "apiVersion: rekindle.dev/v1\nkind: DataSet\nmetadata: {name: ledger}\nspec: {claims: [data]}\n",
-    );
+    let document = "---\napiVersion: rekindle.dev/v1\nkind: DataSet\nmetadata: {name: ledger}\nspec: {claims: [{statefulset: db}]}\n";
+    kit.write("templates/storage/set.yaml", &(set("db") + document));
     kit.write("templates/services/b.yaml", &config("b", "kit"));
     run(&kit, &bed, &["up", "test", "--confirm", "test"]).exit(0);
     let before = bed.versions(&space.name, &[("v1", "ConfigMap")]);

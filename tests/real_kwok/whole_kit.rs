@@ -42,6 +42,8 @@ protected: false
 namespace: {name}
 # Not production's cluster.
 cluster: null
+# It begins with nothing.
+data: {{allow: [adopt, empty]}}
 values:
   storage: {{class: {name}, provisioner: {provisioner}}}
 gates:

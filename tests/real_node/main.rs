@@ -7,6 +7,7 @@ mod hidden;
 #[path = "../real/support.rs"]
 mod support;
 
+mod accident;
 mod bed;
 mod broken;
 mod down;

@@ -40,6 +40,13 @@ impl Asker {
         Self { client, reach, web: http::web_client(), redactor, kinds: Kinds::default() }
     }
 
+    /// The bare answer to a gate that is a query, asked once: for what has to be remembered. `None` when there is none.
+    pub async fn identity(&self, gate: &Gate) -> Option<String> {
+        let Probe::Postgres(spec) = &gate.probe else { return None };
+        let question = postgres::value(self, &gate.namespace, spec);
+        tokio::time::timeout(QUESTION.min(gate.timeout), question).await.ok()?.ok()??
+    }
+
     /// Asks once, for at most 10 s or the gate's whole limit, whichever is less. Cancel-safe: dropping the future ends the
     /// connection.
     pub async fn ask(&self, gate: &Gate) -> Answer {

@@ -1,4 +1,4 @@
-//! Reads mappings of a gate strictly: every unknown key, wrong type and wrong value is collected, none hides another.
+//! Reads mappings of gates and data sets strictly: every unknown key, wrong type and wrong value is collected, none hides another.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -26,7 +26,7 @@ pub struct GateMistake {
 
 /// Where mistakes are collected while a document is read.
 #[derive(Default)]
-pub(super) struct Collected(RefCell<Vec<GateMistake>>);
+pub(crate) struct Collected(RefCell<Vec<GateMistake>>);
 
 impl Collected {
     pub fn add(&self, code: &'static str, path: &str, message: impl Into<String>, hint: Option<String>) {
@@ -40,7 +40,7 @@ impl Collected {
 }
 
 /// A mapping that is being read. A key whose value is null counts as absent, as in Kubernetes.
-pub(super) struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     path: String,
     map: &'a Map<String, Value>,
     collected: &'a Collected,
@@ -70,6 +70,11 @@ impl<'a> Fields<'a> {
         self.get(key).and_then(|value| Self::open(value, &self.at(key), known, self.collected))
     }
 
+    /// Opens an entry of a list, which is at `path` below this mapping.
+    pub fn item(&self, path: &str, value: &'a Value, known: &[&str]) -> Option<Fields<'a>> {
+        Self::open(value, &self.at(path), known, self.collected)
+    }
+
     /// Opens the mapping of a key that is written, even if as `key:` with nothing below it, which is a mistake.
     pub fn mapping(&self, key: &str, known: &[&str]) -> Option<Fields<'a>> {
         self.map.get(key).and_then(|value| Self::open(value, &self.at(key), known, self.collected))
@@ -85,7 +90,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The last word of the path, for messages.
-    fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         match self.path.rsplit('.').next() {
             Some(name) if !name.is_empty() => name,
             _ => "the gate",
@@ -306,7 +311,7 @@ fn is_port_name(text: &str) -> bool {
 }
 
 /// A value's type as a person would say it.
-pub(super) fn kind_of(value: &Value) -> &'static str {
+pub(crate) fn kind_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "empty",
         Value::Bool(_) => "true or false",

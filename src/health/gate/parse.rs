@@ -13,7 +13,7 @@ use super::{Expression, Gate};
 use crate::manifest::Origin;
 
 /// Limit of a gate that states none.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(300);
+pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(300);
 
 const PROBES: [&str; 6] = ["http", "tcp", "postgres", "redis", "exec", "condition"];
 
@@ -67,17 +67,20 @@ fn read(body: &Value, origin: &Origin, default_namespace: &str, collected: &Coll
         let hint = Some("give hold less time than timeout (default 5m)".to_owned());
         spec.mistake("conflict", "hold", "hold is not shorter than timeout: the gate could never pass", hint);
     }
-    let probe = read_probe(&spec)?;
+    let probe = read_probe(&spec, &PROBES)?;
     Some(Gate { name, origin: origin.clone(), timeout, hold, namespace, probe, skipped: None })
 }
 
-fn read_probe(spec: &Fields<'_>) -> Option<Probe> {
+/// Reads the one question of a mapping, which may be one of these.
+pub(crate) fn read_probe(spec: &Fields<'_>, known: &[&'static str]) -> Option<Probe> {
     // A key without a value, as in `http:`, is meant: it is reported as empty rather than as absent.
-    let given: Vec<&str> = PROBES.into_iter().filter(|probe| spec.written(probe)).collect();
+    let given: Vec<&str> = known.iter().copied().filter(|probe| spec.written(probe)).collect();
     match given[..] {
-        [] => {
-            spec.mistake_here("missing-key", format!("spec asks nothing: it needs one of {}", PROBES.join(", ")), None)
-        }
+        [] => spec.mistake_here(
+            "missing-key",
+            format!("{} asks nothing: it needs one of {}", spec.name(), known.join(", ")),
+            None,
+        ),
         [_] => {}
         [first, ..] => {
             for other in &given[1..] {

@@ -16,6 +16,12 @@ use super::{Answer, Asker};
 const GOODBYE: Duration = Duration::from_millis(500);
 
 pub(super) async fn ask(asker: &Asker, namespace: &str, spec: &Postgres) -> Result<Answer, String> {
+    let first = value(asker, namespace, spec).await?;
+    Ok(judge(spec.expect.as_deref(), first.as_ref().map(Option::as_deref)))
+}
+
+/// What the query gives: the first column of the first row, see [`first_value`].
+pub(super) async fn value(asker: &Asker, namespace: &str, spec: &Postgres) -> Result<Option<Option<String>>, String> {
     let credentials = asker.credentials(namespace, &spec.credentials).await?;
     let mut config = Config::new();
     config.user(credentials.required("username")?).password(credentials.required("password")?);
@@ -39,7 +45,7 @@ pub(super) async fn ask(asker: &Asker, namespace: &str, spec: &Postgres) -> Resu
         first
     };
     match (first, why) {
-        (Ok(first), _) => Ok(judge(spec.expect.as_deref(), first.as_ref().map(Option::as_deref))),
+        (Ok(first), _) => Ok(first),
         (Err(error), Some(why)) if error.is_closed() => Err(failure(&why, &peer)),
         (Err(error), _) => Err(failure(&error, &peer)),
     }

@@ -9,11 +9,13 @@ use secrecy::{ExposeSecret, SecretString};
 use tera::{Error, ErrorKind, Kwargs, State, Tera, TeraResult, Value};
 
 use super::rewrite::EMIT;
+use crate::data::Source;
+use crate::kit::Environment;
 use crate::manifest::yaml::quoted;
 use crate::secrets::SecretError;
 
 /// Functions of templates, for suggestions.
-pub const FUNCTIONS: [&str; 4] = ["secret", "image", "range", "throw"];
+pub const FUNCTIONS: [&str; 5] = ["secret", "image", "data", "range", "throw"];
 /// Filters of templates, for suggestions: ours and those of Tera that fit manifests.
 pub const FILTERS: [&str; 33] = [
     "plain",
@@ -58,18 +60,43 @@ pub const UNDEFINED: &str = "undefined value";
 pub struct Answers {
     secrets: Mutex<BTreeMap<String, Result<SecretString, SecretError>>>,
     wanted: Mutex<BTreeSet<String>>,
-    images: BTreeMap<String, String>,
+    /// Names of data sets that were asked for since [`Answers::asked_by`] was called last.
+    data: Mutex<BTreeSet<String>>,
+    asked_data: Mutex<BTreeSet<(String, String)>>,
+    environment: Option<Environment>,
 }
 
 impl Answers {
-    /// Answers with these images, and no secrets yet.
-    pub fn new(images: BTreeMap<String, String>) -> Arc<Self> {
-        Arc::new(Self { images, ..Self::default() })
+    /// Answers with the images and data decisions of an environment, and no secrets yet.
+    pub fn new(environment: &Environment) -> Arc<Self> {
+        Arc::new(Self { environment: Some(environment.clone()), ..Self::default() })
+    }
+
+    fn images(&self) -> Option<&BTreeMap<String, String>> {
+        self.environment.as_ref().map(|environment| &environment.images)
+    }
+
+    /// Says which template has asked for data sets lately.
+    pub fn asked_by(&self, file: &str) {
+        let names = std::mem::take(&mut *self.data.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut asked = self.asked_data.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.extend(names.into_iter().map(|name| (file.to_owned(), name)));
+    }
+
+    /// The data sets that templates asked for: the template and the name.
+    pub fn asked_data(&self) -> Vec<(String, String)> {
+        self.asked_data.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    fn data(&self, name: &str) -> String {
+        self.data.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
+        let source = self.environment.as_ref().map(|environment| environment.data_source(name));
+        source.unwrap_or(Source::Adopt).word().to_owned()
     }
 
     /// The names of images.
     pub fn image_names(&self) -> impl Iterator<Item = &str> {
-        self.images.keys().map(String::as_str)
+        self.images().into_iter().flatten().map(|(name, _)| name.as_str())
     }
 
     /// Takes the names of secrets that were asked for and not known yet.
@@ -103,7 +130,7 @@ impl Answers {
 
     fn image(&self, name: &str) -> TeraResult<String> {
         let unknown = || Error::message(format!("no environment file has images.{name}"));
-        self.images.get(name).cloned().ok_or_else(unknown)
+        self.images().and_then(|images| images.get(name)).cloned().ok_or_else(unknown)
     }
 }
 
@@ -116,6 +143,10 @@ pub fn register(tera: &mut Tera, answers: &Arc<Answers>) {
     let images = Arc::clone(answers);
     tera.register_function("image", move |kwargs: Kwargs, _: &State| -> TeraResult<String> {
         images.image(only_name(&kwargs, "image")?)
+    });
+    let data = Arc::clone(answers);
+    tera.register_function("data", move |kwargs: Kwargs, _: &State| -> TeraResult<String> {
+        Ok(data.data(only_name(&kwargs, "data")?))
     });
     tera.register_filter("plain", plain);
     tera.register_filter("json", json);

@@ -13,7 +13,7 @@ use secrecy::SecretString;
 use tera::Tera;
 
 use super::context::Scope;
-use super::{Kit, mistake};
+use super::{Environment, Kit, mistake};
 use crate::manifest::Origin;
 use crate::manifest::mistake::Mistake;
 use crate::manifest::yaml::quoted;
@@ -65,7 +65,7 @@ impl<'a> Renderer<'a> {
     pub fn new(
         kit: &'a Kit,
         scope: Scope,
-        images: BTreeMap<String, String>,
+        environment: &Environment,
         secrets: &'a dyn SecretSource,
         mistakes: &mut Vec<Mistake>,
     ) -> Self {
@@ -80,7 +80,7 @@ impl<'a> Renderer<'a> {
                 None => {}
             }
         }
-        let answers = Answers::new(images);
+        let answers = Answers::new(environment);
         let mut broken = errors::compile_errors(&sources, &answers, mistakes);
         broken.append(&mut unreadable);
         let good: BTreeMap<&str, &str> =
@@ -98,6 +98,7 @@ impl<'a> Renderer<'a> {
         let context = self.scope.to_tera();
         let rendered = loop {
             let rendered = limited(&self.compiled.plain, file, &context);
+            self.answers.asked_by(file);
             let wanted = self.answers.take_wanted();
             if wanted.is_empty() {
                 break rendered;
@@ -128,6 +129,11 @@ impl<'a> Renderer<'a> {
     pub fn lint(&self) -> Vec<Mistake> {
         let rendered = self.sources.iter().filter(|(name, _)| !self.broken.contains(**name));
         rendered.flat_map(|(name, text)| lint::conditions(name, text, &self.scope)).collect()
+    }
+
+    /// The data sets that templates asked for: the template and the name.
+    pub fn asked_data(&self) -> Vec<(String, String)> {
+        self.answers.asked_data()
     }
 
     /// Every secret value that templates got.

@@ -1,0 +1,231 @@
+//! Data decisions on the command line: the flags that answer questions, the refusal when an answer is missing, and the plan with
+//! the decisions in it.
+
+use clap::Args;
+
+use super::settings::Context;
+use super::{CliError, Exit};
+use crate::cluster::Cluster;
+use crate::data::decide::{Policy, decide_all};
+use crate::data::{Answers, Decisions, Source, Stop, Survey, objects};
+use crate::kit::{Environment, Kit, Rendered};
+use crate::manifest::mistake::nearest;
+use crate::plan::proposal::{Outdated, SavedData};
+use crate::plan::{Plan, full_name};
+use crate::rebuild::Part;
+use crate::report::data::table;
+use crate::report::sanitize::clean;
+use crate::report::text::count;
+use crate::secrets::Vault;
+
+/// What a person has decided about data; `up` and `plan` have these flags.
+#[derive(Args, Clone, Debug, Default)]
+pub struct DataArgs {
+    /// Decide where a data set comes from: adopt:VOLUME, adopt:CLAIM=VOLUME, empty or keep (repeatable)
+    #[arg(long = "data", value_name = "DATASET=ANSWER")]
+    pub data: Vec<String>,
+    /// Let a data set begin empty when nothing of it is there (repeatable)
+    #[arg(long, value_name = "DATASET")]
+    pub allow_empty: Vec<String>,
+    /// Give the name that a protected environment wants typed for a data set that begins empty (repeatable)
+    #[arg(long, value_name = "DATASET")]
+    pub confirm_data: Vec<String>,
+}
+
+impl DataArgs {
+    /// The flags again, as words.
+    pub fn words(&self) -> Vec<String> {
+        let flags =
+            [("--data", &self.data), ("--allow-empty", &self.allow_empty), ("--confirm-data", &self.confirm_data)];
+        let all =
+            flags.iter().flat_map(|(flag, values)| values.iter().map(move |value| [(*flag).to_owned(), value.clone()]));
+        all.flatten().collect()
+    }
+
+    /// What a saved plan was told. Names that have to be typed are typed when it is executed.
+    pub fn saved(saved: &SavedData) -> Self {
+        Self { data: saved.given.clone(), allow_empty: saved.allow_empty.clone(), confirm_data: Vec::new() }
+    }
+
+    /// What a saved plan keeps of them, with what came of them.
+    pub fn to_save(&self, decisions: &Decisions) -> SavedData {
+        let choices = SavedData::choices_of(decisions);
+        SavedData { given: self.data.clone(), allow_empty: self.allow_empty.clone(), choices }
+    }
+
+    /// The answers. Every name must be one of the kit's.
+    ///
+    /// # Errors
+    /// Exit 2 with what is wrong.
+    pub fn answers(&self, plan: &Plan) -> Result<Answers, CliError> {
+        let mut answers = Answers { given: Vec::new(), allow_empty: self.allow_empty.iter().cloned().collect() };
+        for text in &self.data {
+            let read = Answers::read(text);
+            answers.given.push(read.map_err(|wrong| CliError::new(Exit::Usage, format!("--data {text}: {wrong}")))?);
+        }
+        let known: Vec<&str> = plan.data_sets.iter().map(|set| set.name.as_str()).collect();
+        let confirmed = self.confirm_data.iter().map(String::as_str);
+        for name in answers.names().into_iter().chain(confirmed).filter(|name| !known.contains(name)) {
+            let error = CliError::new(Exit::Usage, format!("the kit has no data set {name}"));
+            return Err(match nearest(name, known.iter().copied()) {
+                Some(near) => error.hint(format!("did you mean {near}?")),
+                None => error.detail(format!("its data sets: {}", known.join(", "))),
+            });
+        }
+        Ok(answers)
+    }
+}
+
+/// A saved plan does what it says, or nothing.
+///
+/// # Errors
+/// When something else would be done about data by now.
+pub fn still_holds(saved: &SavedData, decisions: &Decisions) -> Result<(), Outdated> {
+    let now = SavedData::choices_of(decisions);
+    let changed: Vec<String> = now
+        .iter()
+        .filter(|choice| !saved.choices.contains(choice))
+        .map(|choice| format!("PersistentVolumeClaim/{}: {}", choice.claim, choice.choice))
+        .collect();
+    if changed.is_empty() { Ok(()) } else { Err(Outdated::Objects(changed)) }
+}
+
+/// An environment as it was rendered before the cluster was looked at, with what it takes to render it again.
+pub struct Draft<'a> {
+    /// The kit.
+    pub kit: &'a Kit,
+    /// The environment.
+    pub environment: &'a Environment,
+    /// Its secrets.
+    pub vault: &'a Vault,
+    /// As rendered.
+    pub rendered: Rendered,
+}
+
+/// Looks at volumes and claims, decides about each data set, and plans with the decisions. Writes nothing.
+///
+/// # Errors
+/// Exit 4 with the facts when something is not certain, exit 3 when the kit is wrong for a decision, those of reading.
+pub async fn decided(
+    args: &DataArgs,
+    draft: Draft<'_>,
+    plan: Plan,
+    part: &Part,
+    cluster: &Cluster,
+    again: &str,
+) -> Result<Plan, CliError> {
+    let answers = args.answers(&plan)?;
+    if plan.claims.iter().all(|claim| claim.data_set.is_none()) {
+        return Ok(plan);
+    }
+    let survey = Survey::read(cluster, &plan.claims).await?;
+    let decisions = decide(&plan, part, &survey, &policy(draft.environment), &answers);
+    let decisions = decisions.map_err(|stops| refusal(&plan.environment, &stops, again))?;
+    let mut rendered = draft.rendered;
+    let words = decisions.words();
+    if words.iter().any(|(name, source)| draft.environment.data_source(name) != *source) {
+        let environment = Environment { data: words, ..draft.environment.clone() };
+        rendered = draft.kit.render(&environment, draft.vault)?;
+    }
+    objects::add_gates(&mut rendered, &decisions, &survey);
+    objects::add(&mut rendered, &decisions, &survey, &plan.environment);
+    let mut plan = Plan::of(&rendered)?;
+    plan.data = decisions;
+    Ok(plan)
+}
+
+fn policy(environment: &Environment) -> Policy {
+    let allow = environment.data_allow.as_ref();
+    Policy {
+        environment: full_name(&environment.name, environment.instance.as_deref()),
+        protected: environment.protected,
+        allow: allow.map(|allow| allow.iter().filter_map(|word| Source::of(word)).collect()),
+        allowed_at: environment.provenance.get("data.allow").map(ToString::to_string),
+    }
+}
+
+/// Decides about everything; what is uncertain in phases that are not part of the run stops nothing.
+fn decide(
+    plan: &Plan,
+    part: &Part,
+    survey: &Survey,
+    policy: &Policy,
+    answers: &Answers,
+) -> Result<Decisions, Vec<Stop>> {
+    let sets = &plan.data_sets;
+    let stops = match decide_all(sets, &plan.claims, survey, policy, answers) {
+        Ok(decisions) => return Ok(decisions),
+        Err(stops) => stops,
+    };
+    let position = |phase: &str| plan.phases.iter().position(|known| known.name == phase);
+    let claims: Vec<_> =
+        plan.claims.iter().filter(|it| position(&it.phase).is_none_or(|index| part.holds(index))).cloned().collect();
+    if claims.len() == plan.claims.len() {
+        return Err(stops);
+    }
+    decide_all(sets, &claims, survey, policy, answers)
+}
+
+/// What a person has to know and to say before anything is done.
+fn refusal(environment: &str, stops: &[Stop], again: &str) -> CliError {
+    let message = match stops {
+        [only] => format!("refused: data set {}: {}; nothing was written", only.data_set, only.why),
+        _ => {
+            format!("refused: {} of {environment} need a decision; nothing was written", count(stops.len(), "data set"))
+        }
+    };
+    let mut error = CliError::new(Exit::Protected, message);
+    for stop in stops {
+        if stops.len() > 1 {
+            error = error.detail(format!("{}: {}", stop.data_set, stop.why));
+        }
+        error = stop.facts.iter().fold(error, |error, fact| error.detail(format!("  {fact}")));
+    }
+    let (flags, advice): (Vec<&String>, Vec<&String>) =
+        stops.iter().flat_map(|stop| &stop.ways).partition(|way| way.starts_with("--"));
+    let mut said = Vec::new();
+    for way in advice {
+        if !said.contains(&way) {
+            error = error.hint(way.clone());
+            said.push(way);
+        }
+    }
+    if let [only] = flags[..] {
+        return error.hint(format!("if you mean it:   {again} {only}"));
+    }
+    if !flags.is_empty() {
+        error = error.hint(format!("decide, by adding to   {again}"));
+        error = flags.into_iter().fold(error, |error, flag| error.hint(format!("   {flag}")));
+    }
+    error
+}
+
+/// Shows what is done about data, before anybody is asked.
+pub fn show(context: &mut Context, decisions: &Decisions) {
+    let ui = context.ui.clone();
+    let lines = table(decisions, &|text| clean(&ui.redact(text)));
+    if !context.json() {
+        context.ui.say_lines(&lines);
+    }
+}
+
+/// In a protected environment a data set that begins empty is named by a person, one by one.
+///
+/// # Errors
+/// Exit 4 when a name was not given.
+pub fn confirm(context: &mut Context, args: &DataArgs, decisions: &Decisions) -> Result<(), CliError> {
+    let wanted = decisions.sets.iter().filter(|set| set.confirm).map(|set| set.data_set.as_str());
+    for name in wanted.filter(|name| args.confirm_data.iter().all(|given| given != name)) {
+        if !context.ui.can_ask() {
+            let message = format!("refused: {name} would begin empty and nobody is there to ask; nothing was written");
+            return Err(CliError::new(Exit::Protected, message)
+                .hint(format!("say that you mean it with --confirm-data {name}")));
+        }
+        let request = "Type the name of the data set that begins empty";
+        if !context.ui.confirm_typed(request, name) {
+            let message = format!("refused: {name} was not typed; nothing was written");
+            return Err(CliError::new(Exit::Protected, message));
+        }
+    }
+    Ok(())
+}

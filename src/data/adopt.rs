@@ -1,0 +1,207 @@
+//! Binding volumes that survived. Each write leaves a state from which the next run goes on: first the policy is Retain, so that
+//! nothing deletes the bytes; then the volume's reference is pointed at the claim that is to come, so that nothing else can
+//! have it; then the claim is made, naming the volume (see [`objects`](super::objects)).
+
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use kube::Client;
+use kube::api::{Api, Patch, PatchParams};
+use kube::runtime::{WatchStreamExt as _, watcher};
+use serde_json::{Value, json};
+
+use super::DATA_ANNOTATION;
+use super::claims::Expected;
+use super::decide::{Choice, ClaimDecision, Decisions};
+use super::evidence::Claim;
+use super::survey::Survey;
+use crate::cluster::connect::timed;
+use crate::cluster::{Cluster, ClusterError, FIELD_MANAGER};
+
+/// How long a claim that is being deleted may take to go: its pods end first.
+const LONGEST_DELETION: Duration = Duration::from_secs(180);
+
+/// Tries of a write that met another one.
+const TRIES: usize = 5;
+
+fn parameters() -> PatchParams {
+    PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() }
+}
+
+/// Makes everything ready for the claims: volumes are kept and reserved, claims of others that wait are given their volume.
+/// Repeats nothing that is done already.
+///
+/// # Errors
+/// When the cluster refuses a write, or something is not any more as it was when the decision was taken.
+pub async fn prepare(
+    cluster: &Cluster,
+    decisions: &Decisions,
+    claims: &[Expected],
+    environment: &str,
+) -> Result<(), ClusterError> {
+    let kept = |claim: &ClaimDecision| claim.choice == Choice::Keep;
+    if decisions.sets.iter().flat_map(|set| &set.claims).all(kept) {
+        return Ok(());
+    }
+    // What is about to be lost first, all of it, before anything is waited for.
+    for (_, name) in decisions.adopted() {
+        retain(cluster, name).await?;
+    }
+    for (claim, name) in decisions.adopted() {
+        adopt(cluster, claim, name).await?;
+    }
+    let survey = Survey::read(cluster, claims).await?;
+    for claim in decisions.sets.iter().flat_map(|set| &set.claims) {
+        let live = survey.claim(&claim.namespace, &claim.name);
+        if let Some(live) = live.filter(|live| !live.deleting && live.environment.as_deref() != Some(environment)) {
+            record(cluster, claim, live).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn read(cluster: &Cluster, name: &str) -> Result<PersistentVolume, ClusterError> {
+    let volumes: Api<PersistentVolume> = Api::all(cluster.client.clone());
+    let volume = timed(&cluster.server, volumes.get_opt(name)).await?;
+    volume.ok_or_else(|| ClusterError::Data(format!("pv/{name} is gone since it was looked at")))
+}
+
+/// Sets the policy that keeps the bytes, and looks whether it is set.
+async fn retain(cluster: &Cluster, name: &str) -> Result<(), ClusterError> {
+    let policy = |volume: &PersistentVolume| {
+        volume.spec.as_ref().and_then(|spec| spec.persistent_volume_reclaim_policy.clone()).unwrap_or_default()
+    };
+    let volume = read(cluster, name).await?;
+    if policy(&volume) == "Retain" {
+        return Ok(());
+    }
+    let body = json!({
+        "metadata": {"uid": volume.metadata.uid},
+        "spec": {"persistentVolumeReclaimPolicy": "Retain"},
+    });
+    let volumes: Api<PersistentVolume> = Api::all(cluster.client.clone());
+    let written = timed(&cluster.server, volumes.patch(name, &parameters(), &Patch::Merge(&body))).await?;
+    if policy(&written) == "Retain" {
+        Ok(())
+    } else {
+        Err(ClusterError::Data(format!("pv/{name} does not take the policy Retain")))
+    }
+}
+
+/// Reserves a volume for a claim of this name.
+async fn adopt(cluster: &Cluster, claim: &ClaimDecision, name: &str) -> Result<(), ClusterError> {
+    let volumes: Api<PersistentVolume> = Api::all(cluster.client.clone());
+    for _ in 0..TRIES {
+        let volume = read(cluster, name).await?;
+        if volume.metadata.deletion_timestamp.is_some() {
+            return Err(ClusterError::Data(format!("pv/{name} is being deleted since it was looked at")));
+        }
+        let reference = volume.spec.as_ref().and_then(|spec| spec.claim_ref.as_ref());
+        let is_ours = reference.is_some_and(|it| {
+            it.namespace.as_deref() == Some(claim.namespace.as_str()) && it.name.as_deref() == Some(claim.name.as_str())
+        });
+        let uid = reference.and_then(|it| it.uid.as_deref()).unwrap_or_default();
+        let bound = volume.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Bound");
+        if is_ours && uid.is_empty() {
+            return Ok(());
+        }
+        if !uid.is_empty() {
+            let (namespace, of) = reference.map_or((None, None), |it| (it.namespace.as_deref(), it.name.as_deref()));
+            match holder(cluster, namespace, of, uid).await? {
+                Holder::Gone => {}
+                Holder::Alive if is_ours => return Ok(()),
+                Holder::Alive => {
+                    let (namespace, of) = (namespace.unwrap_or_default(), of.unwrap_or_default());
+                    return Err(ClusterError::Data(format!(
+                        "pv/{name} is bound to {namespace}/{of} since it was looked at"
+                    )));
+                }
+                Holder::Going => {
+                    wait_until_gone(cluster, namespace.unwrap_or_default(), of.unwrap_or_default(), uid).await?;
+                    continue;
+                }
+            }
+        } else if bound && !is_ours {
+            return Err(ClusterError::Data(format!("pv/{name} is bound to another claim since it was looked at")));
+        }
+        let body = json!({
+            "metadata": {"uid": volume.metadata.uid, "resourceVersion": volume.metadata.resource_version},
+            "spec": {"claimRef": {
+                "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+                "namespace": claim.namespace, "name": claim.name, "uid": null, "resourceVersion": null,
+            }},
+        });
+        match timed(&cluster.server, volumes.patch(name, &parameters(), &Patch::Merge(&body))).await {
+            Ok(_) => return Ok(()),
+            // The volume controller wrote at the same moment.
+            Err(ClusterError::Status { code: 409, .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(ClusterError::Data(format!("pv/{name} changes all the time; is another tool at work on it?")))
+}
+
+/// What has become of the claim that a volume is bound to.
+enum Holder {
+    Gone,
+    Going,
+    Alive,
+}
+
+async fn holder(
+    cluster: &Cluster,
+    namespace: Option<&str>,
+    name: Option<&str>,
+    uid: &str,
+) -> Result<Holder, ClusterError> {
+    let (Some(namespace), Some(name)) = (namespace, name) else { return Ok(Holder::Gone) };
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(cluster.client.clone(), namespace);
+    let live = timed(&cluster.server, claims.get_opt(name)).await?;
+    Ok(match live.filter(|live| live.metadata.uid.as_deref() == Some(uid)) {
+        None => Holder::Gone,
+        Some(live) if live.metadata.deletion_timestamp.is_some() => Holder::Going,
+        Some(_) => Holder::Alive,
+    })
+}
+
+/// Waits until the claim with this UID is gone.
+async fn wait_until_gone(cluster: &Cluster, namespace: &str, name: &str, uid: &str) -> Result<(), ClusterError> {
+    let gone = watch_until_gone(cluster.client.clone(), namespace, name, uid);
+    match tokio::time::timeout(LONGEST_DELETION, gone).await {
+        Ok(()) => Ok(()),
+        Err(_) => Err(ClusterError::Data(format!(
+            "{namespace}/{name} is still being deleted after {} minutes: a pod may be using it",
+            LONGEST_DELETION.as_secs() / 60
+        ))),
+    }
+}
+
+async fn watch_until_gone(client: Client, namespace: &str, name: &str, uid: &str) {
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(client, namespace);
+    let one = watcher::watch_object(claims, name).default_backoff();
+    let mut one = std::pin::pin!(one);
+    while let Some(seen) = one.next().await {
+        if let Ok(claim) = seen
+            && claim.and_then(|claim| claim.metadata.uid).as_deref() != Some(uid)
+        {
+            return;
+        }
+    }
+}
+
+/// Gives a claim that somebody else made, and that waits, its volume, and writes the decision on it.
+async fn record(cluster: &Cluster, decision: &ClaimDecision, live: &Claim) -> Result<(), ClusterError> {
+    let mut body = json!({
+        "metadata": {"uid": live.uid, "annotations": {DATA_ANNOTATION: decision.choice.word()}},
+    });
+    match &decision.choice {
+        Choice::Keep => return Ok(()),
+        Choice::Adopt { volume } if live.volume.is_none() => body["spec"] = json!({"volumeName": volume}),
+        Choice::Adopt { .. } | Choice::Copy | Choice::Empty => {}
+    }
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(cluster.client.clone(), &live.namespace);
+    let written: Result<_, ClusterError> =
+        timed(&cluster.server, claims.patch(&live.name, &parameters(), &Patch::Merge::<&Value>(&body))).await;
+    written.map(drop)
+}

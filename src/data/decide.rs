@@ -1,0 +1,652 @@
+//! What is done about each data set: a pure function of what is there, what the environment allows and what a person said.
+//!
+//! Nothing begins empty unless the environment, the data set or a person lets it; whatever is not certain stops with the facts.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::answers::{Answer, Answers};
+use super::claims::Expected;
+use super::evidence::{Candidate, Claim, Marks, Record, Volume, candidates, contradiction, obstacle, remarks};
+use super::spec::DataSet;
+use super::survey::Survey;
+use super::{COPY, Source};
+
+/// What an environment allows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// The environment, with the instance.
+    pub environment: String,
+    /// Whether it is protected: nothing begins empty there unless a person names it.
+    pub protected: bool,
+    /// `data.allow`, where it is stated.
+    pub allow: Option<Vec<Source>>,
+    /// Where that is written.
+    pub allowed_at: Option<String>,
+}
+
+impl Policy {
+    fn permits(&self, source: Source) -> bool {
+        match &self.allow {
+            Some(allow) => allow.contains(&source),
+            None => !self.protected || source != Source::Empty,
+        }
+    }
+
+    fn place(&self) -> String {
+        match &self.allowed_at {
+            Some(place) => format!("{} ({place})", self.environment),
+            None => self.environment.clone(),
+        }
+    }
+}
+
+/// What is done about one claim.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "choice", rename_all = "kebab-case")]
+pub enum Choice {
+    /// It is there; nothing is done.
+    Keep,
+    /// It is bound to a volume that survived.
+    Adopt {
+        /// The volume's name.
+        volume: String,
+    },
+    /// It begins empty, and its neighbours fill it.
+    Copy,
+    /// It begins empty.
+    Empty,
+}
+
+impl Choice {
+    /// The word for it.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Adopt { .. } => "adopt",
+            Self::Copy => COPY,
+            Self::Empty => "empty",
+        }
+    }
+}
+
+/// What is done about one claim, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClaimDecision {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// What.
+    #[serde(flatten)]
+    pub choice: Choice,
+    /// Why: one line.
+    pub reason: String,
+}
+
+/// What is done about one data set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// Its name.
+    pub data_set: String,
+    /// What templates see: where the contents came from, now or when its claims were made.
+    pub source: Source,
+    /// Its claims.
+    pub claims: Vec<ClaimDecision>,
+    /// Whether a person has to type its name: it begins empty in a protected environment.
+    pub confirm: bool,
+}
+
+impl Decision {
+    /// The word for the whole: `keep` when nothing is done.
+    pub fn word(&self) -> &'static str {
+        let has = |choice: &str| self.claims.iter().any(|claim| claim.choice.word() == choice);
+        match () {
+            () if has("adopt") => "adopt",
+            () if has("empty") => "empty",
+            () if has(COPY) => COPY,
+            () => "keep",
+        }
+    }
+}
+
+/// A volume that survived and is not used: listed, and never touched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// Its name.
+    pub volume: String,
+    /// What is known of it.
+    pub facts: String,
+}
+
+/// Everything that was decided.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Decisions {
+    /// A decision for each data set that has claims.
+    pub sets: Vec<Decision>,
+    /// Volumes that survived and are not used.
+    pub left: Vec<Left>,
+}
+
+impl Decisions {
+    /// The decision about a claim.
+    pub fn of_claim(&self, namespace: &str, name: &str) -> Option<(&Decision, &ClaimDecision)> {
+        let is = |claim: &&ClaimDecision| claim.namespace == namespace && claim.name == name;
+        self.sets.iter().find_map(|set| set.claims.iter().find(is).map(|claim| (set, claim)))
+    }
+
+    /// The decision about a data set.
+    pub fn of_set(&self, name: &str) -> Option<&Decision> {
+        self.sets.iter().find(|set| set.data_set == name)
+    }
+
+    /// Volumes to bind, each with its claim.
+    pub fn adopted(&self) -> impl Iterator<Item = (&ClaimDecision, &str)> {
+        self.sets.iter().flat_map(|set| &set.claims).filter_map(|claim| match &claim.choice {
+            Choice::Adopt { volume } => Some((claim, volume.as_str())),
+            _ => None,
+        })
+    }
+
+    /// What templates see of each data set.
+    pub fn words(&self) -> BTreeMap<String, Source> {
+        self.sets.iter().map(|set| (set.data_set.clone(), set.source)).collect()
+    }
+}
+
+/// Why nothing can be decided about a data set, with the facts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stop {
+    /// The data set.
+    pub data_set: String,
+    /// Why, in one line after the data set's name.
+    pub why: String,
+    /// What is known, a line each.
+    pub facts: Vec<String>,
+    /// What a person can answer or do, a line each: `--data …` or advice.
+    pub ways: Vec<String>,
+}
+
+/// Decides about every data set that has claims.
+///
+/// # Errors
+/// Every data set about which nothing can be decided; then nothing is done about any.
+pub fn decide_all(
+    sets: &[DataSet],
+    claims: &[Expected],
+    survey: &Survey,
+    policy: &Policy,
+    answers: &Answers,
+) -> Result<Decisions, Vec<Stop>> {
+    let mut decisions = Decisions::default();
+    let mut stops = Vec::new();
+    for set in sets {
+        let own: Vec<&Expected> =
+            claims.iter().filter(|claim| claim.data_set.as_deref() == Some(set.name.as_str())).collect();
+        if own.is_empty() {
+            continue;
+        }
+        match (Case { set, claims: &own, survey, policy, answers }).decide() {
+            Ok(decision) => decisions.sets.push(decision),
+            Err(stop) => stops.push(stop),
+        }
+    }
+    stops.extend(shared(&decisions));
+    if !stops.is_empty() {
+        return Err(stops);
+    }
+    decisions.left = left(&decisions, claims, survey, policy);
+    Ok(decisions)
+}
+
+/// Volumes that two claims would get.
+fn shared(decisions: &Decisions) -> Vec<Stop> {
+    let mut first: BTreeMap<&str, &ClaimDecision> = BTreeMap::new();
+    let mut stops = Vec::new();
+    for set in &decisions.sets {
+        for claim in &set.claims {
+            let Choice::Adopt { volume } = &claim.choice else { continue };
+            if let Some(other) = first.insert(volume, claim) {
+                stops.push(Stop {
+                    data_set: set.data_set.clone(),
+                    why: format!("two claims would get pv/{volume}"),
+                    facts: [other, claim].map(|it| format!("{}/{}: {}", it.namespace, it.name, it.reason)).to_vec(),
+                    ways: vec![format!("--data {}=adopt:CLAIM=VOLUME", set.data_set)],
+                });
+            }
+        }
+    }
+    stops
+}
+
+/// What survived of the environment and is not used.
+fn left(decisions: &Decisions, claims: &[Expected], survey: &Survey, policy: &Policy) -> Vec<Left> {
+    let adopted: Vec<&str> = decisions.adopted().map(|(_, volume)| volume).collect();
+    let of_environment = |volume: &Volume| {
+        volume.marks.as_ref().is_some_and(|marks| marks.environment == policy.environment)
+            || claims.iter().any(|claim| {
+                super::evidence::evidence(volume, &policy.environment, &claim.namespace, &claim.name).is_some()
+            })
+    };
+    let unused = survey
+        .volumes
+        .iter()
+        .filter(|volume| volume.phase != "Bound" && !adopted.contains(&volume.name.as_str()) && of_environment(volume));
+    unused.map(|volume| Left { volume: volume.name.clone(), facts: volume.facts(survey.now) }).collect()
+}
+
+/// One data set with all that its decision depends on.
+struct Case<'a> {
+    set: &'a DataSet,
+    claims: &'a [&'a Expected],
+    survey: &'a Survey,
+    policy: &'a Policy,
+    answers: &'a Answers,
+}
+
+/// What is found out about one claim by itself.
+enum Found<'a> {
+    /// It is decided.
+    Decided(Choice, String),
+    /// It is there, made with this record.
+    Kept(Option<Record>, String),
+    /// Nothing of it is there; with the survivors that are not certain enough, when the data set can do without.
+    Gone(Vec<Candidate<'a>>),
+}
+
+impl<'a> Case<'a> {
+    fn decide(&self) -> Result<Decision, Stop> {
+        self.check_answers()?;
+        let found = self.claims.iter().map(|claim| self.claim(claim)).collect::<Result<Vec<_>, _>>()?;
+        let adopted = found.iter().any(|it| matches!(it, Found::Decided(Choice::Adopt { .. }, _)));
+        let kept = found.iter().any(|it| matches!(it, Found::Kept(..)));
+        let source = self.source(&found);
+        let mut claims = Vec::new();
+        for (claim, found) in self.claims.iter().zip(found) {
+            let (choice, reason) = match found {
+                Found::Decided(choice, reason) => (choice, reason),
+                Found::Kept(_, reason) => (Choice::Keep, reason),
+                Found::Gone(_) if self.set.replicated && (kept || adopted) => {
+                    (Choice::Copy, "filled by the claims beside it".to_owned())
+                }
+                Found::Gone(candidates) => self.gone(claim, &candidates, adopted)?,
+            };
+            claims.push(ClaimDecision { namespace: claim.namespace.clone(), name: claim.name.clone(), choice, reason });
+        }
+        let empty = claims.iter().any(|claim| claim.choice == Choice::Empty);
+        let confirm = empty && self.policy.protected && self.set.derived.is_none();
+        Ok(Decision { data_set: self.set.name.clone(), source, claims, confirm })
+    }
+
+    fn stop(&self, why: impl Into<String>, facts: Vec<String>, ways: Vec<String>) -> Stop {
+        Stop { data_set: self.set.name.clone(), why: why.into(), facts, ways }
+    }
+
+    /// What templates see: adopted now counts most, then what the first claim was made with.
+    fn source(&self, found: &[Found<'_>]) -> Source {
+        let adopted = found.iter().any(|it| matches!(it, Found::Decided(Choice::Adopt { .. }, _)));
+        let kept = found.iter().find_map(|it| match it {
+            Found::Kept(Some(Record::Copy), _) => None,
+            // Made by somebody else, and bound: its contents are there.
+            Found::Kept(record, _) => Some(match record {
+                Some(Record::From(source)) => *source,
+                _ => Source::Adopt,
+            }),
+            _ => None,
+        });
+        let copies = found.iter().any(|it| matches!(it, Found::Kept(..)));
+        match kept {
+            _ if adopted => Source::Adopt,
+            Some(source) => source,
+            None if copies => Source::Adopt,
+            None => Source::Empty,
+        }
+    }
+
+    /// Answers that contradict each other or what is there.
+    fn check_answers(&self) -> Result<(), Stop> {
+        let name = &self.set.name;
+        let given: Vec<&Answer> = self.answers.of(name).collect();
+        let kinds: Vec<_> = given.iter().map(|answer| std::mem::discriminant(*answer)).collect();
+        if kinds.iter().any(|kind| *kind != kinds[0]) {
+            return Err(self.stop("two answers that contradict each other", Vec::new(), Vec::new()));
+        }
+        for answer in given {
+            if let Answer::Adopt { claim: Some(claim), .. } = answer
+                && self.claims.iter().all(|known| known.name != *claim)
+            {
+                let known: Vec<String> = self.claims.iter().map(|claim| claim.name.clone()).collect();
+                let facts = vec![format!("its claims: {}", known.join(", "))];
+                return Err(self.stop(format!("it has no claim {claim}"), facts, Vec::new()));
+            }
+            if let Answer::Adopt { volume, .. } = answer
+                && self.survey.volume(volume).is_none()
+            {
+                return Err(self.stop(format!("there is no pv/{volume}"), Vec::new(), Vec::new()));
+            }
+            if *answer == Answer::Restore {
+                return Err(self.by_hand("it can only be restored by hand"));
+            }
+        }
+        Ok(())
+    }
+
+    fn by_hand(&self, why: &str) -> Stop {
+        let by_hand = self.set.restore.iter().flat_map(|restore| restore.by_hand.lines()).map(str::to_owned);
+        let claims: Vec<String> = self.claims.iter().map(|claim| claim.place()).collect();
+        let ways = vec![
+            format!(
+                "make {} {}, restore into it, and run this again: a claim that is bound is kept",
+                what(claims.len()),
+                claims.join(", ")
+            ),
+            self.empty_way(),
+        ];
+        self.stop(why, by_hand.collect(), ways)
+    }
+
+    /// How a person lets it begin empty.
+    fn empty_way(&self) -> String {
+        let name = &self.set.name;
+        if self.policy.protected {
+            format!("--allow-empty {name} --confirm-data {name}")
+        } else {
+            format!("--allow-empty {name}")
+        }
+    }
+
+    /// How a person says that it begins empty although something survives.
+    fn told_empty_way(&self) -> String {
+        let name = &self.set.name;
+        let confirm = if self.policy.protected && self.set.derived.is_none() {
+            format!(" --confirm-data {name}")
+        } else {
+            String::new()
+        };
+        format!("--data {name}=empty{confirm}")
+    }
+
+    /// Looks at one claim by itself.
+    fn claim(&self, claim: &Expected) -> Result<Found<'a>, Stop> {
+        let place = claim.place();
+        let live = self.survey.claim(&claim.namespace, &claim.name);
+        let Some(live) = live else { return self.missing(claim) };
+        let volume = live.volume.as_ref().map(|name| (name, self.survey.volume(name)));
+        match volume {
+            None => match live.record.filter(|_| !live.deleting) {
+                // Adopted, and no volume is named: what was to be done is not done.
+                None | Some(Record::From(Source::Adopt)) => self.missing(claim),
+                record => Ok(Found::Kept(record, "its claim waits for its pod".into())),
+            },
+            Some((name, None)) => {
+                let facts = vec![format!("{place} names pv/{name}, which is not there")];
+                let ways = vec![format!(
+                    "kubectl delete pvc {} --namespace {}, then decide anew",
+                    claim.name, claim.namespace
+                )];
+                Err(self.stop("a claim has lost its volume", facts, ways))
+            }
+            Some((name, Some(volume))) if live.deleting || live.phase != "Bound" => {
+                self.refuse_foreign(volume)?;
+                if volume.claim.as_ref().is_some_and(|of| of.namespace != claim.namespace || of.name != claim.name) {
+                    let facts = vec![format!("{place} names pv/{name}: {}", volume.facts(self.survey.now))];
+                    return Err(self.stop("a claim names a volume that is another's", facts, Vec::new()));
+                }
+                let why = if live.deleting { "its claim is being deleted" } else { "not bound yet" };
+                self.adopt(claim, volume, why)
+            }
+            Some((_, Some(volume))) => self.bound(claim, live, volume),
+        }
+    }
+
+    /// A claim that is bound. A volume that held it before, beside one that nobody vouches for, is how an empty database hides a
+    /// lost one.
+    fn bound(&self, claim: &Expected, live: &Claim, volume: &Volume) -> Result<Found<'a>, Stop> {
+        let kept = || Ok(Found::Kept(live.record, format!("bound to pv/{}", volume.name)));
+        for answer in self.answers.of(&self.set.name) {
+            match answer {
+                Answer::Adopt { claim: of, volume: wanted }
+                    if *wanted != volume.name && of.as_ref().is_none_or(|of| *of == claim.name) =>
+                {
+                    if of.is_none() && self.claims.len() > 1 {
+                        continue;
+                    }
+                    let facts = vec![format!(
+                        "{} is bound to pv/{}: {}",
+                        claim.place(),
+                        volume.name,
+                        volume.facts(self.survey.now)
+                    )];
+                    return Err(self.stop(
+                        format!("pv/{wanted} cannot be adopted: the claim has a volume"),
+                        facts,
+                        self.unbind(claim),
+                    ));
+                }
+                Answer::Empty if !matches!(live.record, Some(Record::From(Source::Empty) | Record::Copy)) => {
+                    let facts = vec![format!(
+                        "{} is bound to pv/{}: {}",
+                        claim.place(),
+                        volume.name,
+                        volume.facts(self.survey.now)
+                    )];
+                    return Err(self.stop(
+                        "it cannot begin empty: what is there is never emptied",
+                        facts,
+                        self.unbind(claim),
+                    ));
+                }
+                Answer::Keep => return kept(),
+                _ => {}
+            }
+        }
+        let vouched = live.record.is_some()
+            || volume.marks.as_ref().is_some_and(|marks: &Marks| marks.environment == self.policy.environment);
+        if vouched || self.set.derived.is_some() {
+            return kept();
+        }
+        let survivors = self.candidates(claim, Some(&volume.name));
+        let survivors: Vec<_> = survivors.iter().filter(|candidate| candidate.evidence.is_strong()).collect();
+        if survivors.is_empty() {
+            return kept();
+        }
+        let mut facts =
+            vec![format!("{} is bound to pv/{}: {}", claim.place(), volume.name, volume.facts(self.survey.now))];
+        facts.extend(
+            survivors
+                .iter()
+                .map(|it| format!("before it had pv/{}: {}", it.volume.name, it.volume.facts(self.survey.now))),
+        );
+        let mut ways = vec![format!("--data {}=keep", self.set.name)];
+        ways.extend(self.unbind(claim));
+        Err(self.stop("its claim is bound to a volume that nobody vouches for, and an older one survives", facts, ways))
+    }
+
+    fn unbind(&self, claim: &Expected) -> Vec<String> {
+        vec![format!(
+            "to give the claim another volume, delete it yourself once nothing uses it: kubectl delete pvc {} --namespace {}",
+            claim.name, claim.namespace
+        )]
+    }
+
+    fn candidates(&self, claim: &Expected, own: Option<&str>) -> Vec<Candidate<'a>> {
+        let mode = mode(claim);
+        let place = (claim.namespace.as_str(), claim.name.as_str());
+        candidates(&self.survey.volumes, &self.policy.environment, place, mode, own)
+    }
+
+    /// A claim that is not there, or that waits without a volume.
+    fn missing(&self, claim: &Expected) -> Result<Found<'a>, Stop> {
+        let candidates = self.candidates(claim, None);
+        let open = self
+            .claims
+            .iter()
+            .filter(|it| self.survey.claim(&it.namespace, &it.name).is_none_or(|it| it.volume.is_none()));
+        let single = open.count() == 1;
+        for answer in self.answers.of(&self.set.name) {
+            match answer {
+                Answer::Empty => return Ok(Found::Gone(Vec::new())),
+                Answer::Adopt { claim: of, volume } => {
+                    let Some(volume) = self.survey.volume(volume) else { continue };
+                    let fits = match of {
+                        Some(of) => *of == claim.name,
+                        None => single || candidates.iter().any(|it| it.volume.name == volume.name),
+                    };
+                    if fits {
+                        return self.adopt_as_told(claim, volume, "as you said");
+                    }
+                }
+                Answer::Keep | Answer::Restore => {}
+            }
+        }
+        if let Some(name) = claim.body.pointer("/spec/volumeName").and_then(serde_json::Value::as_str) {
+            return match self.survey.volume(name) {
+                Some(volume) => self.adopt_as_told(claim, volume, "named by the kit"),
+                None => Ok(Found::Kept(Some(Record::From(Source::Adopt)), format!("the kit binds it to pv/{name}"))),
+            };
+        }
+        let strong: Vec<&Candidate<'_>> = candidates.iter().filter(|it| it.evidence.is_strong()).collect();
+        if let [only] = strong[..]
+            && only.obstacle.is_none()
+        {
+            return self.adopt_if_allowed(claim, only.volume);
+        }
+        if candidates.is_empty() || self.set.derived.is_some() {
+            return Ok(Found::Gone(candidates));
+        }
+        Err(self.uncertain(claim, &candidates))
+    }
+
+    /// Survivors of which none can be taken without asking.
+    fn uncertain(&self, claim: &Expected, candidates: &[Candidate<'_>]) -> Stop {
+        let strong: Vec<_> = candidates.iter().filter(|it| it.evidence.is_strong()).collect();
+        let why = match strong[..] {
+            [] => format!("what survives held a claim {} of another namespace", claim.name),
+            [only] => {
+                let obstacle = only.obstacle.clone().unwrap_or_default();
+                format!("pv/{} survives and cannot be used: {obstacle}", only.volume.name)
+            }
+            _ => format!("{} volumes survive that held {}", strong.len(), claim.place()),
+        };
+        let facts = candidates.iter().map(|it| {
+            let against = it.obstacle.as_ref().map(|it| format!("; {it}")).unwrap_or_default();
+            format!("pv/{}: {}{against}", it.volume.name, it.volume.facts(self.survey.now))
+        });
+        let usable = candidates.iter().filter(|it| !it.volume.deleting && it.volume.mode == mode(claim));
+        let mut ways: Vec<String> = usable.map(|it| self.adopt_way(claim, &it.volume.name)).collect();
+        ways.push(self.told_empty_way());
+        self.stop(why, facts.collect(), ways)
+    }
+
+    fn adopt_way(&self, claim: &Expected, volume: &str) -> String {
+        if self.claims.len() > 1 {
+            format!("--data {}=adopt:{}={volume}", self.set.name, claim.name)
+        } else {
+            format!("--data {}=adopt:{volume}", self.set.name)
+        }
+    }
+
+    fn refuse_foreign(&self, volume: &Volume) -> Result<(), Stop> {
+        match contradiction(volume, &self.policy.environment) {
+            Some(foreign) => {
+                let facts = vec![format!("pv/{}: {}", volume.name, volume.facts(self.survey.now))];
+                Err(self.stop(format!("{foreign} and is not touched"), facts, Vec::new()))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// A person has named the volume: that is evidence enough, unless something says that it is somebody else's.
+    fn adopt_as_told(&self, claim: &Expected, volume: &Volume, why: &str) -> Result<Found<'a>, Stop> {
+        self.refuse_foreign(volume)?;
+        let facts = || vec![format!("pv/{}: {}", volume.name, volume.facts(self.survey.now))];
+        let held = volume.claim.as_ref().filter(|_| volume.phase == "Bound");
+        if let Some(held) = held.filter(|it| it.namespace != claim.namespace || it.name != claim.name) {
+            let why = format!("pv/{} is bound to {}/{} and is not taken away", volume.name, held.namespace, held.name);
+            return Err(self.stop(why, facts(), Vec::new()));
+        }
+        if volume.deleting || volume.mode != mode(claim) {
+            let obstacle = obstacle(volume, mode(claim)).unwrap_or_default();
+            return Err(self.stop(format!("pv/{} cannot be adopted: {obstacle}", volume.name), facts(), Vec::new()));
+        }
+        self.adopt(claim, volume, why)
+    }
+
+    fn adopt_if_allowed(&self, claim: &Expected, volume: &Volume) -> Result<Found<'a>, Stop> {
+        let facts = || vec![format!("pv/{}: {}", volume.name, volume.facts(self.survey.now))];
+        let ways = || vec![self.adopt_way(claim, &volume.name), self.told_empty_way()];
+        if !self.set.sources.contains(&Source::Adopt) {
+            let why = format!("pv/{} survives, and the data set ({}) does not adopt", volume.name, self.set.origin);
+            return Err(self.stop(why, facts(), ways()));
+        }
+        if !self.policy.permits(Source::Adopt) {
+            let why = format!("pv/{} survives, and {} does not allow to adopt", volume.name, self.policy.place());
+            return Err(self.stop(why, facts(), ways()));
+        }
+        self.adopt(claim, volume, "")
+    }
+
+    fn adopt(&self, claim: &Expected, volume: &Volume, why: &str) -> Result<Found<'a>, Stop> {
+        if volume.deleting {
+            let facts = vec![format!("pv/{}: {}", volume.name, volume.facts(self.survey.now))];
+            let why = obstacle(volume, mode(claim)).unwrap_or_default();
+            return Err(self.stop(format!("pv/{} cannot be kept: {why}", volume.name), facts, Vec::new()));
+        }
+        let mut reason = format!("pv/{}: {}", volume.name, volume.facts(self.survey.now));
+        for remark in remarks(volume, claim.body.get("spec").unwrap_or(&serde_json::Value::Null)) {
+            reason.push_str(&format!("; {remark}"));
+        }
+        if !why.is_empty() {
+            reason.push_str(&format!("; {why}"));
+        }
+        Ok(Found::Decided(Choice::Adopt { volume: volume.name.clone() }, reason))
+    }
+
+    /// Nothing of a claim is there.
+    fn gone(&self, claim: &Expected, left: &[Candidate<'_>], adopted: bool) -> Result<(Choice, String), Stop> {
+        let (set, policy) = (self.set, self.policy);
+        let told = self.answers.lets_be_empty(&set.name);
+        if !set.sources.contains(&Source::Empty) {
+            let why =
+                format!("nothing of {} is there, and the data set ({}) never begins empty", claim.place(), set.origin);
+            return Err(Stop { why, ..self.by_hand("") });
+        }
+        if let Some(derived) = &set.derived {
+            let time =
+                derived.estimate.map(|time| format!(", about {}", crate::report::duration::human(time.as_secs_f64())));
+            let unused = if left.is_empty() { "" } else { "; what survives is left as it is" };
+            return Ok((
+                Choice::Empty,
+                format!("made again from {}{}{unused}", derived.from, time.unwrap_or_default()),
+            ));
+        }
+        if told {
+            return Ok((Choice::Empty, "as you said".into()));
+        }
+        if adopted {
+            let why = format!("only a part of it survives: nothing of {} is there", claim.place());
+            return Err(Stop { why, ..self.by_hand("") });
+        }
+        let prefers_restore = set.sources.iter().find(|source| **source != Source::Adopt) == Some(&Source::Restore);
+        if prefers_restore && policy.permits(Source::Restore) {
+            return Err(self.by_hand(&format!("nothing of {} is there, and it is to be restored", claim.place())));
+        }
+        if policy.protected || !policy.permits(Source::Empty) {
+            let why =
+                format!("nothing of {} is there, and {} does not let it begin empty", claim.place(), policy.place());
+            return Err(Stop { why, ..self.by_hand("") });
+        }
+        let by = policy.allowed_at.as_ref().map_or_else(|| policy.environment.clone(), Clone::clone);
+        Ok((Choice::Empty, format!("nothing is there; allowed by {by}")))
+    }
+}
+
+fn what(claims: usize) -> &'static str {
+    if claims == 1 { "the claim" } else { "the claims" }
+}
+
+/// `spec.volumeMode` of a claim.
+fn mode(claim: &Expected) -> &str {
+    claim.body.pointer("/spec/volumeMode").and_then(serde_json::Value::as_str).unwrap_or("Filesystem")
+}

@@ -1,0 +1,399 @@
+//! The decision as a table: what is there, what is allowed, what was said, and what comes of it.
+
+#![allow(clippy::unwrap_used)]
+
+use serde_json::json;
+
+use super::answers::Answers;
+use super::claims::{Expected, Maker};
+use super::decide::{Decisions, Policy, Stop, decide_all};
+use super::evidence::{Claim, ClaimRef, Marks, Record, Volume};
+use super::spec::{DataSet, Derived, Holder, Restore};
+use super::survey::Survey;
+use super::{COPY, Source};
+use crate::manifest::Origin;
+
+/// A data set `db` in namespace `shop` with this many claims `data-0` …
+fn set() -> DataSet {
+    DataSet {
+        name: "db".into(),
+        namespace: "shop".into(),
+        origin: Origin { file: "db.yaml".into(), line: 1 },
+        claims: vec![Holder::StatefulSet { name: "db".into(), template: None }],
+        sources: vec![Source::Adopt, Source::Empty],
+        replicated: false,
+        derived: None,
+        restore: None,
+        proof: None,
+        identity: None,
+    }
+}
+
+fn expected(count: usize) -> Vec<Expected> {
+    let claim = |index| Expected {
+        namespace: "shop".into(),
+        name: format!("data-{index}"),
+        data_set: Some("db".into()),
+        phase: "database".into(),
+        maker: Maker::StatefulSet { name: "db".into(), template: "data".into() },
+        body: json!({"spec": {"resources": {"requests": {"storage": "10Gi"}}}}),
+        origin: Origin::default(),
+    };
+    (0..count).map(claim).collect()
+}
+
+/// Words for a volume: its name, then facts about it.
+///
+/// `released`, `available`, `failed`, `bound`: the phase. `of:NS/NAME`: the reference with a dead UID; `for:NS/NAME`: without
+/// one; `holds:NS/NAME`: with the UID of the living claim. `marked:ENV:NS/NAME`: our marks. `deleting`, `unreachable`,
+/// `block`, `delete`, `small`, `class:X`.
+fn volume(words: &str) -> Volume {
+    let mut words = words.split_whitespace();
+    let mut volume = Volume {
+        name: words.next().unwrap().to_owned(),
+        uid: "v".into(),
+        phase: "Available".into(),
+        policy: "Retain".into(),
+        capacity: Some(10 << 30),
+        mode: "Filesystem".into(),
+        ..Volume::default()
+    };
+    for word in words {
+        let (key, value) = word.split_once(':').unwrap_or((word, ""));
+        let reference = |uid: Option<&str>| {
+            let (namespace, name) = value.split_once('/').unwrap();
+            Some(ClaimRef { namespace: namespace.into(), name: name.into(), uid: uid.map(str::to_owned) })
+        };
+        match key {
+            "released" => volume.phase = "Released".into(),
+            "available" => volume.phase = "Available".into(),
+            "failed" => volume.phase = "Failed".into(),
+            "bound" => volume.phase = "Bound".into(),
+            "of" => volume.claim = reference(Some("dead")),
+            "for" => volume.claim = reference(None),
+            "holds" => volume.claim = reference(Some("alive")),
+            "marked" => {
+                let (environment, claim) = value.split_once(':').unwrap();
+                let (environment, claim, data_set) = (environment.into(), claim.into(), "db".into());
+                volume.marks = Some(Marks { environment, claim, data_set, identity: None });
+            }
+            "deleting" => volume.deleting = true,
+            "unreachable" => volume.reachable = Some(false),
+            "block" => volume.mode = "Block".into(),
+            "delete" => volume.policy = "Delete".into(),
+            "small" => volume.capacity = Some(1 << 30),
+            "class" => volume.class = value.into(),
+            other => panic!("{other}"),
+        }
+    }
+    volume
+}
+
+/// Words for a claim in `shop`: its name, then facts. `bound:PV`, `pending`, `pending:PV`, `lost:PV`, `deleting`,
+/// `record:WORD`, `ours`.
+fn claim(words: &str) -> Claim {
+    let mut words = words.split_whitespace();
+    let mut claim = Claim {
+        namespace: "shop".into(),
+        name: words.next().unwrap().to_owned(),
+        uid: "alive".into(),
+        phase: "Pending".into(),
+        ..Claim::default()
+    };
+    for word in words {
+        let (key, value) = word.split_once(':').unwrap_or((word, ""));
+        match key {
+            "bound" | "pending" | "lost" => {
+                claim.phase = format!("{}{}", key[..1].to_uppercase(), &key[1..]);
+                claim.volume = (!value.is_empty()).then(|| value.to_owned());
+            }
+            "deleting" => claim.deleting = true,
+            "record" if value == COPY => claim.record = Some(Record::Copy),
+            "record" => claim.record = Some(Record::From(Source::of(value).unwrap())),
+            "ours" => claim.environment = Some("shop".into()),
+            other => panic!("{other}"),
+        }
+    }
+    claim
+}
+
+fn policy(words: &str) -> Policy {
+    let mut policy = Policy { environment: "shop".into(), ..Policy::default() };
+    for word in words.split_whitespace() {
+        match word.split_once(':') {
+            None if word == "protected" => policy.protected = true,
+            Some(("allow", list)) => policy.allow = Some(list.split(',').map(|it| Source::of(it).unwrap()).collect()),
+            _ => panic!("{word}"),
+        }
+    }
+    policy
+}
+
+fn answers(words: &str) -> Answers {
+    let mut answers = Answers::default();
+    for word in words.split_whitespace() {
+        match word.strip_prefix("allow-empty:") {
+            Some(name) => drop(answers.allow_empty.insert(name.to_owned())),
+            None => answers.given.push(Answers::read(word).unwrap()),
+        }
+    }
+    answers
+}
+
+fn data_set(words: &str) -> (DataSet, usize) {
+    let (mut set, mut count) = (set(), 1);
+    for word in words.split_whitespace() {
+        match word.split_once(':') {
+            None if word == "replicated" => set.replicated = true,
+            None if word == "derived" => set.derived = Some(Derived { from: "others".into(), estimate: None }),
+            None if word == "restorable" => {
+                set.restore = Some(Restore { by_hand: "fetch it".into() });
+                set.sources = Source::ALL.to_vec();
+            }
+            Some(("claims", number)) => count = number.parse().unwrap(),
+            Some(("sources", list)) => set.sources = list.split(',').map(|it| Source::of(it).unwrap()).collect(),
+            _ => panic!("{word}"),
+        }
+    }
+    (set, count)
+}
+
+struct Row {
+    what: &'static str,
+    set: &'static str,
+    there: &'static [&'static str],
+    policy: &'static str,
+    said: &'static str,
+    comes: &'static str,
+}
+
+fn run(row: &Row) -> Result<Decisions, Vec<Stop>> {
+    let (set, count) = data_set(row.set);
+    let mut survey = Survey::default();
+    for words in row.there {
+        match words.split_once(' ').unwrap() {
+            ("pv", rest) => survey.volumes.push(volume(rest)),
+            ("pvc", rest) => survey.claims.push(claim(rest)),
+            _ => panic!("{words}"),
+        }
+    }
+    decide_all(&[set], &expected(count), &survey, &policy(row.policy), &answers(row.said))
+}
+
+/// The outcome in words: the choice about each claim, `: SOURCE`, `confirm`; or `stop` with the reason.
+fn outcome(row: &Row) -> String {
+    match run(row) {
+        Ok(decisions) => {
+            let set = &decisions.sets[0];
+            let choices: Vec<_> = set
+                .claims
+                .iter()
+                .map(|claim| match &claim.choice {
+                    super::Choice::Adopt { volume } => format!("adopt {volume}"),
+                    other => other.word().to_owned(),
+                })
+                .collect();
+            let confirm = if set.confirm { ", confirm" } else { "" };
+            format!("{}: {}{confirm}", choices.join(", "), set.source)
+        }
+        Err(stops) => format!("stop: {}", stops[0].why),
+    }
+}
+
+macro_rules! table {
+    ($($what:literal, $set:literal, [$($there:literal),*], $policy:literal, $said:literal => $comes:literal;)*) => {
+        &[$(Row { what: $what, set: $set, there: &[$($there),*], policy: $policy, said: $said, comes: $comes }),*]
+    };
+}
+
+const GONE: &str = "pv p1 released of:shop/data-0";
+
+const TABLE: &[Row] = table![
+    // Nothing is there.
+    "nothing, anything allowed", "", [], "", "" => "empty: empty";
+    "nothing, empty allowed", "", [], "allow:adopt,empty", "" => "empty: empty";
+    "nothing, empty not allowed", "", [], "allow:adopt", "" => "stop: nothing of shop/data-0 is there, and shop does not let it begin empty";
+    "nothing, protected", "", [], "protected", "" => "stop: nothing of shop/data-0 is there, and shop does not let it begin empty";
+    "nothing, protected, empty in the file is not enough", "", [], "protected allow:adopt,empty", "" => "stop: nothing of shop/data-0 is there, and shop does not let it begin empty";
+    "nothing, protected, said", "", [], "protected", "allow-empty:db" => "empty: empty, confirm";
+    "nothing, protected, decided", "", [], "protected", "db=empty" => "empty: empty, confirm";
+    "nothing, not allowed, said", "", [], "allow:adopt", "allow-empty:db" => "empty: empty";
+    "nothing, another one was said", "", [], "allow:adopt", "allow-empty:other" => "stop: nothing of shop/data-0 is there, and shop does not let it begin empty";
+    "nothing, the data set never begins empty", "sources:adopt", [], "", "" => "stop: nothing of shop/data-0 is there, and the data set (db.yaml:1) never begins empty";
+    "nothing, the data set never begins empty, said", "sources:adopt", [], "", "allow-empty:db" => "stop: nothing of shop/data-0 is there, and the data set (db.yaml:1) never begins empty";
+    "nothing, a backup comes first", "restorable", [], "", "" => "stop: nothing of shop/data-0 is there, and it is to be restored";
+    "nothing, a backup comes first, but not here", "restorable", [], "allow:adopt,empty", "" => "empty: empty";
+    "nothing, a backup comes first, said empty", "restorable", [], "", "allow-empty:db" => "empty: empty";
+    "nothing, empty before restore", "restorable sources:adopt,empty,restore", [], "", "" => "empty: empty";
+    "nothing, restore said", "restorable", [], "", "db=restore" => "stop: it can only be restored by hand";
+    "nothing, can be made again, protected", "derived", [], "protected", "" => "empty: empty";
+    "nothing, can be made again, not allowed", "derived", [], "allow:adopt", "" => "empty: empty";
+    "nothing of two", "claims:2", [], "", "" => "empty, empty: empty";
+    "nothing of two copies", "claims:2 replicated", [], "", "" => "empty, empty: empty";
+    "keep was said, nothing is there", "", [], "allow:adopt", "db=keep" => "stop: nothing of shop/data-0 is there, and shop does not let it begin empty";
+    // One survivor.
+    "a released volume", "", ["pv p1 released of:shop/data-0"], "", "" => "adopt p1: adopt";
+    "a released volume, protected", "", ["pv p1 released of:shop/data-0"], "protected", "" => "adopt p1: adopt";
+    "a released volume, empty may be, too", "", ["pv p1 released of:shop/data-0"], "", "allow-empty:db" => "adopt p1: adopt";
+    "a released volume, said empty", "", ["pv p1 released of:shop/data-0"], "", "db=empty" => "empty: empty";
+    "a released volume, protected, said empty", "", ["pv p1 released of:shop/data-0"], "protected", "db=empty" => "empty: empty, confirm";
+    "a released volume, adopting not allowed", "", ["pv p1 released of:shop/data-0"], "allow:empty", "" => "stop: pv/p1 survives, and shop does not allow to adopt";
+    "a released volume, the data set does not adopt", "sources:empty", ["pv p1 released of:shop/data-0"], "", "" => "stop: pv/p1 survives, and the data set (db.yaml:1) does not adopt";
+    "a failed volume", "", ["pv p1 failed of:shop/data-0"], "", "" => "adopt p1: adopt";
+    "its policy deletes", "", ["pv p1 released delete of:shop/data-0"], "", "" => "adopt p1: adopt";
+    "it is too small", "", ["pv p1 released small of:shop/data-0"], "", "" => "adopt p1: adopt";
+    "it is of another class", "", ["pv p1 released class:old of:shop/data-0"], "", "" => "adopt p1: adopt";
+    "still called bound, its claim gone", "", ["pv p1 bound of:shop/data-0"], "", "" => "adopt p1: adopt";
+    "reserved by hand", "", ["pv p1 available for:shop/data-0"], "protected", "" => "adopt p1: adopt";
+    "marked as ours", "", ["pv p1 available marked:shop:shop/data-0"], "protected", "" => "adopt p1: adopt";
+    "marked as ours, of a namespace that was renamed", "", ["pv p1 released marked:shop:old/data-0 of:old/data-0"], "protected", "" => "adopt p1: adopt";
+    "survivors can be made again: adopted all the same", "derived", ["pv p1 released of:shop/data-0"], "", "" => "adopt p1: adopt";
+    // Not certain.
+    "same name, another namespace", "", ["pv p1 released of:old/data-0"], "", "" => "stop: what survives held a claim data-0 of another namespace";
+    "same name, another namespace, empty may be", "", ["pv p1 released of:old/data-0"], "", "allow-empty:db" => "stop: what survives held a claim data-0 of another namespace";
+    "same name, another namespace, said", "", ["pv p1 released of:old/data-0"], "protected", "db=adopt:p1" => "adopt p1: adopt";
+    "same name, another namespace, can be made again", "derived", ["pv p1 released of:old/data-0"], "protected", "" => "empty: empty";
+    "two survivors", "", ["pv p1 released of:shop/data-0", "pv p2 released of:shop/data-0"], "", "" => "stop: 2 volumes survive that held shop/data-0";
+    "two survivors, empty may be", "", ["pv p1 released of:shop/data-0", "pv p2 released of:shop/data-0"], "", "allow-empty:db" => "stop: 2 volumes survive that held shop/data-0";
+    "two survivors, one is said", "", ["pv p1 released of:shop/data-0", "pv p2 released of:shop/data-0"], "", "db=adopt:p2" => "adopt p2: adopt";
+    "two survivors, one is said with pv/", "", ["pv p1 released of:shop/data-0", "pv p2 released of:shop/data-0"], "", "db=adopt:pv/p2" => "adopt p2: adopt";
+    "two survivors, neither is wanted", "", ["pv p1 released of:shop/data-0", "pv p2 released of:shop/data-0"], "", "db=empty" => "empty: empty";
+    "one marked, one claimed", "", ["pv p1 available marked:shop:shop/data-0", "pv p2 released of:shop/data-0"], "", "" => "stop: 2 volumes survive that held shop/data-0";
+    "one of here, one of another namespace", "", ["pv p1 released of:shop/data-0", "pv p2 released of:old/data-0"], "", "" => "adopt p1: adopt";
+    "it is being deleted", "", ["pv p1 released deleting of:shop/data-0"], "", "" => "stop: pv/p1 survives and cannot be used: it is being deleted, and Kubernetes cannot take that back: its bytes may be there still";
+    "it is being deleted, empty may be", "", ["pv p1 released deleting of:shop/data-0"], "", "allow-empty:db" => "stop: pv/p1 survives and cannot be used: it is being deleted, and Kubernetes cannot take that back: its bytes may be there still";
+    "it is being deleted, said", "", ["pv p1 released deleting of:shop/data-0"], "", "db=adopt:p1" => "stop: pv/p1 cannot be adopted: it is being deleted, and Kubernetes cannot take that back: its bytes may be there still";
+    "its node is gone", "", ["pv p1 released unreachable of:shop/data-0"], "", "" => "stop: pv/p1 survives and cannot be used: no node of the cluster can mount it: the node or zone that it is bound to is not there";
+    "its node is gone, said", "", ["pv p1 released unreachable of:shop/data-0"], "", "db=adopt:p1" => "adopt p1: adopt";
+    "its node is gone, can be made again", "derived", ["pv p1 released unreachable of:shop/data-0"], "protected", "" => "empty: empty";
+    "it is a block device", "", ["pv p1 released block of:shop/data-0"], "", "" => "stop: pv/p1 survives and cannot be used: it is of mode Block, and the claim wants Filesystem";
+    "it is a block device, said", "", ["pv p1 released block of:shop/data-0"], "", "db=adopt:p1" => "stop: pv/p1 cannot be adopted: it is of mode Block, and the claim wants Filesystem";
+    // Not ours.
+    "a volume of another claim", "", ["pv p1 released of:shop/other"], "allow:adopt", "" => "stop: nothing of shop/data-0 is there, and shop does not let it begin empty";
+    "a volume that names nothing", "", ["pv p1 available"], "allow:adopt", "" => "stop: nothing of shop/data-0 is there, and shop does not let it begin empty";
+    "a volume that names nothing, said", "", ["pv p1 available"], "protected", "db=adopt:p1" => "adopt p1: adopt";
+    "a volume of another environment", "", ["pv p1 released marked:other:shop/data-0 of:shop/data-0"], "allow:adopt", "" => "stop: nothing of shop/data-0 is there, and shop does not let it begin empty";
+    "a volume of another environment, said", "", ["pv p1 released marked:other:shop/data-0 of:shop/data-0"], "", "db=adopt:p1" => "stop: pv/p1 belongs to other and is not touched";
+    "a volume of an instance", "", ["pv p1 released marked:shop/pr-1:shop-pr-1/data-0 of:shop-pr-1/data-0"], "", "" => "empty: empty";
+    "a volume that is in use", "", ["pv p1 bound of:other/data-0"], "", "" => "empty: empty";
+    "a volume that is in use, said", "", ["pv p1 bound of:other/data-0"], "", "db=adopt:p1" => "stop: pv/p1 is bound to other/data-0 and is not taken away";
+    "a volume that is not there, said", "", [], "", "db=adopt:p9" => "stop: there is no pv/p9";
+    "a claim that is not there, said", "", ["pv p1 available"], "", "db=adopt:data-7=p1" => "stop: it has no claim data-7";
+    "answers that contradict each other", "", ["pv p1 available"], "", "db=adopt:p1 db=empty" => "stop: two answers that contradict each other";
+    // Claims that are there.
+    "bound, recorded", "", ["pvc data-0 bound:p1 record:empty ours", "pv p1 bound holds:shop/data-0"], "protected", "" => "keep: empty";
+    "bound, recorded as adopted", "", ["pvc data-0 bound:p1 record:adopt ours", "pv p1 bound holds:shop/data-0"], "protected", "" => "keep: adopt";
+    "bound, made by somebody", "", ["pvc data-0 bound:p1", "pv p1 bound holds:shop/data-0"], "protected", "" => "keep: adopt";
+    "bound, recorded, an old one survives", "", ["pvc data-0 bound:p1 record:empty ours", "pv p1 bound holds:shop/data-0", "pv p2 released of:shop/data-0"], "", "" => "keep: empty";
+    "bound, marked, an old one survives", "", ["pvc data-0 bound:p1", "pv p1 bound holds:shop/data-0 marked:shop:shop/data-0", "pv p2 released of:shop/data-0"], "", "" => "keep: adopt";
+    "bound by nobody knows whom, an old one survives", "", ["pvc data-0 bound:p1", "pv p1 bound holds:shop/data-0", "pv p2 released of:shop/data-0"], "", "" => "stop: its claim is bound to a volume that nobody vouches for, and an older one survives";
+    "the same, keep is said", "", ["pvc data-0 bound:p1", "pv p1 bound holds:shop/data-0", "pv p2 released of:shop/data-0"], "", "db=keep" => "keep: adopt";
+    "the same, the old one is said", "", ["pvc data-0 bound:p1", "pv p1 bound holds:shop/data-0", "pv p2 released of:shop/data-0"], "", "db=adopt:p2" => "stop: pv/p2 cannot be adopted: the claim has a volume";
+    "bound, what it is bound to is said", "", ["pvc data-0 bound:p1 record:adopt ours", "pv p1 bound holds:shop/data-0"], "", "db=adopt:p1" => "keep: adopt";
+    "bound, empty is said again", "", ["pvc data-0 bound:p1 record:empty ours", "pv p1 bound holds:shop/data-0"], "", "db=empty" => "keep: empty";
+    "bound with contents, empty is said", "", ["pvc data-0 bound:p1 record:adopt ours", "pv p1 bound holds:shop/data-0"], "", "db=empty" => "stop: it cannot begin empty: what is there is never emptied";
+    "bound by somebody, empty is said", "", ["pvc data-0 bound:p1", "pv p1 bound holds:shop/data-0"], "", "db=empty" => "stop: it cannot begin empty: what is there is never emptied";
+    "lost", "", ["pvc data-0 lost:p1"], "", "" => "stop: a claim has lost its volume";
+    "lost, empty may be", "", ["pvc data-0 lost:p1 record:empty ours"], "", "allow-empty:db" => "stop: a claim has lost its volume";
+    "waits, decided before", "", ["pvc data-0 pending record:empty ours"], "protected", "" => "keep: empty";
+    "waits, made by somebody", "", ["pvc data-0 pending"], "protected", "" => "stop: nothing of shop/data-0 is there, and shop does not let it begin empty";
+    "waits, made by somebody, empty allowed", "", ["pvc data-0 pending"], "", "" => "empty: empty";
+    "waits, made by somebody, a volume survives", "", ["pvc data-0 pending", "pv p1 released of:shop/data-0"], "protected", "" => "adopt p1: adopt";
+    "interrupted after the claim was made", "", ["pvc data-0 pending:p1 record:adopt ours", "pv p1 available for:shop/data-0"], "protected", "" => "adopt p1: adopt";
+    "interrupted after the volume was reserved", "", ["pv p1 available for:shop/data-0"], "protected", "" => "adopt p1: adopt";
+    "names a volume that is another's", "", ["pvc data-0 pending:p1", "pv p1 bound of:other/data"], "", "" => "stop: a claim names a volume that is another's";
+    "being deleted", "", ["pvc data-0 bound:p1 deleting record:empty ours", "pv p1 bound holds:shop/data-0"], "protected", "" => "adopt p1: adopt";
+    "being deleted with a policy that deletes", "", ["pvc data-0 bound:p1 deleting", "pv p1 bound delete holds:shop/data-0"], "protected", "" => "adopt p1: adopt";
+    "being deleted, its volume, too", "", ["pvc data-0 bound:p1 deleting", "pv p1 bound deleting holds:shop/data-0"], "", "" => "stop: pv/p1 cannot be kept: it is being deleted, and Kubernetes cannot take that back: its bytes may be there still";
+    "being deleted, never bound", "", ["pvc data-0 pending deleting"], "allow:adopt", "" => "stop: nothing of shop/data-0 is there, and shop does not let it begin empty";
+    // Several claims.
+    "both survive", "claims:2", ["pv p0 released of:shop/data-0", "pv p1 released of:shop/data-1"], "protected", "" => "adopt p0, adopt p1: adopt";
+    "half survives", "claims:2", ["pv p0 released of:shop/data-0"], "", "" => "stop: only a part of it survives: nothing of shop/data-1 is there";
+    "half survives, said", "claims:2", ["pv p0 released of:shop/data-0"], "", "allow-empty:db" => "adopt p0, empty: adopt";
+    "half survives, protected, said", "claims:2", ["pv p0 released of:shop/data-0"], "protected", "allow-empty:db" => "adopt p0, empty: adopt, confirm";
+    "one copy survives", "claims:3 replicated", ["pv p1 released of:shop/data-1"], "protected", "" => "copy, adopt p1, copy: adopt";
+    "one copy is bound, one is new", "claims:2 replicated", ["pvc data-0 bound:p0 record:empty ours", "pv p0 bound holds:shop/data-0"], "protected", "" => "keep, copy: empty";
+    "one is bound, one is new, not copies", "claims:2", ["pvc data-0 bound:p0 record:empty ours", "pv p0 bound holds:shop/data-0"], "", "" => "keep, empty: empty";
+    "one is bound, one is new, protected", "claims:2", ["pvc data-0 bound:p0 record:empty ours", "pv p0 bound holds:shop/data-0"], "protected", "" => "stop: nothing of shop/data-1 is there, and shop does not let it begin empty";
+    "one is bound, one is adopted", "claims:2", ["pvc data-0 bound:p0 record:empty ours", "pv p0 bound holds:shop/data-0", "pv p1 released of:shop/data-1"], "", "" => "keep, adopt p1: adopt";
+    "a copy was bound before", "claims:2 replicated", ["pvc data-0 bound:p0 record:adopt ours", "pv p0 bound holds:shop/data-0", "pvc data-1 bound:p1 record:copy ours", "pv p1 bound holds:shop/data-1"], "protected", "" => "keep, keep: adopt";
+    "each claim is told its volume", "claims:2", ["pv a available", "pv b available"], "protected", "db=adopt:data-0=b db=adopt:data-1=a" => "adopt b, adopt a: adopt";
+    "two claims are told one volume", "claims:2", ["pv a available"], "", "db=adopt:data-0=a db=adopt:data-1=a" => "stop: two claims would get pv/a";
+    "a volume without a claim is said, and there are two", "claims:2", ["pv a available"], "allow:adopt", "db=adopt:a" => "stop: nothing of shop/data-0 is there, and shop does not let it begin empty";
+    "one of two is ambiguous", "claims:2", ["pv p0 released of:shop/data-0", "pv p1 released of:shop/data-1", "pv p2 released of:shop/data-1"], "", "" => "stop: 2 volumes survive that held shop/data-1";
+    "one of two copies is ambiguous", "claims:2 replicated", ["pv p0 released of:shop/data-0", "pv p1 released of:shop/data-1", "pv p2 released of:shop/data-1"], "", "" => "stop: 2 volumes survive that held shop/data-1";
+    "one of two is said", "claims:2", ["pv p0 released of:shop/data-0", "pv p1 released of:shop/data-1", "pv p2 released of:shop/data-1"], "", "db=adopt:p2" => "adopt p0, adopt p2: adopt";
+];
+
+#[test]
+fn the_table_holds() {
+    assert!(TABLE.len() >= 80, "{}", TABLE.len());
+    let wrong: Vec<String> = TABLE
+        .iter()
+        .map(|row| (row, outcome(row)))
+        .filter(|(row, outcome)| outcome != row.comes)
+        .map(|(row, outcome)| format!("{}\n    wanted {}\n    got    {outcome}", row.what, row.comes))
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_volume_that_the_kit_names_is_the_one() {
+    let mut claims = expected(1);
+    claims[0].body["spec"]["volumeName"] = "p1".into();
+    let decide = |there: &[&str]| {
+        let survey = Survey { volumes: there.iter().map(|words| volume(words)).collect(), ..Survey::default() };
+        let decisions = decide_all(&[set()], &claims, &survey, &policy("protected"), &Answers::default());
+        decisions.map(|it| it.sets[0].claims[0].choice.word()).map_err(|stops| stops[0].why.clone())
+    };
+    assert_eq!(decide(&["p1 available"]), Ok("adopt"));
+    assert_eq!(decide(&[]), Ok("keep"), "the kit makes it");
+    assert_eq!(decide(&["p1 bound of:other/x"]), Err("pv/p1 is bound to other/x and is not taken away".into()));
+}
+
+#[test]
+fn what_is_not_used_is_listed() {
+    let row = |said| Row {
+        what: "",
+        set: "",
+        there: &[GONE, "pv p2 released of:shop/data-0", "pv p3 available"],
+        policy: "",
+        said,
+        comes: "",
+    };
+    let left = |said| run(&row(said)).unwrap().left.into_iter().map(|left| left.volume).collect::<Vec<_>>();
+    assert_eq!(left("db=adopt:p2"), ["p1"]);
+    assert_eq!(left("db=empty"), ["p1", "p2"]);
+}
+
+#[test]
+fn a_stop_names_the_facts_and_the_ways() {
+    let row = Row {
+        what: "",
+        set: "",
+        there: &["pv p1 released of:shop/data-0", "pv p2 released small class:fast of:shop/data-0"],
+        policy: "protected",
+        said: "",
+        comes: "",
+    };
+    let stops = run(&row).unwrap_err();
+    assert_eq!(
+        stops[0].facts,
+        ["pv/p1: released, 10 GiB, held shop/data-0", "pv/p2: released, 1 GiB, class fast, held shop/data-0"]
+    );
+    assert_eq!(stops[0].ways, ["--data db=adopt:p1", "--data db=adopt:p2", "--data db=empty --confirm-data db"]);
+}
+
+#[test]
+fn a_restore_says_what_a_person_does() {
+    let row = Row { what: "", set: "restorable", there: &[], policy: "protected", said: "", comes: "" };
+    let stops = run(&row).unwrap_err();
+    assert_eq!(stops[0].facts, ["fetch it"]);
+    assert_eq!(
+        stops[0].ways,
+        [
+            "make the claim shop/data-0, restore into it, and run this again: a claim that is bound is kept",
+            "--allow-empty db --confirm-data db"
+        ]
+    );
+}

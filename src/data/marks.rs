@@ -1,0 +1,152 @@
+//! Marks on volumes: whose they are and which claim they hold, written while they are bound, so that the evidence outlives the
+//! claim and its namespace.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use serde_json::{Value, json};
+
+use super::claims::Expected;
+use super::survey::Survey;
+use super::{CLAIM_ANNOTATION, DATA_SET_ANNOTATION, IDENTITY_ANNOTATION};
+use crate::cluster::connect::timed;
+use crate::cluster::observe::{ENVIRONMENT_LABEL, INSTANCE_LABEL};
+use crate::cluster::{Cluster, ClusterError, FIELD_MANAGER};
+
+/// The data sets of which a bound volume has no identity on it.
+pub fn unidentified<'c>(survey: &Survey, claims: &'c [Expected]) -> BTreeSet<&'c str> {
+    let covered = claims.iter().filter_map(|claim| Some((claim, claim.data_set.as_deref()?)));
+    covered
+        .filter(|(claim, _)| {
+            let live = survey.claim(&claim.namespace, &claim.name).filter(|live| live.phase == "Bound");
+            let volume = live.and_then(|live| survey.volume(live.volume.as_deref()?));
+            volume.is_some_and(|volume| volume.marks.as_ref().is_none_or(|marks| marks.identity.is_none()))
+        })
+        .map(|(_, set)| set)
+        .collect()
+}
+
+/// Marks the volumes of claims that are bound, as far as they are not marked so already. `identities`: the answer of each data
+/// set that gave one.
+///
+/// # Errors
+/// When one cannot be written.
+pub async fn mark(
+    cluster: &Cluster,
+    environment: &str,
+    claims: &[Expected],
+    survey: &Survey,
+    identities: &BTreeMap<String, String>,
+) -> Result<(), ClusterError> {
+    let Some(kind) = cluster.kinds.get("v1", "PersistentVolume") else { return Ok(()) };
+    let volumes: Api<DynamicObject> = cluster.api(kind, None);
+    for (name, uid, marks) in missing(survey, environment, claims, identities) {
+        let mut body = marks;
+        body["metadata"]["uid"] = uid.into();
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+        timed(&cluster.server, volumes.patch(&name, &params, &Patch::Merge(&body))).await?;
+    }
+    Ok(())
+}
+
+/// The volumes whose marks are not as they should be, with their UID and what to write.
+fn missing(
+    survey: &Survey,
+    environment: &str,
+    claims: &[Expected],
+    identities: &BTreeMap<String, String>,
+) -> Vec<(String, String, Value)> {
+    let covered = claims.iter().filter_map(|claim| Some((claim, claim.data_set.as_ref()?)));
+    covered
+        .filter_map(|(claim, data_set)| {
+            let live = survey.claim(&claim.namespace, &claim.name).filter(|live| live.phase == "Bound")?;
+            let volume = survey.volume(live.volume.as_deref()?)?;
+            let bound = volume.claim.as_ref().and_then(|claim| claim.uid.as_deref()) == Some(live.uid.as_str());
+            let identity = identities.get(data_set);
+            let marked = volume.marks.as_ref().is_some_and(|marks| {
+                marks.environment == environment
+                    && marks.claim == claim.place()
+                    && marks.data_set == *data_set
+                    && identity.is_none_or(|identity| marks.identity.as_ref() == Some(identity))
+            });
+            // A volume of another environment keeps its marks: they say whose it was.
+            let foreign = volume.marks.as_ref().is_some_and(|marks| marks.environment != environment);
+            if !bound || marked || foreign {
+                return None;
+            }
+            let (name, instance) = environment.split_once('/').map_or((environment, None), |(a, b)| (a, Some(b)));
+            let mut annotations = json!({CLAIM_ANNOTATION: claim.place(), DATA_SET_ANNOTATION: data_set});
+            if let Some(identity) = identity {
+                annotations[IDENTITY_ANNOTATION] = identity.clone().into();
+            }
+            let mut labels = json!({ENVIRONMENT_LABEL: name});
+            if let Some(instance) = instance {
+                labels[INSTANCE_LABEL] = instance.into();
+            }
+            let marks = json!({"metadata": {"labels": labels, "annotations": annotations}});
+            Some((volume.name.clone(), volume.uid.clone(), marks))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::claims::Maker;
+    use crate::data::evidence::{Claim, ClaimRef, Marks, Volume};
+    use crate::manifest::Origin;
+
+    fn survey(marks: Option<Marks>, uid: &str) -> Survey {
+        let reference = ClaimRef { namespace: "shop".into(), name: "data".into(), uid: Some(uid.into()) };
+        let volume =
+            Volume { name: "pv".into(), phase: "Bound".into(), claim: Some(reference), marks, ..Volume::default() };
+        let claim = Claim {
+            namespace: "shop".into(),
+            name: "data".into(),
+            uid: "1".into(),
+            phase: "Bound".into(),
+            volume: Some("pv".into()),
+            ..Claim::default()
+        };
+        Survey { volumes: vec![volume], claims: vec![claim], ..Survey::default() }
+    }
+
+    fn marks(environment: &str, claim: &str) -> Option<Marks> {
+        Some(Marks { environment: environment.into(), claim: claim.into(), data_set: "db".into(), identity: None })
+    }
+
+    fn written(survey: &Survey, environment: &str, identities: &[(&str, &str)]) -> Vec<Value> {
+        let claim = Expected {
+            namespace: "shop".into(),
+            name: "data".into(),
+            data_set: Some("db".into()),
+            phase: String::new(),
+            maker: Maker::Kit,
+            body: Value::Null,
+            origin: Origin::default(),
+        };
+        let identities = identities.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
+        missing(survey, environment, &[claim], &identities).into_iter().map(|it| it.2).collect()
+    }
+
+    #[test]
+    fn what_is_bound_is_marked_once() {
+        let first = written(&survey(None, "1"), "shop/pr-1", &[]);
+        assert_eq!(
+            first,
+            [json!({"metadata": {
+                "labels": {"rekindle.dev/environment": "shop", "rekindle.dev/instance": "pr-1"},
+                "annotations": {"rekindle.dev/claim": "shop/data", "rekindle.dev/data-set": "db"},
+            }})]
+        );
+        assert_eq!(written(&survey(marks("shop", "shop/data"), "1"), "shop", &[]), Vec::<Value>::new());
+        assert_eq!(written(&survey(marks("shop", "old/data"), "1"), "shop", &[]).len(), 1, "it has moved");
+        assert_eq!(written(&survey(marks("shop", "shop/data"), "1"), "shop", &[("db", "7")]).len(), 1);
+    }
+
+    #[test]
+    fn what_is_not_bound_or_is_anothers_is_not_touched() {
+        assert_eq!(written(&survey(None, "2"), "shop", &[]), Vec::<Value>::new());
+        assert_eq!(written(&survey(marks("other", "other/data"), "1"), "shop", &[]), Vec::<Value>::new());
+    }
+}

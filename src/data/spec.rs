@@ -1,0 +1,319 @@
+//! `DataSet` documents, read strictly.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::Source;
+use crate::health::gate::fields::{Collected, Fields, kind_of};
+use crate::health::gate::parse::{DEFAULT_TIMEOUT, read_probe};
+use crate::health::gate::{Gate, GateMistake, Probe};
+use crate::manifest::Origin;
+use crate::manifest::mistake::nearest;
+
+/// Questions that may prove a data set.
+const PROOFS: [&str; 6] = ["http", "tcp", "postgres", "redis", "exec", "condition"];
+
+/// State that must survive (`apiVersion: rekindle.dev/v1`, `kind: DataSet`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct DataSet {
+    /// `metadata.name`, e.g. `postgresql-app`.
+    pub name: String,
+    /// Namespace of its claims: the environment's unless `metadata.namespace` says otherwise.
+    pub namespace: String,
+    /// Where it is written.
+    pub origin: Origin,
+    /// What holds it.
+    pub claims: Vec<Holder>,
+    /// Where its contents may come from, in order of preference.
+    pub sources: Vec<Source>,
+    /// Whether the claims hold copies of one another, so that one that survived is enough: its neighbours are filled from it.
+    pub replicated: bool,
+    /// Set when it can be made again from other data, so that losing it loses time only.
+    pub derived: Option<Derived>,
+    /// Set when a backup of it exists.
+    pub restore: Option<Restore>,
+    /// A question that must be answered well before the next phase when its contents were adopted or restored.
+    pub proof: Option<Gate>,
+    /// A question whose answer never changes in the life of the data, such as PostgreSQL's system identifier.
+    pub identity: Option<Gate>,
+}
+
+/// What holds a data set or a part of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// A claim by its name.
+    Claim(String),
+    /// The claims that a StatefulSet makes: one a replica and template.
+    StatefulSet {
+        /// Its name.
+        name: String,
+        /// Only those of this template; those of all without it.
+        template: Option<String>,
+    },
+}
+
+impl std::fmt::Display for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Claim(name) => write!(f, "PersistentVolumeClaim/{name}"),
+            Self::StatefulSet { name, template: None } => write!(f, "StatefulSet/{name}"),
+            Self::StatefulSet { name, template: Some(template) } => {
+                write!(f, "the claim template {template} of StatefulSet/{name}")
+            }
+        }
+    }
+}
+
+/// How data that can be made again is made again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Derived {
+    /// From what, for people: e.g. `postgresql-fingerprint`.
+    pub from: String,
+    /// How long that takes.
+    pub estimate: Option<Duration>,
+}
+
+/// What is known of a data set's backups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restore {
+    /// What a person does to restore it, a line or several.
+    pub by_hand: String,
+}
+
+impl DataSet {
+    /// Reads a DataSet document. `default_namespace` is used unless `metadata.namespace` names another one.
+    ///
+    /// # Errors
+    /// Every mistake that is in it, at least one.
+    pub fn parse(body: &Value, origin: &Origin, default_namespace: &str) -> Result<Self, Vec<GateMistake>> {
+        let collected = Collected::default();
+        let set = read(body, origin, default_namespace, &collected);
+        let mistakes = collected.into_mistakes();
+        match set {
+            Some(set) if mistakes.is_empty() => Ok(set),
+            _ => Err(mistakes),
+        }
+    }
+}
+
+fn read(body: &Value, origin: &Origin, default_namespace: &str, collected: &Collected) -> Option<DataSet> {
+    let document = Fields::open(body, "", &["apiVersion", "kind", "metadata", "spec"], collected)?;
+    let metadata = document.inside("metadata", &["name", "namespace"])?;
+    let name = metadata.required_text("name", None);
+    // It is typed in flags and stands in annotations; a slash or colon there would be ambiguous.
+    if !is_name(&name) {
+        let hint = Some("lower-case letters, digits and - as in postgresql-app".to_owned());
+        metadata.mistake("wrong-value", "name", format!("{name:?} cannot be typed as the name of a data set"), hint);
+    }
+    let namespace = metadata.text("namespace").unwrap_or_else(|| default_namespace.to_owned());
+    if !document.has("spec") {
+        document.mistake_here("missing-key", "the data set has no spec", Some("write spec with claims".to_owned()));
+    }
+    let spec =
+        document.inside("spec", &["claims", "sources", "replicated", "derived", "restore", "proof", "identity"])?;
+    let claims = holders(&spec);
+    let derived = spec.mapping("derived", &["from", "estimate"]).map(|fields| Derived {
+        from: fields.required_text("from", Some("say what it is made from".to_owned())),
+        estimate: fields.duration("estimate"),
+    });
+    let restore = spec.mapping("restore", &["by_hand"]).map(|fields| Restore {
+        by_hand: fields.required_text("by_hand", Some("say what a person does to restore it".to_owned())),
+    });
+    let sources = sources(&spec);
+    if restore.is_none() && sources.contains(&Source::Restore) && !spec.written("restore") {
+        let hint = Some("add restore: {by_hand: …}, or take restore out of sources".to_owned());
+        spec.mistake("conflict", "sources", "sources has restore, and spec does not say how", hint);
+    }
+    let gate = |key: &str, title: String, questions: &[&'static str]| {
+        let known: Vec<&str> = ["timeout"].into_iter().chain(questions.iter().copied()).collect();
+        let fields = spec.mapping(key, &known)?;
+        let timeout = fields.duration("timeout").unwrap_or(DEFAULT_TIMEOUT);
+        let probe = read_probe(&fields, questions)?;
+        let (origin, namespace, hold) = (origin.clone(), namespace.clone(), Duration::ZERO);
+        Some(Gate { name: title, origin, timeout, hold, namespace, probe, skipped: None })
+    };
+    let proof = gate("proof", format!("{name} holds what it should"), &PROOFS);
+    let identity = gate("identity", format!("{name} is the same as before"), &["postgres"]);
+    if let Some(Gate { probe: Probe::Postgres(postgres), .. }) = &identity
+        && postgres.expect.is_some()
+    {
+        let hint = Some("take expect out: the answer is compared with that of the last healthy run".to_owned());
+        spec.mistake("conflict", "identity", "identity expects an answer by itself", hint);
+    }
+    let replicated = spec.flag("replicated");
+    Some(DataSet {
+        name,
+        namespace,
+        origin: origin.clone(),
+        claims,
+        sources,
+        replicated,
+        derived,
+        restore,
+        proof,
+        identity,
+    })
+}
+
+/// Whether a text can be the name of a data set: as Kubernetes' own names of 63 characters at most.
+fn is_name(text: &str) -> bool {
+    let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    (1..=63).contains(&text.len())
+        && text.bytes().all(|byte| letter(byte) || byte == b'-')
+        && text.bytes().next().is_some_and(letter)
+        && text.bytes().last().is_some_and(letter)
+}
+
+fn holders(spec: &Fields<'_>) -> Vec<Holder> {
+    let list = match spec.get("claims") {
+        Some(Value::Array(list)) if !list.is_empty() => list,
+        Some(Value::Array(_)) => {
+            spec.mistake("wrong-value", "claims", "claims is empty: nothing holds the data", None);
+            return Vec::new();
+        }
+        Some(other) => {
+            let hint = Some("write claims: [NAME], or claims: [{statefulset: NAME}]".to_owned());
+            spec.mistake("wrong-type", "claims", format!("claims is {}, not a list", kind_of(other)), hint);
+            return Vec::new();
+        }
+        None => {
+            let hint = Some("write claims: [NAME], or claims: [{statefulset: NAME}]".to_owned());
+            spec.missing("claims", hint);
+            return Vec::new();
+        }
+    };
+    let read = |(index, value): (usize, &Value)| {
+        let path = format!("claims.{index}");
+        match value {
+            Value::String(name) if !name.is_empty() => Some(Holder::Claim(name.clone())),
+            Value::Object(_) => {
+                let fields = spec.item(&path, value, &["statefulset", "template"])?;
+                let name = fields.required_text("statefulset", None);
+                Some(Holder::StatefulSet { name, template: fields.text("template") })
+            }
+            other => {
+                let wrong = format!("this is {}, neither a claim's name nor {{statefulset: NAME}}", kind_of(other));
+                spec.mistake("wrong-type", &path, wrong, None);
+                None
+            }
+        }
+    };
+    list.iter().enumerate().filter_map(read).collect()
+}
+
+fn sources(spec: &Fields<'_>) -> Vec<Source> {
+    if !spec.has("sources") {
+        let restore = |source: &Source| *source != Source::Restore || spec.has("restore");
+        return Source::ALL.into_iter().filter(restore).collect();
+    }
+    let words = Source::ALL.map(Source::word);
+    let mut sources = Vec::new();
+    for (index, word) in spec.words("sources").unwrap_or_default().iter().enumerate() {
+        let path = format!("sources.{index}");
+        match Source::of(word) {
+            Some(source) if sources.contains(&source) => {
+                spec.mistake("wrong-value", &path, format!("{word} is there twice"), None);
+            }
+            Some(source) => sources.push(source),
+            None => {
+                let hint = match nearest(word, words) {
+                    Some(near) => format!("did you mean {near}?"),
+                    None => format!("known here: {}", words.join(", ")),
+                };
+                spec.mistake("wrong-value", &path, format!("{word} is no source of data"), Some(hint));
+            }
+        }
+    }
+    sources
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::manifest::yaml::parse_node;
+
+    fn parse(spec: &str) -> Result<DataSet, Vec<String>> {
+        let text = format!("apiVersion: rekindle.dev/v1\nkind: DataSet\nmetadata: {{name: db}}\nspec: {spec}\n");
+        let body = parse_node(&text).unwrap().unwrap().to_value();
+        let told = |it: GateMistake| {
+            format!("{}: {}{}", it.path, it.message, it.hint.map_or(String::new(), |hint| format!(" [{hint}]")))
+        };
+        DataSet::parse(&body, &Origin::default(), "shop").map_err(|all| all.into_iter().map(told).collect())
+    }
+
+    #[test]
+    fn a_whole_one() {
+        let set = parse(
+            "{claims: [files, {statefulset: db, template: data}], sources: [restore, adopt], replicated: true, \
+             derived: {from: others, estimate: 3h}, restore: {by_hand: fetch it}, \
+             proof: {timeout: 1m, postgres: {service: db, credentials: {secret: s}, query: select 1, expect: 1}}, \
+             identity: {postgres: {service: db, credentials: {secret: s}, query: select system_identifier from pg_control_system()}}}",
+        )
+        .unwrap();
+        assert_eq!(set.namespace, "shop");
+        assert_eq!(
+            set.claims,
+            [Holder::Claim("files".into()), Holder::StatefulSet { name: "db".into(), template: Some("data".into()) }]
+        );
+        assert_eq!(set.sources, [Source::Restore, Source::Adopt]);
+        assert_eq!(set.derived.unwrap().estimate, Some(Duration::from_secs(3 * 3600)));
+        assert_eq!(set.proof.unwrap().timeout, Duration::from_secs(60));
+        assert!(set.replicated && set.identity.is_some());
+    }
+
+    #[test]
+    fn without_sources_what_can_be_is_allowed() {
+        assert_eq!(parse("{claims: [a]}").unwrap().sources, [Source::Adopt, Source::Empty]);
+        assert_eq!(parse("{claims: [a], restore: {by_hand: x}}").unwrap().sources, Source::ALL);
+    }
+
+    #[test]
+    fn every_mistake_is_told() {
+        for (spec, told) in [
+            ("{}", "spec: spec has no claims [write claims: [NAME], or claims: [{statefulset: NAME}]]"),
+            ("{claims: []}", "spec.claims: claims is empty: nothing holds the data"),
+            (
+                "{claims: a}",
+                "spec.claims: claims is a text, not a list [write claims: [NAME], or claims: [{statefulset: NAME}]]",
+            ),
+            ("{claims: [5]}", "spec.claims.0: this is a number, neither a claim's name nor {statefulset: NAME}"),
+            (
+                "{claims: [{stateful_set: a}]}",
+                "spec.claims.0.stateful_set: stateful_set is not known here [did you mean statefulset?]",
+            ),
+            ("{claims: [a], sources: [adpt]}", "spec.sources.0: adpt is no source of data [did you mean adopt?]"),
+            ("{claims: [a], sources: [adopt, adopt]}", "spec.sources.1: adopt is there twice"),
+            (
+                "{claims: [a], sources: [restore]}",
+                "spec.sources: sources has restore, and spec does not say how [add restore: {by_hand: …}, or take restore out of sources]",
+            ),
+            ("{claims: [a], source: [adopt]}", "spec.source: source is not known here [did you mean sources?]"),
+            ("{claims: [a], derived: {}}", "spec.derived: derived has no from [say what it is made from]"),
+            (
+                "{claims: [a], restore: {}}",
+                "spec.restore: restore has no by_hand [say what a person does to restore it]",
+            ),
+            (
+                "{claims: [a], proof: {}}",
+                "spec.proof: proof asks nothing: it needs one of http, tcp, postgres, redis, exec, condition",
+            ),
+            (
+                "{claims: [a], identity: {exec: {}}}",
+                "spec.identity.exec: exec is not known here [known here: timeout, postgres]",
+            ),
+        ] {
+            let wrong = parse(spec).unwrap_err();
+            assert!(wrong.iter().any(|it| it == told), "{spec}: {wrong:#?}");
+        }
+    }
+
+    #[test]
+    fn a_name_must_be_one_that_can_be_typed() {
+        for bad in ["a b", "A", "", "-a", "a/b", "a=b", "a:b"] {
+            assert!(!is_name(bad), "{bad}");
+        }
+        assert!(is_name("postgresql-app"));
+    }
+}

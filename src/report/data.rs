@@ -1,0 +1,100 @@
+//! The table of data decisions: what is done about each data set, and from what.
+
+use super::text::{Line, Tone};
+use crate::data::Decisions;
+
+/// The table as lines, with what survived and is not used below it; empty when nothing is done about any data set. `change`
+/// redacts and cleans a text before it is shown.
+pub fn table(decisions: &Decisions, change: &dyn Fn(&str) -> String) -> Vec<Line> {
+    if decisions.sets.iter().all(|set| set.word() == "keep") && decisions.left.is_empty() {
+        return Vec::new();
+    }
+    let longest = decisions.sets.iter().map(|set| set.data_set.chars().count()).max().unwrap_or_default();
+    let (second, third) = (2 + longest.max("data".len()) + 2, 2 + longest.max("data".len()) + 2 + 10);
+    let mut lines = vec![
+        Line::new()
+            .with(Tone::Dim, "  data")
+            .to_column(second)
+            .with(Tone::Dim, "decision")
+            .to_column(third)
+            .with(Tone::Dim, "from"),
+    ];
+    for set in &decisions.sets {
+        for (index, claim) in set.claims.iter().enumerate() {
+            let name = if index == 0 { set.data_set.as_str() } else { "" };
+            let tone = match claim.choice.word() {
+                "adopt" => Tone::Good,
+                "empty" => Tone::Warn,
+                _ => Tone::Plain,
+            };
+            let several = if set.claims.len() > 1 { format!("{}: ", claim.name) } else { String::new() };
+            lines.push(
+                Line::new()
+                    .with(Tone::Strong, format!("  {name}"))
+                    .to_column(second)
+                    .with(tone, claim.choice.word())
+                    .to_column(third)
+                    .and(change(&format!("{several}{}", claim.reason))),
+            );
+        }
+    }
+    if !decisions.left.is_empty() {
+        lines.push(Line::new().with(Tone::Dim, "  not used and not touched:"));
+        let left = decisions.left.iter().map(|left| format!("    pv/{}   {}", left.volume, left.facts));
+        lines.extend(left.map(|text| Line::new().and(change(&text))));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::decide::Left;
+    use crate::data::{Choice, ClaimDecision, Decision, Source};
+
+    fn claim(name: &str, choice: Choice, reason: &str) -> ClaimDecision {
+        ClaimDecision { namespace: "shop".into(), name: name.into(), choice, reason: reason.into() }
+    }
+
+    fn shown(decisions: &Decisions) -> String {
+        table(decisions, &str::to_owned).iter().map(Line::plain).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn each_data_set_has_a_line_for_each_claim() {
+        let set =
+            |name: &str, claims| Decision { data_set: name.into(), source: Source::Adopt, claims, confirm: false };
+        let adopt = Choice::Adopt { volume: "pg-app-0".into() };
+        let decisions = Decisions {
+            sets: vec![
+                set(
+                    "postgresql-app",
+                    vec![
+                        claim("data-0", adopt, "pv/pg-app-0: released 14 minutes ago, 10 GiB"),
+                        claim("data-1", Choice::Copy, "filled by the claims beside it"),
+                    ],
+                ),
+                set(
+                    "redis",
+                    vec![claim("data", Choice::Empty, "nothing is there; allowed by environments/local.yaml:5")],
+                ),
+            ],
+            left: vec![Left { volume: "old".into(), facts: "released 3 days ago".into() }],
+        };
+        insta::assert_snapshot!(shown(&decisions), @r"
+          data            decision  from
+          postgresql-app  adopt     data-0: pv/pg-app-0: released 14 minutes ago, 10 GiB
+                          copy      data-1: filled by the claims beside it
+          redis           empty     nothing is there; allowed by environments/local.yaml:5
+          not used and not touched:
+            pv/old   released 3 days ago
+        ");
+    }
+
+    #[test]
+    fn where_all_is_as_it_was_nothing_is_shown() {
+        let kept = vec![claim("data", Choice::Keep, "bound")];
+        let set = Decision { data_set: "db".into(), source: Source::Adopt, claims: kept, confirm: false };
+        assert_eq!(shown(&Decisions { sets: vec![set], left: Vec::new() }), "");
+    }
+}

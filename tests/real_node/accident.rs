@@ -1,0 +1,85 @@
+//! The accident of 2 March 2021, survived by adoption: the whole stack is up, its namespace is deleted, one command brings every
+//! row back.
+
+use std::collections::BTreeMap;
+
+use kube::api::DeleteParams;
+
+use super::support::{Bed, Ran, Space, finish, rekindle};
+use super::{BED, hidden::Hidden, shared};
+
+/// A copy of the stack of its own.
+const FLAGS: [&str; 2] = ["--instance", "lost"];
+
+/// Each cluster with its database.
+const CLUSTERS: [(&str, &str); 4] =
+    [("app", "acoustid"), ("fingerprint", "acoustid"), ("ingest", "acoustid"), ("musicbrainz", "musicbrainz")];
+
+fn local(bed: &Bed, hidden: &Hidden, command: &str, flags: &[&str]) -> Ran {
+    let ran = finish(rekindle(None, &bed.kubeconfig, &[&[command, "local"], &FLAGS[..], flags].concat()));
+    hidden.absent(&ran);
+    ran
+}
+
+/// Asks a cluster's primary through its Service, from inside its pod.
+fn query(bed: &Bed, space: &str, (cluster, database): (&str, &str), sql: &str) -> String {
+    let script = format!(
+        "PGPASSWORD=$PATRONI_SUPERUSER_PASSWORD exec psql -XqAt -v ON_ERROR_STOP=1 -h postgresql-{cluster} -U postgres -d {database} -c \"$0\""
+    );
+    bed.exec(space, &format!("postgresql-{cluster}-0"), &["sh", "-c", &script, sql]).trim().to_owned()
+}
+
+/// What must be the same before and after: the system identifier and a row of each cluster, and which volume each claim has.
+fn memory(bed: &Bed, space: &str) -> BTreeMap<String, String> {
+    let mut memory = BTreeMap::new();
+    for cluster in CLUSTERS {
+        let identifier = query(bed, space, cluster, "select system_identifier from pg_control_system()");
+        memory.insert(format!("{} identifier", cluster.0), identifier);
+        memory.insert(format!("{} row", cluster.0), query(bed, space, cluster, "select it from marker"));
+    }
+    for claim in bed.list("v1", "PersistentVolumeClaim", space) {
+        let text = |pointer: &str| claim.pointer(pointer).and_then(|it| it.as_str()).unwrap_or_default().to_owned();
+        memory.insert(text("/metadata/name"), text("/spec/volumeName"));
+    }
+    memory
+}
+
+#[test]
+#[ignore = "needs a node"]
+fn the_namespace_is_deleted_and_every_row_is_back() {
+    let bed = Bed::from_variable(BED);
+    let hidden = Hidden::of(None, &bed.kubeconfig, &FLAGS, "local");
+    let _machine = shared();
+    let space = Space { bed: &bed, name: "acoustid-lost".into() };
+    local(&bed, &hidden, "up", &[]).exit(0).says("local/lost is up");
+    for cluster in CLUSTERS {
+        query(
+            &bed,
+            &space.name,
+            cluster,
+            "create table marker (it text); insert into marker values ('kept'); checkpoint",
+        );
+    }
+    let before = memory(&bed, &space.name);
+    assert_eq!(before.values().filter(|value| *value == "kept").count(), CLUSTERS.len(), "{before:#?}");
+    assert_eq!(before.len(), 2 * CLUSTERS.len() + 6, "{before:#?}");
+
+    let namespaces = bed.api("v1", "Namespace", None);
+    bed.block_on(namespaces.delete(&space.name, &DeleteParams::default())).unwrap();
+    bed.wait_until("the namespace is gone", |bed| bed.get("v1", "Namespace", None, &space.name).is_none());
+
+    let back = local(&bed, &hidden, "up", &[]).exit(0).says("local/lost is up").says("adopt");
+    println!("outage to healthy by adoption: {:.1} s", back.took.as_secs_f64());
+    assert_eq!(memory(&bed, &space.name), before);
+    for cluster in CLUSTERS {
+        let log = bed.exec(
+            &space.name,
+            &format!("postgresql-{}-0", cluster.0),
+            &["sh", "-c", "ls -d /postgresql/data/pgroot/*"],
+        );
+        assert_eq!(log.trim(), "/postgresql/data/pgroot/data", "no data folder was set aside");
+    }
+    // What was decided holds: the next run has nothing to do.
+    let next = local(&bed, &hidden, "up", &["-o", "json"]).exit(0);
+    assert_eq!(next.last()["written"], 0, "{}", next.stdout);
+}
