@@ -1,11 +1,15 @@
 //! Data before pods: volumes that survived are bound again, and nothing begins empty where something may be.
 
 use std::cell::RefCell;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
 use super::BED;
+use super::killed::killed;
+use super::proxy::Cut;
 use super::support::{Bed, Kit, Ran, Space, run, start};
 
 const CLAIM: (&str, &str) = ("v1", "PersistentVolumeClaim");
@@ -36,6 +40,15 @@ impl<'a> Volumes<'a> {
             ),
         );
         self.names.borrow_mut().push(name.clone());
+        name
+    }
+
+    /// One that held a claim which is gone, and whose deletion has failed.
+    fn failed(&self, name: &str, namespace: &str, claim: &str) -> String {
+        let dead = "00000000-0000-0000-0000-000000000001";
+        let reference = format!("  claimRef: {{namespace: {namespace}, name: {claim}, uid: {dead}}}\n");
+        let name = self.make(name, "Delete", &reference, "");
+        self.wait_for(&name, "Failed");
         name
     }
 
@@ -275,6 +288,52 @@ fn what_was_interrupted_goes_on() {
         let ran = run(&kit, &bed, &["up", "test", "--confirm", "test", "--adopt"]).exit(0);
         assert_eq!(live(&bed, &space, "data")["spec"]["volumeName"], volume.as_str(), "{stage}: {}", ran.stderr);
     }
+}
+
+#[test]
+#[ignore = "needs a real control plane"]
+fn a_kill_at_any_write_of_an_adoption_is_mended_by_the_next_run() {
+    let bed = Bed::from_variable(BED);
+    let (number, ended, writes) = (AtomicUsize::new(1), AtomicBool::new(false), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !ended.load(Ordering::Relaxed) {
+                    let number = number.fetch_add(1, Ordering::Relaxed);
+                    for cut in [Cut::Before(number), Cut::After(number)] {
+                        match adoption_killed(&bed, cut) {
+                            Some(last) => writes.lock().unwrap().push(last),
+                            None => ended.store(true, Ordering::Relaxed),
+                        }
+                    }
+                }
+            });
+        }
+    });
+    let writes = writes.into_inner().unwrap();
+    let of_volumes = writes.iter().filter(|write| write.contains("/persistentvolumes/")).count();
+    assert!(of_volumes >= 2 * 5, "a policy, two reservations and two marks, each before and after: {writes:#?}");
+}
+
+/// One kill, and the run that mends it. `None` when the run ended by itself before.
+fn adoption_killed(bed: &Bed, cut: Cut) -> Option<String> {
+    let space = Space::new(bed, "kill-data");
+    let volumes = Volumes::new(bed, &space.name);
+    let held =
+        [("data", volumes.failed("a", &space.name, "data")), ("more", volumes.released("b", &space.name, "more"))];
+    // Whatever is killed when: nothing may begin empty.
+    let kit = kit(&space, "data: {allow: [adopt]}\n", "");
+    kit.write("templates/storage/more.yaml", &(claim("more", &space.name) + &data_set("more", "claims: [more]")));
+    let last = killed(bed, &kit, cut);
+    let next = run(&kit, bed, &["up", "test"]);
+    assert_eq!(next.code, Some(0), "{cut:?} at {last:?}: {}", next.stderr);
+    for (name, volume) in &held {
+        let claim = live(bed, &space, name);
+        assert_eq!(claim["spec"]["volumeName"], volume.as_str(), "{cut:?} at {last:?}: {}", next.stderr);
+        assert_eq!(claim["status"]["phase"], "Bound", "{cut:?} at {last:?}");
+        assert_eq!(volumes.get(volume)["spec"]["persistentVolumeReclaimPolicy"], "Retain", "{cut:?} at {last:?}");
+    }
+    last
 }
 
 /// One way in which an empty database comes to be where data was: what stands there, and what the refusal says.

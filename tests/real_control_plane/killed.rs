@@ -154,7 +154,7 @@ fn recorded(bed: &Bed, kit: &Kit) -> Vec<String> {
 }
 
 /// Runs `up` through a proxy that has it killed. `None` when it ended by itself before that, else its last write.
-fn killed(bed: &Bed, kit: &Kit, cut: Cut) -> Option<String> {
+pub fn killed(bed: &Bed, kit: &Kit, cut: Cut) -> Option<String> {
     let proxy = Proxy::start(bed, kit.path(), cut);
     let mut command = rekindle(Some(kit), &proxy.kubeconfig, &["up", "test"]);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
