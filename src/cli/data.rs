@@ -65,14 +65,13 @@ impl DataArgs {
         }
         let known: Vec<&str> = plan.data_sets.iter().map(|set| set.name.as_str()).collect();
         let confirmed = self.confirm_data.iter().map(String::as_str);
-        for name in answers.names().into_iter().chain(confirmed).filter(|name| !known.contains(name)) {
-            let error = CliError::new(Exit::Usage, format!("the kit has no data set {name}"));
-            return Err(match nearest(name, known.iter().copied()) {
-                Some(near) => error.hint(format!("did you mean {near}?")),
-                None => error.detail(format!("its data sets: {}", known.join(", "))),
-            });
-        }
-        Ok(answers)
+        let unknown = answers.names().into_iter().chain(confirmed).find(|name| !known.contains(name));
+        let Some(name) = unknown else { return Ok(answers) };
+        let error = CliError::new(Exit::Usage, format!("the kit has no data set {name}"));
+        Err(match nearest(name, known.iter().copied()) {
+            Some(near) => error.hint(format!("did you mean {near}?")),
+            None => error.detail(format!("its data sets: {}", known.join(", "))),
+        })
     }
 }
 

@@ -50,7 +50,7 @@ pub fn add_gates(rendered: &mut Rendered, decisions: &Decisions, survey: &Survey
     let sets: Vec<DataSet> = rendered.data_sets().cloned().collect();
     for (set, decision) in sets.iter().filter_map(|set| Some((set, decisions.of_set(&set.name)?))) {
         let of_set = |claim: &&Expected| claim.data_set.as_deref() == Some(set.name.as_str());
-        let last = rendered.claims.iter().filter(of_set).next_back().map(|claim| claim.phase.clone());
+        let last = rendered.claims.iter().rfind(of_set).map(|claim| claim.phase.clone());
         let Some(phase) = rendered.phases.iter_mut().find(|phase| Some(&phase.name) == last.as_ref()) else { continue };
         let adopted = decision.claims.iter().filter_map(|claim| match &claim.choice {
             Choice::Adopt { volume } => survey.volume(volume)?.marks.as_ref()?.identity.clone(),

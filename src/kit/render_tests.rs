@@ -167,14 +167,15 @@ fn a_definition_in_the_kit_says_the_scope_of_its_kind() {
 #[test]
 fn gates_and_data_sets_are_kept_apart() {
     let text = "apiVersion: rekindle.dev/v1\nkind: Gate\nmetadata: {name: up}\nspec: {tcp: {service: a, port: 1}}\n---\n\
-                apiVersion: rekindle.dev/v1\nkind: DataSet\nmetadata: {name: d}\nspec: {claims: [a]}\n";
+                apiVersion: rekindle.dev/v1\nkind: DataSet\nmetadata: {name: d}\nspec: {claims: [a]}\n---\n\
+                apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: a}\n";
     let environment = "namespace: n\ngates: {skip: {'u*': because}}\nphases: {two: {timeout: 9m}}\n";
     let rendered = render(&[("templates/two/g.yaml", text), ("environments/a.yaml", environment)]).unwrap();
     let phase = &rendered.phases[1];
     assert_eq!(phase.settings.timeout, Some(std::time::Duration::from_secs(540)));
     assert_eq!(phase.gates.len(), 1);
     assert_eq!((phase.gates[0].name.as_str(), phase.gates[0].skipped.as_deref()), ("up", Some("because")));
-    assert_eq!((phase.objects.len(), phase.data_sets.len(), phase.data_sets[0].name.as_str()), (0, 1, "d"));
+    assert_eq!((phase.objects.len(), phase.data_sets.len(), phase.data_sets[0].name.as_str()), (1, 1, "d"));
 }
 
 #[test]
@@ -183,7 +184,10 @@ fn references_that_nothing_answers_are_warnings_where_a_kit_should_answer() {
                 template:\n    spec:\n      volumes:\n      - persistentVolumeClaim: {claimName: data-db-0}\n      \
                 - persistentVolumeClaim: {claimName: data-db-x}\n      - configMap: {name: kube-root-ca.crt}\n      \
                 - secret: {secretName: s, optional: true}\n      - secret: {secretName: t}\n";
-    let rendered = render(&[("templates/one/a.yaml", text), ("templates/two/b.yaml", "# nothing\n")]).unwrap();
+    let data = "apiVersion: rekindle.dev/v1\nkind: DataSet\nmetadata: {name: db}\nspec: {claims: [data-db-0]}\n";
+    let files =
+        [("templates/one/a.yaml", text), ("templates/one/d.yaml", data), ("templates/two/b.yaml", "# nothing\n")];
+    let rendered = render(&files).unwrap();
     let warnings: Vec<_> = rendered.warnings.iter().map(|warning| warning.message.clone()).collect();
     insta::assert_snapshot!(warnings.join("\n"), @r"
     StatefulSet/db needs PersistentVolumeClaim/data-db-x (spec.template.spec.volumes[1].persistentVolumeClaim.claimName), which no template makes

@@ -81,7 +81,10 @@ impl FieldPath {
                     continue;
                 }
                 let (content, after) = inner.split_once(']').ok_or("has a bracket that does not end")?;
-                let Some((key, value)) = content.split_once('=').filter(|(key, _)| !key.is_empty()) else {
+                // Members that tell entries apart have plain names; anything else is a quoted name that does not end.
+                let plain =
+                    |key: &str| !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
+                let Some((key, value)) = content.split_once('=').filter(|(key, _)| plain(key)) else {
                     return Err(format!("has [{content}], which is neither [name=value] nor [\"name\"]"));
                 };
                 steps.push(Step::Entry(key.to_owned(), value.trim_matches('"').to_owned()));
@@ -245,6 +248,12 @@ mod tests {
         assert_eq!(below("spec.containers[name=a]"), Some(json!({"f:image": {}})));
         assert_eq!(below("spec.containers[name=b]"), None);
         assert_eq!(below("spec.paused"), None);
+    }
+
+    #[test]
+    fn a_quoted_name_that_does_not_end_is_no_entry() {
+        assert!(FieldPath::parse("[\"=]] ,").is_err());
+        assert!(FieldPath::parse("[a b=c]").is_err());
     }
 
     proptest! {
