@@ -11,6 +11,7 @@ mod images;
 mod packages;
 mod process;
 mod progress;
+mod schemas;
 mod test;
 mod tools;
 
@@ -39,6 +40,8 @@ enum Task {
     Demo(demo::DemoArgs),
     #[command(subcommand)]
     Bench(bench::BenchCommand),
+    /// Record the kinds and types of a real API server for the simulated one
+    RecordSchemas(schemas::RecordArgs),
 }
 
 fn main() -> ExitCode {
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Task::Test(args) => test::test(&args),
         Task::Demo(args) => demo::demo(&args),
         Task::Bench(command) => bench::run(&command),
+        Task::RecordSchemas(args) => schemas::record(&args),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,
