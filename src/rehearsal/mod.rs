@@ -24,6 +24,7 @@ pub mod faults;
 pub mod fields;
 pub mod managers;
 pub mod model;
+pub mod needs;
 pub mod patch;
 pub mod pods;
 pub mod request;

@@ -42,6 +42,8 @@ pub struct Model {
     pub stop: Duration,
     /// Times from a start to being ready (or done, for Jobs), by `Kind/name`: what was measured or is supposed.
     pub ready: BTreeMap<String, Duration>,
+    /// Times from being sent to being ready that a real run has measured, by `Kind/name`; images are in them.
+    pub measured: BTreeMap<String, Duration>,
     /// What goes wrong, by `Kind/name`.
     pub fates: BTreeMap<String, Fate>,
     /// Share of requests that the API server answers with an error, 0 to 1.
@@ -65,6 +67,7 @@ impl Default for Model {
             definition: milliseconds(300),
             stop: Duration::from_secs(2),
             ready: BTreeMap::new(),
+            measured: BTreeMap::new(),
             fates: BTreeMap::new(),
             errors: 0.0,
             denied: Vec::new(),
@@ -84,6 +87,9 @@ impl Model {
     pub fn until_ready(&self, workload: &str, pod: &Value) -> Duration {
         if let Some(known) = self.ready.get(workload) {
             return *known;
+        }
+        if let Some(whole) = self.measured.get(workload) {
+            return whole.saturating_sub(self.schedule + self.container + self.controller * 3 + self.write);
         }
         let containers = pod.pointer("/spec/containers").and_then(Value::as_array).into_iter().flatten();
         let longest = containers.map(|container| {

@@ -116,10 +116,11 @@ fn find_node(world: &mut World, key: &Key, pod: &Value) -> bool {
 /// How long the images that are not on the node yet take.
 fn pull_time(world: &mut World, pod: &Value, key: &Key) -> Duration {
     let node = world.store.get(key).map(|pod| text(pod, "/spec/nodeName").to_owned()).unwrap_or_default();
+    let measured = world.model.measured.contains_key(&workload(world, pod));
     let mut time = Duration::ZERO;
     for container in list(pod, "/spec/initContainers").chain(list(pod, "/spec/containers")) {
         if world.pulled.insert((node.clone(), text(container, "/image").to_owned())) {
-            time += world.model.pull;
+            time += if measured { Duration::ZERO } else { world.model.pull };
         }
     }
     time

@@ -47,6 +47,11 @@ impl Simulation {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// From now on requests go wrong by these faults.
+    pub fn go_wrong(&self, faults: Faults) {
+        *self.faults.lock().unwrap_or_else(PoisonError::into_inner) = faults;
+    }
+
     /// A client that speaks to it.
     pub fn client(&self) -> Client {
         let simulation = self.clone();

@@ -16,6 +16,7 @@ pub mod progress;
 pub mod resumed;
 pub mod runs;
 pub mod sanitize;
+pub mod rehearsal;
 pub mod screen;
 pub mod status;
 pub mod text;
