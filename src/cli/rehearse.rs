@@ -11,6 +11,7 @@ use super::identities::{explain, open_secrets, say_opened};
 use super::render::say_warnings;
 use super::settings::Context;
 use super::{CliError, Exit};
+use crate::cluster::{Cluster, ClusterError};
 use crate::kit::{Environment, Kit, Rendered};
 use crate::manifest::mistake::nearest;
 use crate::plan::Plan;
@@ -80,8 +81,12 @@ pub fn run(context: &mut Context, args: &RehearseArgs) -> Result<Exit, CliError>
     let plan = Plan::of(&rendered)?;
     let needs = needs(&plan);
     let model = model(args, &plan)?;
-    let supposed: Vec<String> =
-        args.slow.iter().filter_map(|wish| wish.split_once('=')).map(|(name, time)| format!("{name} takes {time}")).collect();
+    let supposed: Vec<String> = args
+        .slow
+        .iter()
+        .filter_map(|wish| wish.split_once('='))
+        .map(|(name, time)| format!("{name} takes {time}"))
+        .collect();
     let measured: Vec<String> = model.measured.keys().cloned().collect();
     let nodes = args.nodes.unwrap_or(needs.nodes.max(1));
     let setting = rehearsal::Setting {
@@ -113,7 +118,9 @@ fn render(context: &mut Context, kit: &Kit, environment: &Environment) -> Result
         }
         Err(mistakes) => {
             let why = match vault.outcome().and_then(Result::err) {
-                Some(error @ (SecretsError::NoMatchingIdentity { .. } | SecretsError::NoFile { .. })) => error.to_string(),
+                Some(error @ (SecretsError::NoMatchingIdentity { .. } | SecretsError::NoFile { .. })) => {
+                    error.to_string()
+                }
                 Some(error) => return Err(explain(&context.common, error.clone())),
                 None => return Err(mistakes.into()),
             };
@@ -132,13 +139,14 @@ fn model(args: &RehearseArgs, plan: &Plan) -> Result<Model, CliError> {
         .phases
         .iter()
         .flat_map(|phase| &phase.items)
-        .filter(|item| matches!(item.object.kind(), "Deployment" | "StatefulSet" | "DaemonSet" | "Job" | "Pod" | "ReplicaSet"))
+        .filter(|item| {
+            matches!(item.object.kind(), "Deployment" | "StatefulSet" | "DaemonSet" | "Job" | "Pod" | "ReplicaSet")
+        })
         .map(|item| format!("{}/{}", item.object.kind(), item.object.name()))
         .collect();
     let split = |flag: &str, wish: &str| -> Result<(String, String), CliError> {
-        let (name, value) = wish
-            .split_once('=')
-            .ok_or_else(|| CliError::new(Exit::Usage, format!("--{flag} {wish} has no =")))?;
+        let (name, value) =
+            wish.split_once('=').ok_or_else(|| CliError::new(Exit::Usage, format!("--{flag} {wish} has no =")))?;
         if workloads.iter().any(|known| known == name) {
             return Ok((name.to_owned(), value.to_owned()));
         }
@@ -165,7 +173,8 @@ fn model(args: &RehearseArgs, plan: &Plan) -> Result<Model, CliError> {
         let (name, time) = split("slow", wish)?;
         let time = time.parse::<jiff::SignedDuration>().ok().and_then(|time| Duration::try_from(time).ok());
         let time = time.ok_or_else(|| {
-            CliError::new(Exit::Usage, format!("--slow {wish}: this is no time")).hint("a time is written as 90s, 20m or 3h30m")
+            CliError::new(Exit::Usage, format!("--slow {wish}: this is no time"))
+                .hint("a time is written as 90s, 20m or 3h30m")
         })?;
         model.ready.insert(name, time);
     }
@@ -217,7 +226,8 @@ fn assumptions(model: &Model) -> Vec<String> {
 fn left_out(rendered: &Rendered, needs: &Needs) -> Vec<String> {
     let mut sentences = Vec::new();
     let databases = rendered.phases.iter().flat_map(|phase| &phase.objects);
-    let databases = databases.filter(|object| object.kind() == "StatefulSet" && object.name().contains("postgresql")).count();
+    let databases =
+        databases.filter(|object| object.kind() == "StatefulSet" && object.name().contains("postgresql")).count();
     if databases > 0 && needs.bytes > 0 {
         sentences.push(
             "data is not in it: databases come up empty here; with their restore it takes longer, for example with \
@@ -250,33 +260,49 @@ fn rehearse(
         let simulation = Simulation::new(World::new(started, nodes, model, true), Faults::none());
         let cluster = simulation.connect().await?;
         simulation.go_wrong(faults);
-        let options = Options {
-            run: format!("{:08x}", args.seed),
-            started,
-            take_ownership: false,
-            redactor,
-            from: None,
-            until: None,
-            stand_in: Some(simulation.answers()),
-        };
-        let (events, mut happened) = mpsc::unbounded_channel();
-        // Nobody stops it; the sender must live for as long as the run does.
-        let (_stop, stopped) = watch::channel(false);
-        let mut run = std::pin::pin!(crate::rebuild::run(cluster, plan, options, events, stopped));
-        let mut exit = None;
+        let mut tries = 0;
         loop {
-            tokio::select! {
-                biased;
-                event = happened.recv() => match event {
-                    Some(event) => view.event(&event),
-                    None => break,
-                },
-                ended = &mut run, if exit.is_none() => exit = Some(ended?),
+            let options = Options {
+                run: format!("{:08x}", args.seed),
+                started,
+                redactor: redactor.clone(),
+                stand_in: Some(simulation.answers()),
+                ..Options::default()
+            };
+            tries += 1;
+            match follow(&cluster, plan, options, &mut view).await {
+                // Before the first write a run does not try again by itself.
+                Err(error) if error.is_transient() && tries < TRIES => {
+                    view.progress = Progress::default();
+                    view.ui.say(&format!("it could not begin, as an operator would see: {error}; begun again"));
+                }
+                ended => return Ok::<_, CliError>(ended.map(Exit::from_code)?),
             }
         }
-        Ok::<_, CliError>(exit.map_or(Exit::Bug, Exit::from_code))
     })?;
     Ok((view.progress, exit))
+}
+
+/// How often a run that could not begin is begun again.
+const TRIES: usize = 20;
+
+/// One run, from its first event to its last.
+async fn follow(cluster: &Cluster, plan: &Plan, options: Options, view: &mut View) -> Result<u8, ClusterError> {
+    let (events, mut happened) = mpsc::unbounded_channel();
+    // Nobody stops it; the sender must live for as long as the run does.
+    let (_stop, stopped) = watch::channel(false);
+    let mut run = std::pin::pin!(crate::rebuild::run(cluster.clone(), plan, options, events, stopped));
+    let mut ended = None;
+    loop {
+        tokio::select! {
+            biased;
+            event = happened.recv() => match event {
+                Some(event) => view.event(&event),
+                None => return Ok(ended.unwrap_or(Exit::Bug as u8)),
+            },
+            code = &mut run, if ended.is_none() => ended = Some(code?),
+        }
+    }
 }
 
 /// Takes in events: as JSON for programs, as lines where more is wanted, else only for the last screen.
@@ -326,7 +352,7 @@ fn show(context: &mut Context, args: &RehearseArgs, progress: &Progress, setting
             let seen = ending::Setting {
                 again: context.command(&["up", &args.environment]),
                 look: context.command(&["status", &args.environment]),
-                hosts: Vec::new(),
+                ..ending::Setting::default()
             };
             context.ui.say("a rehearsal, nothing real was touched; this is what an operator would see:");
             context.ui.say("");

@@ -251,15 +251,6 @@ fn options() -> Options {
 fn options_taking(adopt: &[&str]) -> Options {
     let adopt = Adoption::of(adopt.iter().copied());
     Options { run: "run".into(), started: jiff::Timestamp::UNIX_EPOCH, adopt, ..Options::default() }
-    Options {
-        run: "run".into(),
-        started: jiff::Timestamp::UNIX_EPOCH,
-        take_ownership: false,
-        redactor: Default::default(),
-        from: None,
-        until: None,
-        stand_in: None,
-    }
 }
 
 /// Runs a plan against a server and returns the exit code, the events, and how long it took in virtual time.

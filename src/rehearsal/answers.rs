@@ -99,7 +99,8 @@ fn behind_host(world: &World, namespace: &str, host: &str) -> Answer {
         None => Answer::waiting(format!("no Ingress names the host {host}")),
         Some(service) => {
             let key = super::store::Key::new("", "services", namespace, service);
-            let outside = world.store.get(&key).is_some_and(|it| it.pointer("/spec/type") == Some(&json!("ExternalName")));
+            let outside =
+                world.store.get(&key).is_some_and(|it| it.pointer("/spec/type") == Some(&json!("ExternalName")));
             if outside {
                 return Answer::passed(format!("host {host} leads outside: taken to answer as wanted"));
             }

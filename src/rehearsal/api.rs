@@ -43,7 +43,7 @@ pub enum Answer {
     /// The same, as an aggregated discovery document.
     Discovery(Value),
     /// Plain text.
-    Text(String),
+    Text(u16, String),
     /// Events from a revision on.
     Watch(Watch),
 }
@@ -89,7 +89,7 @@ fn route(world: &mut World, ask: &Ask<'_>) -> Answered {
                 }),
             ));
         }
-        ["healthz" | "livez" | "readyz"] => return Ok(Answer::Text("ok".into())),
+        ["healthz" | "livez" | "readyz"] => return Ok(Answer::Text(200, "ok".into())),
         ["api"] if aggregated => return Ok(Answer::Discovery(discovery::aggregated(&world.kinds, true))),
         ["apis"] if aggregated => return Ok(Answer::Discovery(discovery::aggregated(&world.kinds, false))),
         ["api"] => return Ok(Answer::Json(200, json!({"kind": "APIVersions", "versions": ["v1"]}))),
@@ -99,7 +99,11 @@ fn route(world: &mut World, ask: &Ask<'_>) -> Answered {
         _ => {}
     }
     let target = target(ask.path).ok_or_else(status::no_such_path)?;
-    let kind = world.kind(&target.group, &target.version, &target.resource).ok_or_else(status::no_such_path)?;
+    let Some(kind) = world.kind(&target.group, &target.version, &target.resource) else {
+        // Of a group that nobody serves, there is not even a server to say so.
+        let served = world.kinds.iter().any(|kind| kind.group == target.group && kind.version == target.version);
+        return if served { Err(status::no_such_path()) } else { Ok(Answer::Text(404, "404 page not found\n".into())) };
+    };
     if kind.namespaced && target.namespace.is_none() && target.name.is_some() {
         return Err(status::no_such_path());
     }
@@ -148,7 +152,7 @@ fn get(world: &World, ask: &Ask<'_>, target: &Target, kind: &Kind, name: &str) -
     let key = key_of(kind, target, name);
     let object = world.store.get(&key).ok_or_else(|| status::not_found(kind, name))?;
     match target.part.as_deref() {
-        Some("log") if kind.resource == "pods" => Ok(Answer::Text(super::pods::last_words(world, object))),
+        Some("log") if kind.resource == "pods" => Ok(Answer::Text(200, super::pods::last_words(world, object))),
         Some(part) if !kind.parts.iter().any(|known| known == part) => Err(status::no_such_path()),
         _ => Ok(Answer::Json(200, shown(object, metadata_only(ask)))),
     }
@@ -231,9 +235,8 @@ fn watch(world: &World, ask: &Ask<'_>, target: &Target, kind: Arc<Kind>) -> Answ
 }
 
 fn body(ask: &Ask<'_>) -> Result<Value, Refusal> {
-    serde_json::from_slice(ask.body).map_err(|error| {
-        refusal(400, "BadRequest", format!("the object provided is unrecognized: {error}"), json!({}))
-    })
+    serde_json::from_slice(ask.body)
+        .map_err(|error| refusal(400, "BadRequest", format!("the object provided is unrecognized: {error}"), json!({})))
 }
 
 fn dry_run(ask: &Ask<'_>) -> bool {
@@ -287,11 +290,17 @@ fn decode(ask: &Ask<'_>, kind: &Kind, object: &mut Value) -> Result<(), Refusal>
     let unknown = |wrong: &&typed::Wrong| wrong.what == "field not declared in schema";
     if let Some(wrong) = wrong.iter().find(|wrong| !unknown(wrong)) {
         let field = wrong.path.trim_start_matches('.');
-        let message = format!("{} in version {:?} cannot be handled as a {}: {field}: {}", kind.kind, kind.version, kind.kind, wrong.what);
+        let message = format!(
+            "{} in version {:?} cannot be handled as a {}: {field}: {}",
+            kind.kind, kind.version, kind.kind, wrong.what
+        );
         return Err(refusal(400, "BadRequest", message, json!({})));
     }
-    let unknown: Vec<String> =
-        wrong.iter().filter(unknown).map(|it| format!("unknown field {:?}", indexed(it.path.trim_start_matches('.')))).collect();
+    let unknown: Vec<String> = wrong
+        .iter()
+        .filter(unknown)
+        .map(|it| format!("unknown field {:?}", indexed(it.path.trim_start_matches('.'))))
+        .collect();
     if !unknown.is_empty() && ask.query.get("fieldValidation").is_none_or(|wish| wish == "Strict") {
         let message = format!(
             "{} in version {:?} cannot be handled as a {}: strict decoding error: {}",
@@ -423,9 +432,12 @@ fn patch(world: &mut World, ask: &Ask<'_>, target: &Target, kind: &Arc<Kind>, na
         "application/strategic-merge-patch+json" if !kind.custom => patch::strategic(&kind.root, &mut object, &patch),
         "application/json-patch+json" => patch::json(&mut object, &patch).map_err(|misfit| match misfit {
             Misfit::Malformed(text) => refusal(400, "BadRequest", text, json!({})),
-            Misfit::Failed(text) => {
-                let text = format!("the server rejected our request due to an error in our request: {text}");
-                refusal(422, "Invalid", text, json!({}))
+            // What does not fit is not said.
+            Misfit::Failed(_) => {
+                let text = "the server rejected our request due to an error in our request";
+                let mut refused = refusal(422, "Invalid", text, json!({}));
+                refused.body["details"] = json!({});
+                refused
             }
         })?,
         other => {
@@ -453,8 +465,11 @@ fn apply(
     part: Option<&str>,
 ) -> Answered {
     if ask.query.get("fieldManager").is_none() {
-        let error = "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch";
-        return Err(refusal(422, "Invalid", error, json!({})));
+        let error =
+            "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch";
+        let causes = json!([{"reason": "FieldValueRequired", "message": "Required value: is required for apply patch", "field": "fieldManager"}]);
+        let details = json!({"group": "meta.k8s.io", "kind": "PatchOptions", "causes": causes});
+        return Err(refusal(422, "Invalid", error, details));
     }
     if config.pointer("/metadata/managedFields").and_then(Value::as_array).is_some_and(|list| !list.is_empty()) {
         return Err(refusal(400, "BadRequest", "metadata.managedFields must be nil", json!({})));
@@ -471,9 +486,14 @@ fn apply(
         return Err(refusal(400, "BadRequest", message, json!({})));
     }
     if !named("/metadata/name").is_empty() && named("/metadata/name") != key.name {
-        let message = format!("name in URL does not match name in {} object", kind.kind);
+        let message = format!(
+            "the name of the object ({}) does not match the name on the URL ({})",
+            named("/metadata/name"),
+            key.name
+        );
         return Err(refusal(400, "BadRequest", message, json!({})));
     }
+    let namespace = named("/metadata/namespace");
     config["metadata"]["name"] = key.name.as_str().into();
     if kind.namespaced {
         config["metadata"]["namespace"] = key.namespace.as_str().into();
@@ -485,7 +505,7 @@ fn apply(
             [one] => one.clone(),
             many => format!("errors:\n  {}", many.join("\n  ")),
         };
-        let place = if key.namespace.is_empty() { format!("/{}", key.name) } else { format!("{}/{}", key.namespace, key.name) };
+        let place = format!("{namespace}/{}", key.name);
         let version = if kind.group.is_empty() { format!("/{}", kind.version) } else { kind.api_version() };
         let message = format!("failed to create typed patch object ({place}; {version}, Kind={}): {text}", kind.kind);
         return Err(refusal(500, "", message, json!({})));
@@ -589,7 +609,6 @@ fn write(
 fn generations(kind: &Kind) -> bool {
     kind.custom
         || matches!(kind.group.as_str(), "apps" | "batch" | "policy" | "networking.k8s.io" | "apiextensions.k8s.io")
-            && kind.kind != "IngressClass" || kind.kind == "IngressClass"
         || (kind.group.is_empty() && matches!(kind.kind.as_str(), "Pod" | "ReplicationController"))
         || matches!(kind.group.as_str(), "admissionregistration.k8s.io" | "flowcontrol.apiserver.k8s.io")
 }
@@ -665,7 +684,14 @@ fn keep_identity(world: &mut World, kind: &Kind, key: &Key, live: Option<&Value>
     }
     match (live, fresh) {
         (Some(live), _) => {
-            for name in ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "resourceVersion"] {
+            for name in [
+                "uid",
+                "creationTimestamp",
+                "deletionTimestamp",
+                "deletionGracePeriodSeconds",
+                "generation",
+                "resourceVersion",
+            ] {
                 metadata.shift_remove(name);
                 if let Some(value) = live["metadata"].get(name) {
                     metadata.insert(name.into(), value.clone());
@@ -673,7 +699,8 @@ fn keep_identity(world: &mut World, kind: &Kind, key: &Key, live: Option<&Value>
             }
         }
         (None, Some((uid, now))) => {
-            for name in ["deletionTimestamp", "deletionGracePeriodSeconds", "generation", "resourceVersion", "selfLink"] {
+            for name in ["deletionTimestamp", "deletionGracePeriodSeconds", "generation", "resourceVersion", "selfLink"]
+            {
                 metadata.shift_remove(name);
             }
             metadata.insert("uid".into(), uid.into());
@@ -686,7 +713,9 @@ fn keep_identity(world: &mut World, kind: &Kind, key: &Key, live: Option<&Value>
 /// What was given when the object was made, and stays when a write leaves it out.
 fn keep_allocated(kind: &Kind, live: &Value, object: &mut Value) {
     let paths: &[&str] = match (kind.group.as_str(), kind.kind.as_str()) {
-        ("", "Service") if object["spec"]["type"] != "ExternalName" => &["clusterIP", "clusterIPs", "healthCheckNodePort"],
+        ("", "Service") if object["spec"]["type"] != "ExternalName" => {
+            &["clusterIP", "clusterIPs", "healthCheckNodePort"]
+        }
         ("", "PersistentVolumeClaim") => &["volumeName", "storageClassName"],
         ("batch", "Job") => &["selector"],
         _ => return,
@@ -699,9 +728,12 @@ fn keep_allocated(kind: &Kind, live: &Value, object: &mut Value) {
         }
     }
     if kind.kind == "Job" {
-        let given = live.pointer("/spec/template/metadata/labels").and_then(Value::as_object).cloned().unwrap_or_default();
+        let given =
+            live.pointer("/spec/template/metadata/labels").and_then(Value::as_object).cloned().unwrap_or_default();
         let template = &mut object["spec"]["template"];
-        for (name, value) in given.into_iter().filter(|(name, _)| name.contains("controller-uid") || name.contains("job-name")) {
+        for (name, value) in
+            given.into_iter().filter(|(name, _)| name.contains("controller-uid") || name.contains("job-name"))
+        {
             template["metadata"]["labels"][name] = value;
         }
     }
@@ -752,7 +784,10 @@ fn remove(world: &mut World, ask: &Ask<'_>, target: &Target, kind: &Arc<Kind>, n
         }
         details["kind"] = kind.resource.as_str().into();
         details["uid"] = uid(live).into();
-        Answer::Json(200, json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}))
+        Answer::Json(
+            200,
+            json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}),
+        )
     };
     let dry = dry_run(ask) || options.get("dryRun").is_some_and(|it| it == &json!(["All"]));
     if dry {
@@ -761,13 +796,24 @@ fn remove(world: &mut World, ask: &Ask<'_>, target: &Target, kind: &Arc<Kind>, n
     match delete(world, &key, propagation(ask, &options)) {
         None => Err(status::not_found(kind, name)),
         // Pods and claims are given back as they were last, most others as a status.
-        Some((last, true)) if matches!(kind.resource.as_str(), "pods" | "persistentvolumeclaims" | "persistentvolumes" | "services" | "serviceaccounts" | "podtemplates" | "resourcequotas" | "endpoints") && kind.group.is_empty() && kind.resource != "endpoints" => {
+        Some((last, true)) if kind.group.is_empty() && GIVEN_BACK.contains(&kind.resource.as_str()) => {
             Ok(Answer::Json(200, (*last).clone()))
         }
         Some((last, true)) => Ok(gone(&last)),
         Some((object, false)) => Ok(Answer::Json(200, (*object).clone())),
     }
 }
+
+/// Kinds of which a deletion answers with the object.
+const GIVEN_BACK: [&str; 7] = [
+    "pods",
+    "persistentvolumeclaims",
+    "persistentvolumes",
+    "services",
+    "serviceaccounts",
+    "podtemplates",
+    "resourcequotas",
+];
 
 fn remove_all(world: &mut World, ask: &Ask<'_>, target: &Target, kind: &Arc<Kind>) -> Answered {
     let selector = Selector::of(&ask.query);
@@ -782,7 +828,12 @@ fn remove_all(world: &mut World, ask: &Ask<'_>, target: &Target, kind: &Arc<Kind
     let mut items = Vec::new();
     for (key, object) in found {
         delete(world, &key, propagation);
-        items.push((*object).clone());
+        let mut item = (*object).clone();
+        if let (false, Some(item)) = (kind.custom, item.as_object_mut()) {
+            item.shift_remove("kind");
+            item.shift_remove("apiVersion");
+        }
+        items.push(item);
     }
     let list = format!("{}List", kind.kind);
     let metadata = json!({"resourceVersion": world.store.revision().to_string()});

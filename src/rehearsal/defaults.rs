@@ -61,6 +61,7 @@ pub fn fill(kind: &Kind, object: &mut Value) {
             set(spec, "suspend", json!(false));
             set(spec, "successfulJobsHistoryLimit", json!(3));
             set(spec, "failedJobsHistoryLimit", json!(1));
+            set(at(spec, "jobTemplate"), "metadata", json!({}));
             template(at(at(spec, "jobTemplate"), "spec"));
         }
         ("networking.k8s.io", "NetworkPolicy") => {
@@ -205,15 +206,13 @@ fn job(object: &mut Value) {
         set(spec, "completions", json!(1));
     }
     set(spec, "parallelism", json!(1));
-    if spec["manualSelector"] == false {
-        spec.as_object_mut().and_then(|spec| spec.shift_remove("manualSelector"));
-    }
     template(spec);
 }
 
 /// Defaults of a pod template.
 fn template(spec: &mut Value) {
     if spec.get("template").is_some() {
+        set(at(spec, "template"), "metadata", json!({}));
         pod(at(at(spec, "template"), "spec"));
     }
 }
@@ -278,7 +277,9 @@ fn container(container: &mut Value) {
     }
     for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
         let Some(probe) = container.get_mut(probe) else { continue };
-        for (name, value) in [("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)] {
+        for (name, value) in
+            [("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)]
+        {
             set(probe, name, value.into());
         }
         if let Some(http) = probe.get_mut("httpGet") {
@@ -317,7 +318,11 @@ pub fn allocate(kind: &Kind, object: &mut Value, number: u64) {
             }
         }
         ("", "PersistentVolumeClaim" | "PersistentVolume") => {
-            let finalizer = if kind.kind == "PersistentVolume" { "kubernetes.io/pv-protection" } else { "kubernetes.io/pvc-protection" };
+            let finalizer = if kind.kind == "PersistentVolume" {
+                "kubernetes.io/pv-protection"
+            } else {
+                "kubernetes.io/pvc-protection"
+            };
             let metadata = at(object, "metadata");
             let known = metadata.get("finalizers").and_then(Value::as_array).cloned().unwrap_or_default();
             if !known.iter().any(|it| it == finalizer) {
@@ -342,6 +347,8 @@ pub fn allocate(kind: &Kind, object: &mut Value, number: u64) {
             ] {
                 set(labels, label, value.as_str().into());
             }
+            let labels = labels.clone();
+            set(at(object, "metadata"), "labels", labels);
         }
         _ => {}
     }

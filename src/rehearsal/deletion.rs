@@ -113,13 +113,16 @@ pub fn settle(world: &mut World, key: &Key) {
         });
         return settle(world, key);
     }
-    let running = object.pointer("/metadata/deletionGracePeriodSeconds").and_then(Value::as_u64).is_some_and(|it| it > 0);
+    let running =
+        object.pointer("/metadata/deletionGracePeriodSeconds").and_then(Value::as_u64).is_some_and(|it| it > 0);
     if !held.is_empty() || running {
         return;
     }
     if key.group.is_empty() && key.resource == "namespaces" {
         empty(world, &key.name);
-        if !world.store.within(&key.name).is_empty() || object.pointer("/spec/finalizers").is_some_and(|it| it != &json!([])) && !world.alive {
+        if !world.store.within(&key.name).is_empty()
+            || object.pointer("/spec/finalizers").is_some_and(|it| it != &json!([])) && !world.alive
+        {
             return;
         }
     }
@@ -170,7 +173,9 @@ fn collect(world: &mut World, gone: &Value) {
     }
     if !namespace.is_empty() {
         let key = Key::new("", "namespaces", "", &namespace);
-        if world.store.get(&key).is_some_and(|namespace| is_dying(namespace)) && world.store.within(&namespace).is_empty() {
+        if world.store.get(&key).is_some_and(|namespace| is_dying(namespace))
+            && world.store.within(&namespace).is_empty()
+        {
             settle(world, &key);
         }
     }

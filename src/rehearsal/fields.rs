@@ -122,8 +122,11 @@ impl Fields {
 
     fn read(value: &Value) -> Self {
         let Some(map) = value.as_object() else { return Self::here() };
-        let children: BTreeMap<_, _> =
-            map.iter().filter(|(edge, _)| *edge != ".").map(|(edge, below)| (edge.clone(), Self::read(below))).collect();
+        let children: BTreeMap<_, _> = map
+            .iter()
+            .filter(|(edge, _)| *edge != ".")
+            .map(|(edge, below)| (edge.clone(), Self::read(below)))
+            .collect();
         Self { member: map.contains_key(".") || children.is_empty(), children }
     }
 

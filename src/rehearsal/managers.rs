@@ -72,7 +72,8 @@ pub fn read(object: &Value) -> Vec<Manager> {
 pub fn write(object: &mut Value, mut managers: Vec<Manager>) {
     managers.retain(|manager| !manager.fields.is_empty());
     managers.sort_by(|a, b| {
-        let key = |it: &Manager| (!it.applied, it.time.clone(), it.name.clone(), it.api_version.clone(), it.part.clone());
+        let key =
+            |it: &Manager| (!it.applied, it.time.clone(), it.name.clone(), it.api_version.clone(), it.part.clone());
         key(a).cmp(&key(b))
     });
     let entries: Vec<Value> = managers
@@ -106,8 +107,16 @@ fn strip(set: &mut Fields, part: &str, has_status: bool) {
         set.remove(path);
     }
     for name in [
-        "name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "selfLink", "managedFields",
-        "deletionTimestamp", "deletionGracePeriodSeconds",
+        "name",
+        "namespace",
+        "uid",
+        "resourceVersion",
+        "generation",
+        "creationTimestamp",
+        "selfLink",
+        "managedFields",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
     ] {
         set.remove(&["f:metadata", &format!("f:{name}")]);
     }
@@ -142,8 +151,7 @@ pub fn apply(
     let mut managers = live.map(read).unwrap_or_default();
     let config = bare(config);
     let base = live.map(bare);
-    let mut set = fields(of, &config);
-    strip(&mut set, &manager.part, has_status);
+    let set = fields(of, &config);
     let merged = merge(of, base.as_ref(), Some(&config));
     let last = managers.iter().position(|known| known.is(&manager));
     let last_set = last.map(|at| managers[at].fields.clone()).unwrap_or_default();
@@ -154,6 +162,12 @@ pub fn apply(
         None => managers.push(mine.clone()),
     }
     let new = if last_set.is_empty() { merged } else { prune(of, &merged, &last_set, &managers) };
+    // Only now: what nobody owns, such as the name, keeps what it stands in from being taken out.
+    let mut mine = mine;
+    strip(&mut mine.fields, &mine.part.clone(), has_status);
+    for known in managers.iter_mut().filter(|known| known.is(&mine)) {
+        known.fields.clone_from(&mine.fields);
+    }
     let difference = compare(of, base.as_ref(), Some(&new));
     let mut changed = difference.modified.union(&difference.added);
     strip(&mut changed, &mine.part, has_status);

@@ -12,7 +12,7 @@
 //! | [`answers`] | what gates are told |
 //!
 //! How far it is like the real one is held by `tests/real_control_plane/simulated.rs`; what is known to differ stands in
-//! `src/rehearsal/differences.md`.
+//! `differences.txt` beside it.
 
 pub mod answers;
 pub mod api;
@@ -64,5 +64,7 @@ impl Simulation {
     }
 }
 
+#[cfg(test)]
+mod seeds;
 #[cfg(test)]
 mod tests;

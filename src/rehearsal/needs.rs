@@ -38,13 +38,19 @@ fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
 /// Bytes of a quantity such as `10Gi`; 0 when it cannot be read.
 fn bytes(quantity: &str) -> u64 {
     const UNITS: [(&str, u64); 10] = [
-        ("Ki", 1 << 10), ("Mi", 1 << 20), ("Gi", 1 << 30), ("Ti", 1 << 40), ("Pi", 1 << 50),
-        ("k", 1_000), ("M", 1_000_000), ("G", 1_000_000_000), ("T", 1_000_000_000_000), ("P", 1_000_000_000_000_000),
+        ("Ki", 1 << 10),
+        ("Mi", 1 << 20),
+        ("Gi", 1 << 30),
+        ("Ti", 1 << 40),
+        ("Pi", 1 << 50),
+        ("k", 1_000),
+        ("M", 1_000_000),
+        ("G", 1_000_000_000),
+        ("T", 1_000_000_000_000),
+        ("P", 1_000_000_000_000_000),
     ];
-    let (number, unit) = UNITS
-        .iter()
-        .find_map(|(unit, factor)| Some((quantity.strip_suffix(unit)?, *factor)))
-        .unwrap_or((quantity, 1));
+    let (number, unit) =
+        UNITS.iter().find_map(|(unit, factor)| Some((quantity.strip_suffix(unit)?, *factor))).unwrap_or((quantity, 1));
     number.parse::<u64>().map_or(0, |number| number.saturating_mul(unit))
 }
 
@@ -87,7 +93,8 @@ pub fn needs(plan: &Plan) -> Needs {
         let apart = list(spec, "/topologySpreadConstraints")
             .filter(by_host)
             .any(|it| text(it, "/whenUnsatisfiable") != "ScheduleAnyway")
-            || list(spec, "/affinity/podAntiAffinity/requiredDuringSchedulingIgnoredDuringExecution").any(|it| by_host(&it));
+            || list(spec, "/affinity/podAntiAffinity/requiredDuringSchedulingIgnoredDuringExecution")
+                .any(|it| by_host(&it));
         if apart {
             needs.nodes = needs.nodes.max(replicas);
         }

@@ -128,7 +128,9 @@ fn add(target: &mut Value, path: &str, value: Value) -> Option<()> {
 fn take(target: &mut Value, path: &str) -> Option<Value> {
     match parent(target, path)? {
         (Value::Object(map), word) => map.shift_remove(&word),
-        (Value::Array(items), word) => word.parse().ok().filter(|at| *at < items.len()).map(|at: usize| items.remove(at)),
+        (Value::Array(items), word) => {
+            word.parse().ok().filter(|at| *at < items.len()).map(|at: usize| items.remove(at))
+        }
         _ => None,
     }
 }

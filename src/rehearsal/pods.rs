@@ -126,6 +126,9 @@ fn pull_time(world: &mut World, pod: &Value, key: &Key) -> Duration {
     time
 }
 
+/// Pause between questions to a pod that never becomes ready: somebody may mend it.
+const NEVER: Duration = Duration::from_secs(60);
+
 /// The next thing in a pod's life.
 pub fn live(world: &mut World, key: &Key, of: &str, life: Life) {
     let Some(pod) = world.store.get(key).cloned() else { return };
@@ -134,7 +137,8 @@ pub fn live(world: &mut World, key: &Key, of: &str, life: Life) {
     }
     let workload = workload(world, &pod);
     let fate = world.model.fate(&workload);
-    let next = |world: &mut World, life: Life, after: Duration| world.plan(Step::Pod(key.clone(), of.to_owned(), life), after);
+    let next =
+        |world: &mut World, life: Life, after: Duration| world.plan(Step::Pod(key.clone(), of.to_owned(), life), after);
     let now = world.now();
     match life {
         Life::Pulled => {
@@ -145,11 +149,17 @@ pub fn live(world: &mut World, key: &Key, of: &str, life: Life) {
                     states(pod, &json!({"waiting": {"reason": "ImagePullBackOff", "message": message}}), false);
                 });
                 event(world, key, &pod, "Failed", &format!("Failed to pull image {image:?}: {image}: not found"));
+                // The node tries again, and later and later.
+                next(world, Life::Pulled, Duration::from_secs(120));
                 return;
             }
             if let Some(missing) = missing(world, &pod) {
                 world.edit(key, |pod| {
-                    states(pod, &json!({"waiting": {"reason": "CreateContainerConfigError", "message": missing}}), false);
+                    states(
+                        pod,
+                        &json!({"waiting": {"reason": "CreateContainerConfigError", "message": missing}}),
+                        false,
+                    );
                 });
                 event(world, key, &pod, "Failed", &format!("Error: {missing}"));
                 next(world, Life::Pulled, Duration::from_secs(10));
@@ -168,21 +178,24 @@ pub fn live(world: &mut World, key: &Key, of: &str, life: Life) {
             });
             match fate {
                 Some(Fate::Crash) => next(world, Life::Ended, Duration::from_secs(3)),
-                Some(Fate::Never | Fate::Pull) => {}
-                None => {
+                Some(Fate::Never) => next(world, Life::Ready, NEVER),
+                Some(Fate::Pull) | None => {
                     let time = world.model.until_ready(&workload, &pod);
                     let life = if workload.starts_with("Job/") { Life::Ended } else { Life::Ready };
                     next(world, life, time);
                 }
             }
         }
+        Life::Ready if fate == Some(Fate::Never) => next(world, Life::Ready, NEVER),
         Life::Ready => {
             let after = world.elapsed().as_millis().to_string();
             world.edit(key, |pod| {
                 set_condition(pod, "Ready", "True", "", &now);
                 set_condition(pod, "ContainersReady", "True", "", &now);
                 pod["metadata"]["annotations"]["rehearsal/ready-after"] = after.into();
-                for status in pod.pointer_mut("/status/containerStatuses").and_then(Value::as_array_mut).into_iter().flatten() {
+                for status in
+                    pod.pointer_mut("/status/containerStatuses").and_then(Value::as_array_mut).into_iter().flatten()
+                {
                     status["ready"] = json!(true);
                 }
             });
@@ -210,8 +223,12 @@ fn crash(world: &mut World, key: &Key, of: &str, pod: &Value, now: &str) {
     let pause = Duration::from_secs(10 * (1 << restarts.min(5))).min(Duration::from_secs(300));
     world.edit(key, |pod| {
         let name = text(pod, "/spec/containers/0/name").to_owned();
-        states(pod, &json!({"waiting": {"reason": "CrashLoopBackOff",
-            "message": format!("back-off {} s restarting failed container={name}", pause.as_secs())}}), false);
+        states(
+            pod,
+            &json!({"waiting": {"reason": "CrashLoopBackOff",
+            "message": format!("back-off {} s restarting failed container={name}", pause.as_secs())}}),
+            false,
+        );
         for status in pod.pointer_mut("/status/containerStatuses").and_then(Value::as_array_mut).into_iter().flatten() {
             status["restartCount"] = (restarts + 1).into();
             status["lastState"] = ended.clone();
@@ -244,10 +261,12 @@ fn missing(world: &World, pod: &Value) -> Option<String> {
                 .or_else(|| absent("configmaps", "configmap", it.pointer("/valueFrom/configMapKeyRef")))
         })
         .chain(from.filter_map(|it| {
-            absent("secrets", "secret", it.get("secretRef")).or_else(|| absent("configmaps", "configmap", it.get("configMapRef")))
+            absent("secrets", "secret", it.get("secretRef"))
+                .or_else(|| absent("configmaps", "configmap", it.get("configMapRef")))
         }))
         .chain(list(pod, "/spec/volumes").filter_map(|it| {
-            absent("secrets", "secret", it.get("secret")).or_else(|| absent("configmaps", "configmap", it.get("configMap")))
+            absent("secrets", "secret", it.get("secret"))
+                .or_else(|| absent("configmaps", "configmap", it.get("configMap")))
         }));
     found.next()
 }

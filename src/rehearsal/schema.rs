@@ -185,12 +185,15 @@ fn read(packed: &[u8]) -> Result<Record, Box<dyn std::error::Error>> {
     let mut text = String::new();
     flate2::read::GzDecoder::new(packed).read_to_string(&mut text)?;
     let written: Written = serde_json::from_str(&text)?;
-    let places: HashMap<&str, usize> =
-        written.types.keys().enumerate().map(|(at, name)| (name.as_str(), at)).collect();
+    let places: HashMap<&str, usize> = written.types.keys().enumerate().map(|(at, name)| (name.as_str(), at)).collect();
     let types = written.types.values().map(|node| read_type(node, &places)).collect();
     let kinds = written.kinds.into_iter().map(|kind| {
         Arc::new(Kind {
-            root: Type::Named { at: places.get(kind.root.as_str()).copied().unwrap_or_default(), atomic: false, always: true },
+            root: Type::Named {
+                at: places.get(kind.root.as_str()).copied().unwrap_or_default(),
+                atomic: false,
+                always: true,
+            },
             group: kind.group,
             version: kind.version,
             kind: kind.kind,

@@ -72,6 +72,11 @@ impl Simulation {
         };
         tokio::time::sleep(if parts.method == Method::GET { read } else { write }).await;
         let watches = parts.uri.query().is_some_and(|query| query.contains("watch=true"));
+        if parts.method != Method::GET {
+            let at = self.world().elapsed();
+            let name = format!("{} {}", parts.method, parts.uri.path());
+            self.world().writes.push((at, name));
+        }
         let fault = self.faults.lock().unwrap_or_else(PoisonError::into_inner).next(watches);
         match fault {
             Some(Fault::Status(code, message)) => return Ok(failure(code, message)),
@@ -87,12 +92,14 @@ impl Simulation {
             Answer::Watch(watch) => self.stream(watch),
             Answer::Json(code, value) => json(code, "application/json", &value),
             Answer::Discovery(value) => json(200, super::discovery::AGGREGATED, &value),
-            Answer::Text(text) => response(200, "text/plain", text.into_bytes()),
+            Answer::Text(code, text) => response(code, "text/plain", text.into_bytes()),
         })
     }
 
     fn answer(&self, parts: &http::request::Parts, body: &[u8]) -> Answer {
-        let text = |name: header::HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let text = |name: header::HeaderName| {
+            parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+        };
         let ask = Ask {
             method: &parts.method,
             path: parts.uri.path(),
@@ -107,23 +114,28 @@ impl Simulation {
 
     /// The events of a watch, as they come, until its time is up.
     fn stream(&self, watch: Watch) -> Response<Answered> {
-        let changed = self.world().changed.subscribe();
+        let changed = self.world().changed.clone();
         let dropped = self.faults.lock().unwrap_or_else(PoisonError::into_inner).life_of_watch();
         let end = Instant::now() + watch.limit.min(dropped.unwrap_or(Duration::MAX / 4));
         let state = Some((self.world.clone(), watch, changed, end));
         let frames = futures::stream::unfold(state, |state| async move {
-            let (world, mut watch, mut changed, end) = state?;
+            let (world, mut watch, changed, end) = state?;
             loop {
-                changed.borrow_and_update();
+                let woken = changed.notified();
+                let mut woken = std::pin::pin!(woken);
+                // From here on nothing is missed.
+                woken.as_mut().enable();
                 let told = api::events(&world.lock().unwrap_or_else(PoisonError::into_inner), &mut watch);
                 match told {
                     Err(expired) => return Some((line(&[expired]), None)),
-                    Ok(events) if !events.is_empty() => return Some((line(&events), Some((world, watch, changed, end)))),
+                    Ok(events) if !events.is_empty() => {
+                        return Some((line(&events), Some((world, watch, changed.clone(), end))));
+                    }
                     Ok(_) => {}
                 }
                 tokio::select! {
                     biased;
-                    waited = changed.changed() => if waited.is_err() { return None },
+                    () = &mut woken => {}
                     () = tokio::time::sleep_until(end) => {
                         return watch.bookmarks.then(|| (line(&[api::bookmark(&watch)]), None));
                     }
@@ -185,6 +197,7 @@ async fn work(world: Arc<Mutex<World>>) {
         match next {
             Some(next) => {
                 tokio::select! {
+                    biased;
                     () = tokio::time::sleep_until(next) => {}
                     () = hurry.notified() => {}
                 }

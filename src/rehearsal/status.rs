@@ -30,7 +30,10 @@ pub fn refusal(code: u16, reason: &str, message: impl Into<String>, details: Val
 }
 
 fn about(kind: &Kind, name: &str) -> Value {
-    let mut details = json!({"name": name});
+    let mut details = json!({});
+    if !name.is_empty() {
+        details["name"] = name.into();
+    }
     if !kind.group.is_empty() {
         details["group"] = kind.group.as_str().into();
     }
@@ -65,12 +68,16 @@ pub fn changed(kind: &Kind, name: &str) -> Refusal {
 
 /// A precondition of a deletion does not hold.
 pub fn precondition(kind: &Kind, name: &str, what: &str, wanted: &str, found: &str) -> Refusal {
-    let qualified = kind.qualified();
+    // By its kind where others go by their resource.
+    let qualified = if kind.group.is_empty() { kind.kind.clone() } else { format!("{}.{}", kind.kind, kind.group) };
+    let why = if what == "UID" { "deleted and then recreated" } else { "modified" };
     let message = format!(
         "Operation cannot be fulfilled on {qualified} {name:?}: the {what} in the precondition ({wanted}) does not match the \
-         {what} in record ({found}). The object might have been deleted and then recreated"
+         {what} in record ({found}). The object might have been {why}"
     );
-    refusal(409, "Conflict", message, about(kind, name))
+    let mut details = about(kind, name);
+    details["kind"] = kind.kind.as_str().into();
+    refusal(409, "Conflict", message, details)
 }
 
 /// Fields that other managers own.

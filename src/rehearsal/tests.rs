@@ -55,7 +55,9 @@ async fn an_apply_owns_its_fields_and_takes_them_back() {
     assert_eq!(first, again, "nothing is written");
     // The same value is no conflict, another one is.
     apply(&maps, "two", false, config(json!({"a": "1"}))).await.unwrap();
-    let kube::Error::Api(status) = apply(&maps, "two", false, config(json!({"b": "2"}))).await.unwrap_err() else { panic!() };
+    let kube::Error::Api(status) = apply(&maps, "two", false, config(json!({"b": "2"}))).await.unwrap_err() else {
+        panic!()
+    };
     assert_eq!(status.code, 409);
     assert_eq!(status.message, "Apply failed with 1 conflict: conflict with \"one\": .data.b");
     assert_eq!(status.details.unwrap().causes[0].field, ".data.b");
@@ -64,7 +66,8 @@ async fn an_apply_owns_its_fields_and_takes_them_back() {
     assert_eq!(left["data"], json!({"a": "1", "b": "1"}));
     let left = apply(&maps, "two", true, config(json!({"b": "2"}))).await.unwrap();
     assert_eq!(left["data"], json!({"b": "2"}));
-    let owners: Vec<_> = left["metadata"]["managedFields"].as_array().unwrap().iter().map(|it| it["manager"].clone()).collect();
+    let owners: Vec<_> =
+        left["metadata"]["managedFields"].as_array().unwrap().iter().map(|it| it["manager"].clone()).collect();
     assert_eq!(owners, ["two"]);
 }
 
@@ -96,7 +99,7 @@ async fn mistakes_are_refused_in_the_real_words() {
     wrong["spec"]["replica"] = json!(1);
     let (status, text) = code(apply(&deployments, "one", false, wrong).await.unwrap_err());
     assert_eq!(status, 500);
-    assert!(text.contains("(space/api; apps/v1, Kind=Deployment): .spec.replica: field not declared in schema"), "{text}");
+    assert!(text.contains("(/api; apps/v1, Kind=Deployment): .spec.replica: field not declared in schema"), "{text}");
     apply(&deployments, "one", false, deployment(1, "a:1")).await.unwrap();
     let mut other = deployment(1, "a:1");
     other["spec"]["selector"]["matchLabels"]["app"] = json!("b");
@@ -199,7 +202,9 @@ async fn a_namespace_goes_with_everything_in_it() {
     tokio::time::sleep(Duration::from_secs(60)).await;
     let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(simulation.client());
     namespaces.delete("space", &DeleteParams::default()).await.unwrap();
-    let kube::Error::Api(status) = apply(&api(&simulation, "v1", "ConfigMap"), "one", false, config(json!({}))).await.unwrap_err() else {
+    let kube::Error::Api(status) =
+        apply(&api(&simulation, "v1", "ConfigMap"), "one", false, config(json!({}))).await.unwrap_err()
+    else {
         panic!()
     };
     assert_eq!(status.code, 403);
@@ -218,7 +223,8 @@ async fn kinds_of_a_definition_are_served_after_a_moment() {
             {"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object", "properties": {
                 "spec": {"type": "object", "properties": {"size": {"type": "integer"}}}}}}}]},
     });
-    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("apiextensions.k8s.io", "v1", "CustomResourceDefinition"));
+    let resource =
+        ApiResource::from_gvk(&GroupVersionKind::gvk("apiextensions.k8s.io", "v1", "CustomResourceDefinition"));
     let definitions: Api<DynamicObject> = Api::all_with(simulation.client(), &resource);
     apply(&definitions, "one", false, definition).await.unwrap();
     let things = api(&simulation, "example.org/v1", "Thing");

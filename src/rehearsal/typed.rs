@@ -96,6 +96,15 @@ pub fn fields(of: &Type, value: &Value) -> Fields {
 
 /// How a value differs from another.
 pub fn compare(of: &Type, old: Option<&Value>, new: Option<&Value>) -> Comparison {
+    let mut found = compare_parts(of, old, new);
+    if matches!(of, Type::Named { always: true, .. }) && [old, new].iter().flatten().any(|value| has_parts(of, value)) {
+        found.added.member = false;
+        found.removed.member = false;
+    }
+    found
+}
+
+fn compare_parts(of: &Type, old: Option<&Value>, new: Option<&Value>) -> Comparison {
     let mut found = Comparison::default();
     let parts = |value: Option<&Value>| value.is_some_and(|value| has_parts(of, value));
     if !parts(old) && !parts(new) {
@@ -117,10 +126,10 @@ pub fn compare(of: &Type, old: Option<&Value>, new: Option<&Value>) -> Compariso
             let by_edge: HashMap<&str, &Value> = new.iter().map(|(edge, item)| (edge.as_str(), item)).collect();
             let known: HashMap<&str, &Value> = old.iter().map(|(edge, item)| (edge.as_str(), item)).collect();
             for (edge, item) in &old {
-                found.put(edge, compare(element, Some(item), by_edge.get(edge.as_str()).copied()));
+                found.put(edge, compare_parts(element, Some(item), by_edge.get(edge.as_str()).copied()));
             }
             for (edge, item) in new.iter().filter(|(edge, _)| !known.contains_key(edge.as_str())) {
-                found.put(edge, compare(element, None, Some(item)));
+                found.put(edge, compare_parts(element, None, Some(item)));
             }
         }
         resolved => {
@@ -135,10 +144,8 @@ pub fn compare(of: &Type, old: Option<&Value>, new: Option<&Value>) -> Compariso
             }
         }
     }
-    if !matches!(of, Type::Named { always: true, .. }) {
-        found.added.member |= old.is_none();
-        found.removed.member |= new.is_none();
-    }
+    found.added.member |= old.is_none();
+    found.removed.member |= new.is_none();
     found
 }
 
@@ -282,13 +289,15 @@ fn check_at(of: &Type, value: &Value, path: &mut String, wrong: &mut Vec<Wrong>)
                 Scalar::Quantity | Scalar::Either => value.is_string() || value.is_number(),
             };
             if !fits {
-                let wanted = match scalar {
-                    Scalar::String | Scalar::Bytes => "string",
-                    Scalar::Integer | Scalar::Number => "numeric (int or float)",
-                    Scalar::Boolean => "boolean",
-                    Scalar::Quantity | Scalar::Either => "string or number",
-                };
-                tell(format!("expected {wanted}, got {}", shown(value)));
+                let wrapped = || format!("&value.valueUnstructured{{Value:{value}}}");
+                tell(match scalar {
+                    Scalar::String | Scalar::Bytes => format!("expected string, got {}", wrapped()),
+                    Scalar::Integer | Scalar::Number => {
+                        format!("expected numeric (int or float), got {}", go_type(value))
+                    }
+                    Scalar::Boolean => format!("expected boolean, got {}", wrapped()),
+                    Scalar::Quantity | Scalar::Either => format!("expected string or number, got {}", wrapped()),
+                });
             }
         }
         (Type::Struct(inner), Value::Object(map)) => {
@@ -332,6 +341,18 @@ fn check_at(of: &Type, value: &Value, path: &mut String, wrong: &mut Vec<Wrong>)
     }
 }
 
+/// The name of a value's type in Go.
+fn go_type(value: &Value) -> &'static str {
+    match value {
+        Value::String(_) => "string",
+        Value::Bool(_) => "bool",
+        Value::Object(_) => "map[string]interface {}",
+        Value::Array(_) => "[]interface {}",
+        Value::Number(_) => "float64",
+        Value::Null => "<nil>",
+    }
+}
+
 /// A value as the messages show it: `&{x}` for a text, as Go prints the wrapper around it.
 fn shown(value: &Value) -> String {
     match value {
@@ -355,7 +376,9 @@ pub fn normalise(of: &Type, value: &mut Value) {
                     _ if inner.drops_unknown => false,
                     (Type::Map { .. }, Value::Object(map)) => map.is_empty() && !name.ends_with("Labels"),
                     (Type::List { .. }, Value::Array(items)) => items.is_empty(),
-                    (Type::Scalar(Scalar::String), Value::String(text)) => text.is_empty() && !name.ends_with("ClassName"),
+                    (Type::Scalar(Scalar::String), Value::String(text)) => {
+                        text.is_empty() && !name.ends_with("ClassName")
+                    }
                     _ => false,
                 };
                 !hollow

@@ -80,8 +80,13 @@ pub fn updated(kind: &Kind, old: &Value, new: &Value) -> Vec<FieldError> {
                 let mut spec = object.get("spec").cloned().unwrap_or_default();
                 if let Some(spec) = spec.as_object_mut() {
                     for free in [
-                        "replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit",
-                        "persistentVolumeClaimRetentionPolicy", "minReadySeconds",
+                        "replicas",
+                        "ordinals",
+                        "template",
+                        "updateStrategy",
+                        "revisionHistoryLimit",
+                        "persistentVolumeClaimRetentionPolicy",
+                        "minReadySeconds",
                     ] {
                         spec.shift_remove(free);
                     }
@@ -111,7 +116,10 @@ pub fn updated(kind: &Kind, old: &Value, new: &Value) -> Vec<FieldError> {
         }
         ("", "Service") => {
             let given = |object: &Value| object.pointer("/spec/clusterIP").cloned().unwrap_or_default();
-            if given(old) != given(new) && given(old).as_str().is_some_and(|ip| !ip.is_empty()) && new["spec"]["type"] != "ExternalName" {
+            if given(old) != given(new)
+                && given(old).as_str().is_some_and(|ip| !ip.is_empty())
+                && new["spec"]["type"] != "ExternalName"
+            {
                 let new_ip = given(new);
                 let ips = new.pointer("/spec/clusterIPs").cloned().unwrap_or(json!([new_ip]));
                 errors.push(FieldError::invalid("spec.clusterIPs[0]", &ips, "may not change once set"));
@@ -173,7 +181,10 @@ fn common(kind: &Kind, object: &Value) -> Vec<FieldError> {
         }
         ("batch", "Job") => {
             containers(spec.pointer("/template/spec"), "spec.template.spec", &mut errors);
-            if !matches!(spec.pointer("/template/spec/restartPolicy").and_then(Value::as_str), Some("OnFailure" | "Never")) {
+            if !matches!(
+                spec.pointer("/template/spec/restartPolicy").and_then(Value::as_str),
+                Some("OnFailure" | "Never")
+            ) {
                 errors.push(FieldError::required(
                     "spec.template.spec.restartPolicy",
                     "valid values: \"OnFailure\", \"Never\"",

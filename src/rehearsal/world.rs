@@ -32,12 +32,15 @@ pub struct World {
     agenda: BTreeMap<(Duration, u64), Step>,
     /// Looks that are already on the agenda.
     expected: BTreeSet<Step>,
-    /// Told of every new revision.
-    pub changed: tokio::sync::watch::Sender<u64>,
+    /// Told of every new revision. It wakes those who wait in their order; tokio's watch channel does so by chance, and the
+    /// same run would not give the same events.
+    pub changed: Arc<tokio::sync::Notify>,
     /// Told when the agenda has a new first entry.
     pub hurry: Arc<tokio::sync::Notify>,
     /// Objects that name an owner, by the owner's UID.
     pub owned: HashMap<String, BTreeSet<Key>>,
+    /// Requests that wanted to write, `METHOD path`, with the time since the beginning.
+    pub writes: Vec<(Duration, String)>,
     /// Images that are on nodes already.
     pub pulled: BTreeSet<(String, String)>,
 }
@@ -57,9 +60,10 @@ impl World {
             numbers: 0,
             agenda: BTreeMap::new(),
             expected: BTreeSet::new(),
-            changed: tokio::sync::watch::Sender::new(0),
+            changed: Arc::default(),
             hurry: Arc::default(),
             owned: HashMap::new(),
+            writes: Vec::new(),
             pulled: BTreeSet::new(),
         };
         kinds.into_iter().for_each(|kind| world.serve(kind));
@@ -212,7 +216,7 @@ impl World {
     }
 
     fn touched(&mut self, key: &Key, object: Option<&Value>) {
-        self.changed.send_replace(self.store.revision());
+        self.changed.notify_waiters();
         if self.alive {
             for step in super::controllers::interested(self, key, object) {
                 self.look(step, self.model.controller);

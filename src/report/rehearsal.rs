@@ -42,10 +42,20 @@ pub fn ending(progress: &Progress, end: &End, setting: &Setting, width: usize) -
     lines.push(
         Line::new()
             .with(Tone::Good, "✓ ")
-            .with(Tone::Strong, format!("{} can be rebuilt from nothing in {}", progress.environment, human(end.seconds)))
+            .with(
+                Tone::Strong,
+                format!("{} can be rebuilt from nothing in {}", progress.environment, human(end.seconds)),
+            )
             .and(format!("   simulated in {}", human(setting.took))),
     );
-    lines.push(format!("  {} written in order, {} passed; nothing real was touched", count(objects, "object"), count(gates, "gate")).into());
+    lines.push(
+        format!(
+            "  {} written in order, {} passed; nothing real was touched",
+            count(objects, "object"),
+            count(gates, "gate")
+        )
+        .into(),
+    );
     lines.push(Line::new());
     lines.extend(bound_by(end, setting));
     lines.push(Line::new());
@@ -54,7 +64,11 @@ pub fn ending(progress: &Progress, end: &End, setting: &Setting, width: usize) -
         lines.extend(paragraph("  supposed:        ", &setting.supposed.join(", "), width));
     }
     if !setting.measured.is_empty() {
-        lines.extend(paragraph("  measured:        ", &format!("{} of real runs", count(setting.measured.len(), "time")), width));
+        lines.extend(paragraph(
+            "  measured:        ",
+            &format!("{} of real runs", count(setting.measured.len(), "time")),
+            width,
+        ));
     }
     lines.extend(paragraph("  it would need:   ", &needed(&setting.needs, setting.secrets), width));
     for sentence in &setting.left_out {
@@ -69,11 +83,8 @@ pub fn ending(progress: &Progress, end: &End, setting: &Setting, width: usize) -
 fn bound_by(end: &End, setting: &Setting) -> Vec<Line> {
     let mut longest: Vec<usize> = (0..end.critical_path.len()).collect();
     longest.sort_by(|a, b| end.critical_path[*b].seconds.total_cmp(&end.critical_path[*a].seconds));
-    let mut shown: Vec<usize> = longest
-        .into_iter()
-        .take(STEPS)
-        .filter(|at| end.critical_path[*at].seconds >= end.seconds * SHORTEST)
-        .collect();
+    let mut shown: Vec<usize> =
+        longest.into_iter().take(STEPS).filter(|at| end.critical_path[*at].seconds >= end.seconds * SHORTEST).collect();
     shown.sort_unstable();
     let steps = shown.iter().map(|at| &end.critical_path[*at]);
     let names = steps.clone().map(|step| step.step.chars().count()).max().unwrap_or_default();
@@ -88,7 +99,8 @@ fn bound_by(end: &End, setting: &Setting) -> Vec<Line> {
         } else {
             "assumed"
         };
-        let line = Line::from(label).with(Tone::Dim, &step.phase).to_column(19 + phases + 2).with(Tone::Strong, &step.step);
+        let line =
+            Line::from(label).with(Tone::Dim, &step.phase).to_column(19 + phases + 2).with(Tone::Strong, &step.step);
         let line = line.to_column(19 + phases + 2 + names + 2);
         lines.push(line.and(format!("{:>10}  ", human(step.seconds))).with(Tone::Dim, source));
     }
@@ -133,10 +145,13 @@ fn needed(needs: &Needs, secrets: bool) -> String {
 fn size(bytes: u64) -> String {
     const UNITS: [(&str, u32); 3] = [("TiB", 40), ("GiB", 30), ("MiB", 20)];
     let found = UNITS.iter().find(|(_, shift)| bytes >= 1 << shift);
-    found.map_or_else(|| format!("{bytes} bytes"), |(unit, shift)| {
-        let amount = bytes as f64 / (1_u64 << shift) as f64;
-        if amount.fract() < 0.05 { format!("{amount:.0} {unit}") } else { format!("{amount:.1} {unit}") }
-    })
+    found.map_or_else(
+        || format!("{bytes} bytes"),
+        |(unit, shift)| {
+            let amount = bytes as f64 / (1_u64 << shift) as f64;
+            if amount.fract() < 0.05 { format!("{amount:.0} {unit}") } else { format!("{amount:.1} {unit}") }
+        },
+    )
 }
 
 /// A text behind a label, wrapped so that it stays behind it.

@@ -12,6 +12,7 @@ mod packages;
 mod process;
 mod progress;
 mod schemas;
+mod simulate;
 mod test;
 mod tools;
 
@@ -40,6 +41,8 @@ enum Task {
     Demo(demo::DemoArgs),
     #[command(subcommand)]
     Bench(bench::BenchCommand),
+    /// Rebuild by chance in the simulated cluster: random kits, states and faults
+    Simulate(simulate::SimulateArgs),
     /// Record the kinds and types of a real API server for the simulated one
     RecordSchemas(schemas::RecordArgs),
 }
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Task::Test(args) => test::test(&args),
         Task::Demo(args) => demo::demo(&args),
         Task::Bench(command) => bench::run(&command),
+        Task::Simulate(args) => simulate::simulate(&args),
         Task::RecordSchemas(args) => schemas::record(&args),
     });
     match result {

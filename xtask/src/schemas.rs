@@ -145,7 +145,8 @@ fn node(schema: &Value, named: &mut Vec<String>) -> Value {
             let fields: Map<String, Value> =
                 properties.clone().map(|(name, schema)| (name.clone(), node(schema, named))).collect();
             // Empty texts, zeros and empty objects are how Go's types begin, not what the server fills in.
-            let real = |value: &&Value| !matches!(value, Value::Null | Value::Object(_)) && **value != "" && **value != 0;
+            let real =
+                |value: &&Value| !matches!(value, Value::Null | Value::Object(_)) && **value != "" && **value != 0;
             let defaults: Map<String, Value> = properties
                 .filter_map(|(name, schema)| Some((name.clone(), schema.get("default").filter(real)?.clone())))
                 .collect();

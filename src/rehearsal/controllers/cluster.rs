@@ -51,7 +51,8 @@ pub fn claim(world: &mut World, key: &Key) {
         let volume = Key::new("", "persistentvolumes", "", &named);
         let Some(found) = world.store.get(&volume).cloned() else { return };
         let holder = text(&found, "/spec/claimRef/uid");
-        let same = text(&found, "/spec/claimRef/name") == key.name && text(&found, "/spec/claimRef/namespace") == key.namespace;
+        let same = text(&found, "/spec/claimRef/name") == key.name
+            && text(&found, "/spec/claimRef/namespace") == key.namespace;
         if found.pointer("/spec/claimRef").is_none() || (same && (holder.is_empty() || holder == uid(&claim))) {
             bind(world, key, &claim, &volume);
         }
@@ -68,7 +69,10 @@ pub fn claim(world: &mut World, key: &Key) {
 /// Whether a pod mounts a claim.
 fn used(world: &World, claim: &Key) -> bool {
     let pods = (String::new(), "pods".to_owned());
-    world.store.list(&pods, Some(&claim.namespace)).any(|(_, pod)| crate::rehearsal::pods::claims(pod).contains(&claim.name))
+    world
+        .store
+        .list(&pods, Some(&claim.namespace))
+        .any(|(_, pod)| crate::rehearsal::pods::claims(pod).contains(&claim.name))
 }
 
 /// Makes a claim's volume and binds it.
@@ -143,7 +147,12 @@ pub fn volume(world: &mut World, key: &Key) {
     if volume.pointer("/spec/claimRef/uid").is_none() && text(&volume, "/status/phase") != "Available" {
         world.edit(key, |volume| volume["status"] = json!({"phase": "Available"}));
     }
-    let claim = Key::new("", "persistentvolumeclaims", text(&volume, "/spec/claimRef/namespace"), text(&volume, "/spec/claimRef/name"));
+    let claim = Key::new(
+        "",
+        "persistentvolumeclaims",
+        text(&volume, "/spec/claimRef/namespace"),
+        text(&volume, "/spec/claimRef/name"),
+    );
     if world.store.get(&claim).is_some_and(|claim| text(claim, "/status/phase") == "Pending") {
         world.look(Step::Look(claim), world.model.controller);
     }
@@ -215,8 +224,12 @@ pub fn disruption_budget(world: &mut World, key: &Key) {
     }
     let pods = (String::new(), "pods".to_owned());
     let selector = budget.pointer("/spec/selector").cloned().unwrap_or_default();
-    let own: Vec<_> =
-        world.store.list(&pods, Some(&key.namespace)).filter(|(_, pod)| selects(&selector, pod)).map(|(_, pod)| pod.clone()).collect();
+    let own: Vec<_> = world
+        .store
+        .list(&pods, Some(&key.namespace))
+        .filter(|(_, pod)| selects(&selector, pod))
+        .map(|(_, pod)| pod.clone())
+        .collect();
     let healthy = own.iter().filter(|pod| is_ready(pod)).count();
     world.edit(key, |budget| {
         budget["status"] = json!({

@@ -138,7 +138,9 @@ fn owner_reference(owner: &Value) -> Value {
 /// The pods of an owner that are not being deleted.
 fn pods_of(world: &World, owner: &Value) -> Vec<(Key, std::sync::Arc<Value>)> {
     let own = children(world, owner).into_iter().filter(|key| key.resource == "pods" && key.group.is_empty());
-    own.filter_map(|key| Some((key.clone(), world.store.get(&key)?.clone()))).filter(|(_, pod)| !is_dying(pod)).collect()
+    own.filter_map(|key| Some((key.clone(), world.store.get(&key)?.clone())))
+        .filter(|(_, pod)| !is_dying(pod))
+        .collect()
 }
 
 /// Whether a pod's condition `Ready` holds.

@@ -37,7 +37,10 @@ pub fn deployment(world: &mut World, key: &Key) {
             selector["matchLabels"]["pod-template-hash"] = hash.as_str().into();
             let labels = labelled.pointer("/metadata/labels").cloned();
             let metadata = json!({"labels": labels, "annotations": {REVISION: next}, "ownerReferences": [owner_reference(&object)]});
-            world.make(&current, json!({"metadata": metadata, "spec": {"replicas": want, "selector": selector, "template": labelled}}));
+            world.make(
+                &current,
+                json!({"metadata": metadata, "spec": {"replicas": want, "selector": selector, "template": labelled}}),
+            );
             if let Some(deadline) = seconds(&object, "/spec/progressDeadlineSeconds") {
                 let generation = number(&object, "/metadata/generation").unwrap_or(1);
                 world.plan(Step::Deadline(key.clone(), generation), deadline);
@@ -53,7 +56,8 @@ pub fn deployment(world: &mut World, key: &Key) {
             world.edit(key, |object| object["metadata"]["annotations"][REVISION] = mine.to_string().into());
         }
     }
-    let available = world.store.get(&current).and_then(|set| number(set, "/status/availableReplicas")).unwrap_or_default();
+    let available =
+        world.store.get(&current).and_then(|set| number(set, "/status/availableReplicas")).unwrap_or_default();
     let mut rest = 0;
     for old in own.iter().filter(|old| **old != current) {
         let running = world.store.get(old).map_or(0, |set| number(set, "/status/replicas").unwrap_or_default());
