@@ -12,5 +12,6 @@ pub mod kit;
 pub mod manifest;
 pub mod plan;
 pub mod rebuild;
+pub mod rehearsal;
 pub mod report;
 pub mod secrets;

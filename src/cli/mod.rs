@@ -19,6 +19,7 @@ mod pins;
 mod plan;
 mod process;
 mod rbac;
+mod rehearse;
 mod render;
 mod replace;
 mod run_view;
@@ -141,6 +142,8 @@ enum Command {
     Down(down::DownArgs),
     /// Show what `up` would do: every object, field by field, and what happens to data
     Plan(plan::PlanArgs),
+    /// Rebuild an environment in a simulated cluster, in a moment
+    Rehearse(rehearse::RehearseArgs),
     /// Print the objects of an environment as YAML, secrets redacted
     Render(render::RenderArgs),
     /// Look for mistakes in the kit without a cluster
@@ -185,6 +188,7 @@ pub fn main() -> ExitCode {
         Command::Up(args) => up::run(&mut context, &args),
         Command::Down(args) => down::run(&mut context, &args),
         Command::Plan(args) => plan::run(&mut context, &args),
+        Command::Rehearse(args) => rehearse::run(&mut context, &args),
         Command::Render(args) => render::run(&mut context, &args),
         Command::Check(args) => check::run(&mut context, &args),
         Command::Status(args) => status::run(&mut context, &args),

@@ -357,6 +357,7 @@ async fn rebuild(
         resumes: super::journal::resumes(context, &plan.environment, &cluster.uid),
         notices: lock.overruled.iter().cloned().collect(),
         binding: Some(binding),
+        stand_in: None,
     };
     let mut journal = Journal::begin(context, &header);
     let view = RunView::new(context, &words, hosts);

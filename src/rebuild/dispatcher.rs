@@ -25,7 +25,7 @@ use crate::cluster::lock::Lost;
 use crate::cluster::observe::{Surroundings, standing};
 use crate::cluster::watch::Seen;
 use crate::cluster::{Cluster, ClusterError};
-use crate::health::gate::Asker;
+use crate::health::gate::{Asker, StandIn};
 use crate::manifest::ObjectKey;
 use crate::plan::decide::{Adoption, Wishes, strangers};
 use crate::plan::proposal::SavedPlan;
@@ -61,6 +61,8 @@ pub struct Options {
     pub notices: Vec<String>,
     /// What the cluster remembers of the environment: told of this run at its end.
     pub binding: Option<Binding>,
+    /// Answers gates where there are no programs to ask: in a rehearsal.
+    pub stand_in: Option<Arc<dyn StandIn>>,
 }
 
 /// How a run that stops before its end ends.
@@ -127,7 +129,9 @@ pub async fn run(
     data::begin(&cluster, plan, &emitter).await?;
     let (seen, sightings) = mpsc::unbounded_channel();
     let mut dispatcher = Dispatcher {
-        asker: Arc::new(Asker::new(cluster.client.clone(), options.redactor.clone())),
+        asker: Arc::new(
+            Asker::new(cluster.client.clone(), options.redactor.clone()).with_stand_in(options.stand_in.clone()),
+        ),
         cluster,
         plan,
         recorded: inventory.clone(),

@@ -14,6 +14,7 @@ pub mod json;
 pub mod lines;
 pub mod plan;
 pub mod progress;
+pub mod rehearsal;
 pub mod resumed;
 pub mod runs;
 pub mod sanitize;

@@ -8,6 +8,7 @@ mod health;
 mod kits;
 mod pin;
 mod plan;
+mod rehearse;
 mod render;
 mod runs;
 mod secrets;

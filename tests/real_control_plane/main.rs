@@ -20,6 +20,7 @@ mod prune;
 mod rights;
 mod runs;
 mod secrets;
+mod simulated;
 
 use serde_json::json;
 use support::{Bed, Kit, Space, finish, rekindle, run, start};

@@ -11,6 +11,8 @@ mod images;
 mod packages;
 mod process;
 mod progress;
+mod schemas;
+mod simulate;
 mod test;
 mod tools;
 
@@ -39,6 +41,10 @@ enum Task {
     Demo(demo::DemoArgs),
     #[command(subcommand)]
     Bench(bench::BenchCommand),
+    /// Rebuild by chance in the simulated cluster: random kits, states and faults
+    Simulate(simulate::SimulateArgs),
+    /// Record the kinds and types of a real API server for the simulated one
+    RecordSchemas(schemas::RecordArgs),
 }
 
 fn main() -> ExitCode {
@@ -49,6 +55,8 @@ fn main() -> ExitCode {
         Task::Test(args) => test::test(&args),
         Task::Demo(args) => demo::demo(&args),
         Task::Bench(command) => bench::run(&command),
+        Task::Simulate(args) => simulate::simulate(&args),
+        Task::RecordSchemas(args) => schemas::record(&args),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -21,7 +21,7 @@ use serde::{Serialize, Serializer};
 use crate::manifest::Origin;
 
 pub use answer::Answer;
-pub use asker::Asker;
+pub use asker::{Asker, StandIn};
 pub use fields::GateMistake;
 pub use spec::{
     Address, Condition, Exec, Expression, Http, HttpTarget, Pattern, Port, Postgres, Probe, Redis, Selected, Statuses,

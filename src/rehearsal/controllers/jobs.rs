@@ -1,0 +1,96 @@
+//! Jobs.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{Step, letters, make_pod, number, pods_of};
+use crate::rehearsal::store::Key;
+use crate::rehearsal::world::World;
+
+fn phase(pod: &Value) -> &str {
+    pod.pointer("/status/phase").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// A Job: pods until enough of them have succeeded, or too many have failed.
+pub fn job(world: &mut World, key: &Key) {
+    let Some(object) = world.store.get(key).cloned() else { return };
+    let ended = |kind: &str| super::condition(&object, kind) == Some("True");
+    if ended("Complete") || ended("Failed") {
+        return;
+    }
+    let now = world.now();
+    if object.pointer("/spec/suspend").and_then(Value::as_bool) == Some(true) {
+        world.edit(key, |job| {
+            job["status"]["conditions"] =
+                json!([{"type": "Suspended", "status": "True", "reason": "JobSuspended", "lastTransitionTime": now}]);
+        });
+        return;
+    }
+    let want = number(&object, "/spec/completions").unwrap_or(1);
+    let limit = number(&object, "/spec/backoffLimit").unwrap_or(6);
+    let pods = pods_of(world, &object);
+    let of = |which: &str| super::count(&pods, |(_, pod)| phase(pod) == which);
+    let (succeeded, failed) = (of("Succeeded"), of("Failed"));
+    let restarts: u64 = pods
+        .iter()
+        .filter_map(|(_, pod)| pod.pointer("/status/containerStatuses/0/restartCount").and_then(Value::as_u64))
+        .sum();
+    let active = pods.len() as u64 - succeeded - failed;
+    let end = if succeeded >= want {
+        Some(json!([
+            {"type": "SuccessCriteriaMet", "status": "True", "reason": "CompletionsReached", "lastTransitionTime": now},
+            {"type": "Complete", "status": "True", "reason": "CompletionsReached", "lastTransitionTime": now},
+        ]))
+    } else if failed + restarts > limit {
+        let message = "Job has reached the specified backoff limit";
+        Some(json!([{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": message,
+            "lastTransitionTime": now}]))
+    } else {
+        None
+    };
+    if end.is_none() && active == 0 {
+        // The first at once; after a failure with a pause that doubles.
+        let pause = Duration::from_secs(10 * (1 << failed.saturating_sub(1).min(5)));
+        let last = object.pointer("/metadata/annotations/rehearsal~1retry").and_then(Value::as_u64);
+        let due = u64::try_from((world.elapsed() + pause).as_millis()).unwrap_or_default();
+        let elapsed = u64::try_from(world.elapsed().as_millis()).unwrap_or_default();
+        match (failed, last) {
+            (0, _) => create(world, key, &object),
+            (_, Some(at)) if at <= elapsed => {
+                world.edit(key, |job| forget_retry(job));
+                create(world, key, &object);
+            }
+            (_, Some(_)) => {}
+            (_, None) => {
+                world.edit(key, |job| job["metadata"]["annotations"]["rehearsal/retry"] = due.into());
+                world.plan(Step::Look(key.clone()), pause);
+            }
+        }
+    }
+    let active = u64::from(end.is_none()) * active.max(u64::from(failed == 0 && succeeded < want));
+    world.edit(key, |job| {
+        let started = job.pointer("/status/startTime").cloned().unwrap_or_else(|| now.clone().into());
+        let mut status = json!({"startTime": started, "active": active, "succeeded": succeeded, "failed": failed});
+        super::workloads::drop_zeros(&mut status);
+        if let Some(conditions) = end {
+            if succeeded >= want {
+                status["completionTime"] = now.into();
+            }
+            status["conditions"] = conditions;
+        }
+        job["status"] = status;
+    });
+}
+
+fn forget_retry(job: &mut Value) {
+    if let Some(annotations) = job.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
+        annotations.shift_remove("rehearsal/retry");
+    }
+}
+
+fn create(world: &mut World, key: &Key, job: &Value) {
+    let template = job.pointer("/spec/template").cloned().unwrap_or_default();
+    let name = format!("{}-{}", key.name, letters(world.number()));
+    make_pod(world, job, &name, &template, &[]);
+}

@@ -1,0 +1,87 @@
+//! Which kinds there are, as the API server tells: aggregated, and one answer a group version.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::schema::Kind;
+
+/// Content type of an aggregated answer.
+pub const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+
+fn gvk(kind: &Kind) -> Value {
+    json!({"group": kind.group, "version": kind.version, "kind": kind.kind})
+}
+
+/// The answer to `GET /api` (`core`) or `GET /apis` for those who take an `APIGroupDiscoveryList`.
+pub fn aggregated(kinds: &[Arc<Kind>], core: bool) -> Value {
+    let mut groups: BTreeMap<&str, BTreeMap<&str, Vec<Value>>> = BTreeMap::new();
+    for kind in kinds.iter().filter(|kind| kind.group.is_empty() == core) {
+        let parts: Vec<Value> = kind
+            .parts
+            .iter()
+            .map(|part| json!({"subresource": part, "responseKind": gvk(kind), "verbs": ["get", "patch", "update"]}))
+            .collect();
+        groups.entry(&kind.group).or_default().entry(&kind.version).or_default().push(json!({
+            "resource": kind.resource, "responseKind": gvk(kind),
+            "scope": if kind.namespaced { "Namespaced" } else { "Cluster" },
+            "singularResource": kind.singular, "verbs": kind.verbs, "shortNames": kind.short,
+            "categories": kind.categories, "subresources": parts,
+        }));
+    }
+    let items: Vec<Value> = groups
+        .into_iter()
+        .map(|(group, versions)| {
+            // The newest version first; names of versions sort the other way round.
+            let versions: Vec<Value> = versions
+                .into_iter()
+                .rev()
+                .map(|(version, resources)| json!({"version": version, "resources": resources, "freshness": "Current"}))
+                .collect();
+            json!({"metadata": {"name": group}, "versions": versions})
+        })
+        .collect();
+    json!({"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items})
+}
+
+/// The answer to `GET /apis` for everybody else.
+pub fn groups(kinds: &[Arc<Kind>]) -> Value {
+    let mut groups: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for kind in kinds.iter().filter(|kind| !kind.group.is_empty()) {
+        let versions = groups.entry(&kind.group).or_default();
+        if !versions.contains(&kind.version.as_str()) {
+            versions.insert(0, &kind.version);
+        }
+    }
+    let groups: Vec<Value> = groups
+        .into_iter()
+        .map(|(group, versions)| {
+            let versions: Vec<Value> = versions
+                .iter()
+                .map(|version| json!({"groupVersion": format!("{group}/{version}"), "version": version}))
+                .collect();
+            let preferred = versions.first().cloned().unwrap_or_default();
+            json!({"name": group, "versions": versions, "preferredVersion": preferred})
+        })
+        .collect();
+    json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
+}
+
+/// The answer to `GET /api/v1` and `GET /apis/GROUP/VERSION`; `None` when nothing is served there.
+pub fn resources(kinds: &[Arc<Kind>], group: &str, version: &str) -> Option<Value> {
+    let mut resources = Vec::new();
+    for kind in kinds.iter().filter(|kind| kind.group == group && kind.version == version) {
+        resources.push(json!({
+            "name": kind.resource, "singularName": kind.singular, "namespaced": kind.namespaced, "kind": kind.kind,
+            "verbs": kind.verbs, "shortNames": kind.short, "categories": kind.categories,
+        }));
+        resources.extend(kind.parts.iter().map(|part| {
+            json!({"name": format!("{}/{part}", kind.resource), "singularName": "", "namespaced": kind.namespaced,
+                "kind": kind.kind, "verbs": ["get", "patch", "update"]})
+        }));
+    }
+    let name = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+    let found = !resources.is_empty();
+    found.then(|| json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": name, "resources": resources}))
+}

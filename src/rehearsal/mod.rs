@@ -1,0 +1,70 @@
+//! The simulated control plane: an API server, controllers, nodes and a cloud that exist in this process only, in virtual time,
+//! spoken to by the ordinary client library. `rekindle rehearse` runs a rebuild against it.
+//!
+//! | part | idea |
+//! |---|---|
+//! | [`schema`] | the kinds and types of a real API server, recorded |
+//! | [`fields`], [`typed`], [`managers`] | server-side apply, after sigs.k8s.io/structured-merge-diff |
+//! | [`store`], [`world`] | what is there, what time it is, what will happen |
+//! | [`api`] with [`request`], [`patch`], [`defaults`], [`validate`], [`deletion`], [`discovery`], [`status`] | the API server |
+//! | [`controllers`], [`pods`], [`model`] | everything that acts by itself, and how long it takes |
+//! | [`service`], [`faults`] | the way between a client and it |
+//! | [`answers`] | what gates are told |
+//!
+//! How far it is like the real one is held by `tests/real_control_plane/simulated.rs`; what is known to differ stands in
+//! `differences.txt` beside it.
+
+pub mod answers;
+pub mod api;
+pub mod controllers;
+pub mod defaults;
+pub mod deletion;
+pub mod discovery;
+pub mod faults;
+pub mod fields;
+pub mod managers;
+pub mod model;
+pub mod needs;
+pub mod patch;
+pub mod pods;
+pub mod request;
+pub mod schema;
+pub mod service;
+pub mod status;
+pub mod store;
+pub mod typed;
+pub mod validate;
+pub mod world;
+
+pub use faults::Faults;
+pub use model::{Fate, Model};
+pub use service::Simulation;
+pub use world::World;
+
+use std::sync::Arc;
+
+use crate::cluster::{Cluster, ClusterError};
+use crate::health::gate::StandIn;
+
+/// What a simulated cluster calls itself.
+pub const CONTEXT: &str = "simulation";
+
+impl Simulation {
+    /// A connection to it, as a run wants it.
+    ///
+    /// # Errors
+    /// When it does not answer, as it may with faults.
+    pub async fn connect(&self) -> Result<Cluster, ClusterError> {
+        Cluster::with_client(self.client(), CONTEXT.into(), "simulated".into()).await
+    }
+
+    /// What gates are told.
+    pub fn answers(&self) -> Arc<dyn StandIn> {
+        Arc::new(answers::Answers(self.clone()))
+    }
+}
+
+#[cfg(test)]
+mod seeds;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,324 @@
+//! The life of a pod: a node, its volumes, images, containers, being ready; or whatever the model makes go wrong.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::controllers::Step;
+use super::deletion::{is_dying, uid};
+use super::model::Fate;
+use super::store::Key;
+use super::world::World;
+
+/// What happens next to a pod that has a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Life {
+    /// Its images are there, or cannot be had.
+    Pulled,
+    /// Its containers run.
+    Started,
+    /// It is ready.
+    Ready,
+    /// Its containers end: of a Job when it is done, otherwise by a crash.
+    Ended,
+}
+
+fn text<'v>(object: &'v Value, pointer: &str) -> &'v str {
+    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn list<'v>(object: &'v Value, pointer: &str) -> impl Iterator<Item = &'v Value> {
+    object.pointer(pointer).and_then(Value::as_array).into_iter().flatten()
+}
+
+/// The claims that a pod mounts.
+pub fn claims(pod: &Value) -> Vec<String> {
+    let claims = list(pod, "/spec/volumes").map(|volume| text(volume, "/persistentVolumeClaim/claimName").to_owned());
+    claims.filter(|name| !name.is_empty()).collect()
+}
+
+/// The workload that a pod belongs to in the end, as `Kind/name`.
+pub fn workload(world: &World, pod: &Value) -> String {
+    let owner = |object: &Value| {
+        let owner = object.pointer("/metadata/ownerReferences/0")?;
+        Some((text(owner, "/apiVersion").to_owned(), text(owner, "/kind").to_owned(), text(owner, "/name").to_owned()))
+    };
+    let Some((version, kind, name)) = owner(pod) else { return format!("Pod/{}", text(pod, "/metadata/name")) };
+    let above = world.key_of(&version, &kind, text(pod, "/metadata/namespace"), &name);
+    let above = above.and_then(|key| world.store.get(&key)).and_then(|object| owner(object));
+    above.map_or_else(|| format!("{kind}/{name}"), |(_, kind, name)| format!("{kind}/{name}"))
+}
+
+/// The scheduler looks at a pod without a node, or the node at one that has just come.
+pub fn look(world: &mut World, key: &Key) {
+    let Some(pod) = world.store.get(key).cloned() else { return };
+    if is_dying(&pod) || pod.pointer("/status/conditions").is_some_and(|_| text(&pod, "/spec/nodeName") != "") {
+        return;
+    }
+    if text(&pod, "/spec/nodeName").is_empty() && !find_node(world, key, &pod) {
+        return;
+    }
+    let now = world.now();
+    world.edit(key, |pod| {
+        pod["status"]["startTime"] = now.clone().into();
+        set_condition(pod, "PodScheduled", "True", "", &now);
+        set_condition(pod, "Initialized", "False", "", &now);
+        set_condition(pod, "Ready", "False", "ContainersNotReady", &now);
+        states(pod, &json!({"waiting": {"reason": "ContainerCreating"}}), false);
+    });
+    let pull = pull_time(world, &pod, key);
+    let schedule = world.model.schedule;
+    world.plan(Step::Pod(key.clone(), uid(&pod), Life::Pulled), schedule + pull);
+}
+
+/// Gives a pod a node, once its claims are there and bound.
+fn find_node(world: &mut World, key: &Key, pod: &Value) -> bool {
+    let nodes: Vec<String> =
+        world.store.list(&(String::new(), "nodes".into()), None).map(|((_, name), _)| name.clone()).collect();
+    let now = world.now();
+    let wait = |world: &mut World, message: String| {
+        let first = pod.pointer("/status/conditions").is_none();
+        world.edit(key, |pod| {
+            if first {
+                set_condition(pod, "PodScheduled", "False", "Unschedulable", &now);
+                pod["status"]["conditions"][0]["message"] = message.into();
+            }
+        });
+        false
+    };
+    if nodes.is_empty() {
+        return wait(world, "no nodes available to schedule pods".into());
+    }
+    // Pods of one owner spread over the nodes by their numbers or, without any, by what has been made so far.
+    let number = key.name.rsplit('-').next().and_then(|text| text.parse::<usize>().ok());
+    let number = number.unwrap_or_else(|| usize::try_from(world.number()).unwrap_or_default());
+    let node = nodes[number % nodes.len()].clone();
+    for claim in claims(pod) {
+        let name = Key::new("", "persistentvolumeclaims", &key.namespace, &claim);
+        let Some(found) = world.store.get(&name).cloned() else {
+            world.look(Step::Look(key.clone()), Duration::from_secs(5));
+            return wait(world, format!("persistentvolumeclaim {claim:?} not found"));
+        };
+        if text(&found, "/status/phase") != "Bound" {
+            world.edit(&name, |claim| {
+                let annotations = &mut claim["metadata"]["annotations"];
+                if annotations.get("volume.kubernetes.io/selected-node").is_none() {
+                    annotations["volume.kubernetes.io/selected-node"] = node.as_str().into();
+                }
+            });
+            return wait(world, "pod has unbound immediate PersistentVolumeClaims".into());
+        }
+    }
+    world.edit(key, |pod| pod["spec"]["nodeName"] = node.into());
+    true
+}
+
+/// How long the images that are not on the node yet take.
+fn pull_time(world: &mut World, pod: &Value, key: &Key) -> Duration {
+    let node = world.store.get(key).map(|pod| text(pod, "/spec/nodeName").to_owned()).unwrap_or_default();
+    let measured = world.model.measured.contains_key(&workload(world, pod));
+    let mut time = Duration::ZERO;
+    for container in list(pod, "/spec/initContainers").chain(list(pod, "/spec/containers")) {
+        if world.pulled.insert((node.clone(), text(container, "/image").to_owned())) {
+            time += if measured { Duration::ZERO } else { world.model.pull };
+        }
+    }
+    time
+}
+
+/// Pause between questions to a pod that never becomes ready: somebody may mend it.
+const NEVER: Duration = Duration::from_secs(60);
+
+/// The next thing in a pod's life.
+pub fn live(world: &mut World, key: &Key, of: &str, life: Life) {
+    let Some(pod) = world.store.get(key).cloned() else { return };
+    if uid(&pod) != of || (is_dying(&pod) && life != Life::Ended) {
+        return;
+    }
+    let workload = workload(world, &pod);
+    let fate = world.model.fate(&workload);
+    let next =
+        |world: &mut World, life: Life, after: Duration| world.plan(Step::Pod(key.clone(), of.to_owned(), life), after);
+    let now = world.now();
+    match life {
+        Life::Pulled => {
+            if fate == Some(Fate::Pull) {
+                let image = text(&pod, "/spec/containers/0/image").to_owned();
+                world.edit(key, |pod| {
+                    let message = format!("Back-off pulling image {image:?}: ErrImagePull: {image}: not found");
+                    states(pod, &json!({"waiting": {"reason": "ImagePullBackOff", "message": message}}), false);
+                });
+                event(world, key, &pod, "Failed", &format!("Failed to pull image {image:?}: {image}: not found"));
+                // The node tries again, and later and later.
+                next(world, Life::Pulled, Duration::from_secs(120));
+                return;
+            }
+            if let Some(missing) = missing(world, &pod) {
+                world.edit(key, |pod| {
+                    states(
+                        pod,
+                        &json!({"waiting": {"reason": "CreateContainerConfigError", "message": missing}}),
+                        false,
+                    );
+                });
+                event(world, key, &pod, "Failed", &format!("Error: {missing}"));
+                next(world, Life::Pulled, Duration::from_secs(10));
+                return;
+            }
+            let container = world.model.container;
+            next(world, Life::Started, container);
+        }
+        Life::Started => {
+            let address = format!("10.244.{}.{}", world.number() % 250, world.number() % 250 + 1);
+            world.edit(key, |pod| {
+                pod["status"]["phase"] = json!("Running");
+                pod["status"]["podIP"] = address.into();
+                set_condition(pod, "Initialized", "True", "", &now);
+                states(pod, &json!({"running": {"startedAt": now}}), false);
+            });
+            match fate {
+                Some(Fate::Crash) => next(world, Life::Ended, Duration::from_secs(3)),
+                Some(Fate::Never) => next(world, Life::Ready, NEVER),
+                Some(Fate::Pull) | None => {
+                    let time = world.model.until_ready(&workload, &pod);
+                    let life = if workload.starts_with("Job/") { Life::Ended } else { Life::Ready };
+                    next(world, life, time);
+                }
+            }
+        }
+        Life::Ready if fate == Some(Fate::Never) => next(world, Life::Ready, NEVER),
+        Life::Ready => {
+            let after = world.elapsed().as_millis().to_string();
+            world.edit(key, |pod| {
+                set_condition(pod, "Ready", "True", "", &now);
+                set_condition(pod, "ContainersReady", "True", "", &now);
+                pod["metadata"]["annotations"]["rehearsal/ready-after"] = after.into();
+                for status in
+                    pod.pointer_mut("/status/containerStatuses").and_then(Value::as_array_mut).into_iter().flatten()
+                {
+                    status["ready"] = json!(true);
+                }
+            });
+        }
+        Life::Ended if fate == Some(Fate::Crash) => crash(world, key, of, &pod, &now),
+        Life::Ended => world.edit(key, |pod| {
+            pod["status"]["phase"] = json!("Succeeded");
+            set_condition(pod, "Ready", "False", "PodCompleted", &now);
+            states(pod, &json!({"terminated": {"exitCode": 0, "reason": "Completed", "finishedAt": now}}), false);
+        }),
+    }
+}
+
+/// A container exits; it is started again after a pause that doubles up to five minutes, unless the pod is done then.
+fn crash(world: &mut World, key: &Key, of: &str, pod: &Value, now: &str) {
+    let restarts = pod.pointer("/status/containerStatuses/0/restartCount").and_then(Value::as_u64).unwrap_or_default();
+    let ended = json!({"terminated": {"exitCode": 1, "reason": "Error", "finishedAt": now}});
+    if text(pod, "/spec/restartPolicy") == "Never" {
+        world.edit(key, |pod| {
+            pod["status"]["phase"] = json!("Failed");
+            states(pod, &ended, false);
+        });
+        return;
+    }
+    let pause = Duration::from_secs(10 * (1 << restarts.min(5))).min(Duration::from_secs(300));
+    world.edit(key, |pod| {
+        let name = text(pod, "/spec/containers/0/name").to_owned();
+        states(
+            pod,
+            &json!({"waiting": {"reason": "CrashLoopBackOff",
+            "message": format!("back-off {} s restarting failed container={name}", pause.as_secs())}}),
+            false,
+        );
+        for status in pod.pointer_mut("/status/containerStatuses").and_then(Value::as_array_mut).into_iter().flatten() {
+            status["restartCount"] = (restarts + 1).into();
+            status["lastState"] = ended.clone();
+        }
+    });
+    if restarts == 0 {
+        let name = text(pod, "/spec/containers/0/name").to_owned();
+        event(world, key, pod, "BackOff", &format!("Back-off restarting failed container {name}"));
+    }
+    world.plan(Step::Pod(key.clone(), of.to_owned(), Life::Started), pause);
+}
+
+/// A ConfigMap or Secret that a container needs and that is not there.
+fn missing(world: &World, pod: &Value) -> Option<String> {
+    let namespace = text(pod, "/metadata/namespace");
+    let absent = |resource: &str, word: &str, source: Option<&Value>| {
+        let source = source?;
+        let name = text(source, "/name").to_owned();
+        let name = if name.is_empty() { text(source, "/secretName").to_owned() } else { name };
+        let optional = source.get("optional").and_then(Value::as_bool) == Some(true);
+        let there = name.is_empty() || optional || world.store.get(&Key::new("", resource, namespace, &name)).is_some();
+        (!there).then(|| format!("{word} {name:?} not found"))
+    };
+    let containers = || list(pod, "/spec/initContainers").chain(list(pod, "/spec/containers"));
+    let variables = containers().flat_map(|it| list(it, "/env"));
+    let from = containers().flat_map(|it| list(it, "/envFrom"));
+    let mut found = variables
+        .filter_map(|it| {
+            absent("secrets", "secret", it.pointer("/valueFrom/secretKeyRef"))
+                .or_else(|| absent("configmaps", "configmap", it.pointer("/valueFrom/configMapKeyRef")))
+        })
+        .chain(from.filter_map(|it| {
+            absent("secrets", "secret", it.get("secretRef"))
+                .or_else(|| absent("configmaps", "configmap", it.get("configMapRef")))
+        }))
+        .chain(list(pod, "/spec/volumes").filter_map(|it| {
+            absent("secrets", "secret", it.get("secret"))
+                .or_else(|| absent("configmaps", "configmap", it.get("configMap")))
+        }));
+    found.next()
+}
+
+/// Puts all containers into a state.
+fn states(pod: &mut Value, state: &Value, ready: bool) {
+    let known = pod.pointer("/status/containerStatuses").and_then(Value::as_array).cloned().unwrap_or_default();
+    let statuses: Vec<Value> = list(pod, "/spec/containers")
+        .map(|container| {
+            let before = known.iter().find(|it| it["name"] == container["name"]);
+            let mut status = json!({"name": container["name"], "image": container["image"], "ready": ready,
+                "restartCount": before.map_or(json!(0), |it| it["restartCount"].clone()), "state": state});
+            if let Some(last) = before.and_then(|it| it.get("lastState")) {
+                status["lastState"] = last.clone();
+            }
+            status
+        })
+        .collect();
+    pod["status"]["containerStatuses"] = statuses.into();
+}
+
+fn set_condition(object: &mut Value, kind: &str, status: &str, reason: &str, now: &str) {
+    let mut list = object.pointer("/status/conditions").and_then(Value::as_array).cloned().unwrap_or_default();
+    let mut condition = json!({"type": kind, "status": status, "lastTransitionTime": now});
+    if !reason.is_empty() {
+        condition["reason"] = reason.into();
+    }
+    match list.iter_mut().find(|it| it["type"] == kind) {
+        Some(known) if known["status"] == status => {}
+        Some(known) => *known = condition,
+        None => list.push(condition),
+    }
+    object["status"]["conditions"] = list.into();
+}
+
+/// Writes an event about a pod, as its node does.
+fn event(world: &mut World, key: &Key, pod: &Value, reason: &str, message: &str) {
+    let now = world.now();
+    let name = format!("{}.{:x}", key.name, world.number());
+    let body = json!({
+        "involvedObject": {"kind": "Pod", "namespace": key.namespace, "name": key.name, "uid": uid(pod), "apiVersion": "v1"},
+        "reason": reason, "message": message, "type": "Warning", "count": 1, "firstTimestamp": now, "lastTimestamp": now,
+        "source": {"component": "kubelet"},
+    });
+    world.make(&Key::new("", "events", &key.namespace, &name), body);
+}
+
+/// What the containers of a pod have written last.
+pub fn last_words(world: &World, pod: &Value) -> String {
+    match world.model.fate(&workload(world, pod)) {
+        Some(Fate::Crash) => "rehearsal: this container was made to exit with code 1\n".into(),
+        Some(Fate::Never) => "rehearsal: this container was made to run without ever becoming ready\n".into(),
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,165 @@
+//! Refusals, in the words and with the details of the real API server.
+
+use serde_json::{Value, json};
+
+use super::managers::Conflict;
+use super::schema::Kind;
+
+/// An answer that is no success.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refusal {
+    /// HTTP status.
+    pub code: u16,
+    /// Its body, of kind `Status`.
+    pub body: Value,
+}
+
+/// A refusal of a code, a reason and a message.
+pub fn refusal(code: u16, reason: &str, message: impl Into<String>, details: Value) -> Refusal {
+    let mut body = json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "message": message.into(), "reason": reason, "code": code,
+    });
+    if details.as_object().is_some_and(|details| !details.is_empty()) {
+        body["details"] = details;
+    }
+    if reason.is_empty() {
+        body.as_object_mut().and_then(|body| body.shift_remove("reason"));
+    }
+    Refusal { code, body }
+}
+
+fn about(kind: &Kind, name: &str) -> Value {
+    let mut details = json!({});
+    if !name.is_empty() {
+        details["name"] = name.into();
+    }
+    if !kind.group.is_empty() {
+        details["group"] = kind.group.as_str().into();
+    }
+    details["kind"] = kind.resource.as_str().into();
+    details
+}
+
+/// There is no such object.
+pub fn not_found(kind: &Kind, name: &str) -> Refusal {
+    refusal(404, "NotFound", format!("{} {name:?} not found", kind.qualified()), about(kind, name))
+}
+
+/// There is no such kind or path.
+pub fn no_such_path() -> Refusal {
+    refusal(404, "NotFound", "the server could not find the requested resource", json!({}))
+}
+
+/// It exists already.
+pub fn exists(kind: &Kind, name: &str) -> Refusal {
+    refusal(409, "AlreadyExists", format!("{} {name:?} already exists", kind.qualified()), about(kind, name))
+}
+
+/// It has changed since it was read.
+pub fn changed(kind: &Kind, name: &str) -> Refusal {
+    let qualified = kind.qualified();
+    let message = format!(
+        "Operation cannot be fulfilled on {qualified} {name:?}: the object has been modified; please apply your changes to \
+         the latest version and try again"
+    );
+    refusal(409, "Conflict", message, about(kind, name))
+}
+
+/// A precondition of a deletion does not hold.
+pub fn precondition(kind: &Kind, name: &str, what: &str, wanted: &str, found: &str) -> Refusal {
+    // By its kind where others go by their resource.
+    let qualified = if kind.group.is_empty() { kind.kind.clone() } else { format!("{}.{}", kind.kind, kind.group) };
+    let why = if what == "UID" { "deleted and then recreated" } else { "modified" };
+    let message = format!(
+        "Operation cannot be fulfilled on {qualified} {name:?}: the {what} in the precondition ({wanted}) does not match the \
+         {what} in record ({found}). The object might have been {why}"
+    );
+    let mut details = about(kind, name);
+    details["kind"] = kind.kind.as_str().into();
+    refusal(409, "Conflict", message, details)
+}
+
+/// Fields that other managers own.
+pub fn conflict(conflicts: &[Conflict]) -> Refusal {
+    let causes: Vec<Value> = conflicts
+        .iter()
+        .map(|conflict| {
+            let message = format!("conflict with {}", conflict.manager);
+            json!({"reason": "FieldManagerConflict", "message": message, "field": conflict.field})
+        })
+        .collect();
+    let text = match conflicts {
+        [one] => format!("conflict with {}: {}", one.manager, one.field),
+        many => {
+            let mut managers: Vec<&str> = many.iter().map(|conflict| conflict.manager.as_str()).collect();
+            managers.sort_unstable();
+            managers.dedup();
+            let mut lines = Vec::new();
+            for manager in managers {
+                lines.push(format!("conflicts with {manager}:"));
+                let own = many.iter().filter(|conflict| conflict.manager == manager);
+                lines.extend(own.map(|conflict| format!("- {}", conflict.field)));
+            }
+            lines.join("\n")
+        }
+    };
+    let plural = if conflicts.len() == 1 { "" } else { "s" };
+    let message = format!("Apply failed with {} conflict{plural}: {text}", conflicts.len());
+    refusal(409, "Conflict", message, json!({"causes": causes}))
+}
+
+/// What is wrong with one field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldError {
+    /// `FieldValueInvalid`, `FieldValueRequired`, …
+    pub reason: &'static str,
+    /// `spec.template`.
+    pub field: String,
+    /// What the message says after the field.
+    pub message: String,
+}
+
+impl FieldError {
+    /// It is needed.
+    pub fn required(field: impl Into<String>, detail: &str) -> Self {
+        let detail = if detail.is_empty() { String::new() } else { format!(": {detail}") };
+        Self { reason: "FieldValueRequired", field: field.into(), message: format!("Required value{detail}") }
+    }
+
+    /// It may not be so.
+    pub fn invalid(field: impl Into<String>, value: &Value, detail: &str) -> Self {
+        let message = format!("Invalid value: {value}: {detail}");
+        Self { reason: "FieldValueInvalid", field: field.into(), message }
+    }
+
+    /// It may not be so at all.
+    pub fn forbidden(field: impl Into<String>, detail: &str) -> Self {
+        Self { reason: "FieldValueForbidden", field: field.into(), message: format!("Forbidden: {detail}") }
+    }
+
+    /// It is none of the values there are.
+    pub fn unsupported(field: impl Into<String>, value: &str, known: &[&str]) -> Self {
+        let known: Vec<_> = known.iter().map(|value| format!("{value:?}")).collect();
+        let message = format!("Unsupported value: {value:?}: supported values: {}", known.join(", "));
+        Self { reason: "FieldValueNotSupported", field: field.into(), message }
+    }
+}
+
+/// An object that is not valid.
+pub fn invalid(kind: &Kind, name: &str, errors: &[FieldError]) -> Refusal {
+    let qualified = if kind.group.is_empty() { kind.kind.clone() } else { format!("{}.{}", kind.kind, kind.group) };
+    let texts: Vec<String> = errors.iter().map(|error| format!("{}: {}", error.field, error.message)).collect();
+    let text = match texts.as_slice() {
+        [one] => one.clone(),
+        many => format!("[{}]", many.join(", ")),
+    };
+    let causes: Vec<Value> = errors
+        .iter()
+        .map(|error| json!({"reason": error.reason, "message": error.message, "field": error.field}))
+        .collect();
+    let mut details = about(kind, name);
+    details["kind"] = kind.kind.as_str().into();
+    details["causes"] = causes.into();
+    refusal(422, "Invalid", format!("{qualified} {name:?} is invalid: {text}"), details)
+}

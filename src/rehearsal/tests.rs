@@ -1,0 +1,242 @@
+//! The simulated API server through the ordinary client.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use futures::StreamExt as _;
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
+use kube::core::GroupVersionKind;
+use kube::runtime::{WatchStreamExt as _, watcher};
+use serde_json::{Value, json};
+use tokio::time::{Duration, Instant};
+
+use super::*;
+
+fn simulation(alive: bool) -> Simulation {
+    let started = "2026-01-01T00:00:00Z".parse().unwrap();
+    let simulation = Simulation::new(World::new(started, 4, Model::default(), alive), Faults::none());
+    let namespace = store::Key::new("", "namespaces", "", "space");
+    simulation.world().make(&namespace, json!({}));
+    simulation
+}
+
+fn api(simulation: &Simulation, api_version: &str, kind: &str) -> Api<DynamicObject> {
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+    Api::namespaced_with(simulation.client(), "space", &resource)
+}
+
+async fn apply(api: &Api<DynamicObject>, manager: &str, force: bool, body: Value) -> Result<Value, kube::Error> {
+    let mut params = PatchParams::apply(manager).validation_strict();
+    params.force = force;
+    let name = body["metadata"]["name"].as_str().unwrap().to_owned();
+    api.patch(&name, &params, &Patch::Apply(&body)).await.map(|object| serde_json::to_value(object).unwrap())
+}
+
+fn config(data: Value) -> Value {
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": data})
+}
+
+fn deployment(replicas: u64, image: &str) -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "api"},
+        "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": "api"}}, "template": {
+            "metadata": {"labels": {"app": "api"}},
+            "spec": {"containers": [{"name": "api", "image": image, "ports": [{"containerPort": 80}]}]},
+        }},
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_apply_owns_its_fields_and_takes_them_back() {
+    let simulation = simulation(false);
+    let maps = api(&simulation, "v1", "ConfigMap");
+    let first = apply(&maps, "one", false, config(json!({"a": "1", "b": "1"}))).await.unwrap();
+    let again = apply(&maps, "one", false, config(json!({"a": "1", "b": "1"}))).await.unwrap();
+    assert_eq!(first, again, "nothing is written");
+    // The same value is no conflict, another one is.
+    apply(&maps, "two", false, config(json!({"a": "1"}))).await.unwrap();
+    let kube::Error::Api(status) = apply(&maps, "two", false, config(json!({"b": "2"}))).await.unwrap_err() else {
+        panic!()
+    };
+    assert_eq!(status.code, 409);
+    assert_eq!(status.message, "Apply failed with 1 conflict: conflict with \"one\": .data.b");
+    assert_eq!(status.details.unwrap().causes[0].field, ".data.b");
+    // What both own stays when one gives it up.
+    let left = apply(&maps, "one", false, config(json!({"b": "1"}))).await.unwrap();
+    assert_eq!(left["data"], json!({"a": "1", "b": "1"}));
+    let left = apply(&maps, "two", true, config(json!({"b": "2"}))).await.unwrap();
+    assert_eq!(left["data"], json!({"b": "2"}));
+    let owners: Vec<_> =
+        left["metadata"]["managedFields"].as_array().unwrap().iter().map(|it| it["manager"].clone()).collect();
+    assert_eq!(owners, ["two"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn lists_are_merged_by_their_keys() {
+    let simulation = simulation(false);
+    let services = api(&simulation, "v1", "Service");
+    let service = |ports: Value| json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a"}, "spec": {"ports": ports}});
+    apply(&services, "one", false, service(json!([{"port": 80, "name": "http"}]))).await.unwrap();
+    let both = apply(&services, "two", false, service(json!([{"port": 443, "name": "https"}]))).await.unwrap();
+    let ports: Vec<_> = both["spec"]["ports"].as_array().unwrap().iter().map(|port| port["port"].clone()).collect();
+    assert_eq!(ports, [json!(80), json!(443)]);
+    let fields = &both["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"]["f:ports"];
+    assert!(fields.get("k:{\"port\":80,\"protocol\":\"TCP\"}").is_some(), "{fields}");
+    let one = apply(&services, "one", false, service(json!([]))).await.unwrap();
+    assert_eq!(one["spec"]["ports"].as_array().unwrap().len(), 1);
+    assert_eq!(one["spec"]["clusterIP"], both["spec"]["clusterIP"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn mistakes_are_refused_in_the_real_words() {
+    let simulation = simulation(false);
+    let code = |error: kube::Error| match error {
+        kube::Error::Api(status) => (status.code, status.message),
+        other => panic!("{other}"),
+    };
+    let deployments = api(&simulation, "apps/v1", "Deployment");
+    let mut wrong = deployment(1, "a:1");
+    wrong["spec"]["replica"] = json!(1);
+    let (status, text) = code(apply(&deployments, "one", false, wrong).await.unwrap_err());
+    assert_eq!(status, 500);
+    assert!(text.contains("(/api; apps/v1, Kind=Deployment): .spec.replica: field not declared in schema"), "{text}");
+    apply(&deployments, "one", false, deployment(1, "a:1")).await.unwrap();
+    let mut other = deployment(1, "a:1");
+    other["spec"]["selector"]["matchLabels"]["app"] = json!("b");
+    other["spec"]["template"]["metadata"]["labels"]["app"] = json!("b");
+    let (status, text) = code(apply(&deployments, "one", false, other).await.unwrap_err());
+    assert_eq!(status, 422);
+    assert!(text.contains("field is immutable"), "{text}");
+    let (status, text) = code(api(&simulation, "v1", "Secret").get("none").await.unwrap_err());
+    assert_eq!((status, text.as_str()), (404, "secrets \"none\" not found"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deployment_becomes_ready_after_its_times_and_a_watcher_sees_it() {
+    let simulation = simulation(true);
+    let deployments = api(&simulation, "apps/v1", "Deployment");
+    let begun = Instant::now();
+    apply(&deployments, "one", false, deployment(3, "nginx:1")).await.unwrap();
+    let mut watch = std::pin::pin!(watcher(deployments.clone(), watcher::Config::default()).default_backoff());
+    let mut seen = 0;
+    while let Some(event) = watch.next().await {
+        seen += 1;
+        let object = match event.unwrap() {
+            watcher::Event::Apply(object) | watcher::Event::InitApply(object) => object,
+            _ => continue,
+        };
+        if object.data["status"]["availableReplicas"] == 3 {
+            break;
+        }
+    }
+    let took = begun.elapsed();
+    assert!((Duration::from_secs(12)..Duration::from_secs(20)).contains(&took), "{took:?}");
+    assert!(seen < 20, "{seen}");
+    let pods = api(&simulation, "v1", "Pod").list(&ListParams::default().labels("app=api")).await.unwrap();
+    assert_eq!(pods.items.len(), 3);
+    // A new template rolls out, and what is deleted goes with everything it owns.
+    apply(&deployments, "one", false, deployment(3, "nginx:2")).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let pods = api(&simulation, "v1", "Pod").list(&ListParams::default()).await.unwrap();
+    let images: Vec<_> = pods.items.iter().map(|pod| pod.data["spec"]["containers"][0]["image"].clone()).collect();
+    assert_eq!(images, vec![json!("nginx:2"); 3]);
+    deployments.delete("api", &DeleteParams::foreground()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(deployments.get_opt("api").await.unwrap().is_none());
+    assert!(api(&simulation, "v1", "Pod").list(&ListParams::default()).await.unwrap().items.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_watch_of_hours_costs_nothing_and_a_forgotten_one_lists_again() {
+    let simulation = simulation(false);
+    let maps = api(&simulation, "v1", "ConfigMap");
+    let mut watch = std::pin::pin!(watcher(maps.clone(), watcher::Config::default()).default_backoff());
+    for _ in 0..2 {
+        watch.next().await.unwrap().unwrap();
+    }
+    let real = std::time::Instant::now();
+    assert!(tokio::time::timeout(Duration::from_secs(4 * 3600), watch.next()).await.is_err());
+    assert!(real.elapsed() < std::time::Duration::from_secs(2), "{:?}", real.elapsed());
+    apply(&maps, "one", false, config(json!({"a": "1"}))).await.unwrap();
+    simulation.world().store.compact();
+    let mut listed = false;
+    for _ in 0..6 {
+        match tokio::time::timeout(Duration::from_secs(60), watch.next()).await {
+            Ok(Some(Ok(watcher::Event::InitApply(_) | watcher::Event::Apply(_)))) => {
+                listed = true;
+                break;
+            }
+            Ok(Some(_)) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(listed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_show_every_object_once() {
+    let simulation = simulation(false);
+    let maps = api(&simulation, "v1", "ConfigMap");
+    for index in 0..7 {
+        let mut body = config(json!({}));
+        body["metadata"]["name"] = json!(format!("m{index}"));
+        maps.create(&PostParams::default(), &serde_json::from_value(body).unwrap()).await.unwrap();
+    }
+    let mut names = Vec::new();
+    let mut params = ListParams::default().limit(3);
+    loop {
+        let page = maps.list(&params).await.unwrap();
+        names.extend(page.items.into_iter().map(|item| item.metadata.name.unwrap()));
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params = params.continue_token(&token),
+            None => break,
+        }
+    }
+    assert_eq!(names, ["m0", "m1", "m2", "m3", "m4", "m5", "m6"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_namespace_goes_with_everything_in_it() {
+    let simulation = simulation(true);
+    apply(&api(&simulation, "apps/v1", "Deployment"), "one", false, deployment(2, "nginx:1")).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(simulation.client());
+    namespaces.delete("space", &DeleteParams::default()).await.unwrap();
+    let kube::Error::Api(status) =
+        apply(&api(&simulation, "v1", "ConfigMap"), "one", false, config(json!({}))).await.unwrap_err()
+    else {
+        panic!()
+    };
+    assert_eq!(status.code, 403);
+    assert!(status.message.contains("because it is being terminated"), "{}", status.message);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(namespaces.get_opt("space").await.unwrap().is_none());
+    assert!(simulation.world().store.within("space").is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn kinds_of_a_definition_are_served_after_a_moment() {
+    let simulation = simulation(true);
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "things.example.org"},
+        "spec": {"group": "example.org", "scope": "Namespaced", "names": {"plural": "things", "kind": "Thing"}, "versions": [
+            {"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object", "properties": {
+                "spec": {"type": "object", "properties": {"size": {"type": "integer"}}}}}}}]},
+    });
+    let resource =
+        ApiResource::from_gvk(&GroupVersionKind::gvk("apiextensions.k8s.io", "v1", "CustomResourceDefinition"));
+    let definitions: Api<DynamicObject> = Api::all_with(simulation.client(), &resource);
+    apply(&definitions, "one", false, definition).await.unwrap();
+    let things = api(&simulation, "example.org/v1", "Thing");
+    let thing = |size: Value| json!({"apiVersion": "example.org/v1", "kind": "Thing", "metadata": {"name": "a"}, "spec": {"size": size}});
+    assert!(apply(&things, "one", false, thing(json!(1))).await.is_err(), "not yet");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let made = apply(&things, "one", false, thing(json!(1))).await.unwrap();
+    assert_eq!(made["metadata"]["generation"], 1);
+    let changed = apply(&things, "one", false, thing(json!(2))).await.unwrap();
+    assert_eq!(changed["metadata"]["generation"], 2);
+    assert!(apply(&things, "one", false, thing(json!("big"))).await.is_err());
+    let cluster = simulation.connect().await.unwrap();
+    assert!(cluster.kinds.get("example.org/v1", "Thing").is_some());
+    assert_eq!(cluster.nodes, Some(4));
+}

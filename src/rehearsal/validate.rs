@@ -1,0 +1,255 @@
+//! What the API server refuses: names that cannot be, fields that are needed, fields that cannot change. A part of
+//! `pkg/apis/*/validation`, chosen by what deploy tools meet.
+
+use serde_json::{Value, json};
+
+use super::request::selects;
+use super::schema::Kind;
+use super::status::FieldError;
+
+const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and \
+                     end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is \
+                     '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
+const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and \
+                         must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is \
+                         '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+const IMMUTABLE: &str = "field is immutable";
+
+fn is_label(name: &str) -> bool {
+    let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let bytes = name.as_bytes();
+    bytes.iter().all(|byte| letter(*byte) || *byte == b'-')
+        && bytes.first().is_some_and(|byte| letter(*byte))
+        && bytes.last().is_some_and(|byte| letter(*byte))
+}
+
+fn name_error(kind: &Kind, name: &str) -> Option<FieldError> {
+    let value = json!(name);
+    match (kind.group.as_str(), kind.kind.as_str()) {
+        ("rbac.authorization.k8s.io", _) => None,
+        ("", "Namespace") | ("apps", "StatefulSet") if !is_label(name) => {
+            Some(FieldError::invalid("metadata.name", &value, LABEL))
+        }
+        _ if !name.split('.').all(is_label) => Some(FieldError::invalid("metadata.name", &value, SUBDOMAIN)),
+        _ => None,
+    }
+}
+
+/// What is wrong with an object that is to be made.
+pub fn created(kind: &Kind, object: &Value) -> Vec<FieldError> {
+    let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+    let mut errors: Vec<FieldError> = name_error(kind, name).into_iter().collect();
+    errors.extend(common(kind, object));
+    errors
+}
+
+/// What is wrong with an object that is to change.
+pub fn updated(kind: &Kind, old: &Value, new: &Value) -> Vec<FieldError> {
+    let mut errors = common(kind, new);
+    let differs = |pointer: &str| old.pointer(pointer) != new.pointer(pointer);
+    let shown = |pointer: &str| new.pointer(pointer).cloned().unwrap_or_default();
+    let mut fixed = |pointer: &str| {
+        if differs(pointer) {
+            let field = pointer.trim_start_matches('/').replace('/', ".");
+            errors.push(FieldError::invalid(field, &shown(pointer), IMMUTABLE));
+        }
+    };
+    match (kind.group.as_str(), kind.kind.as_str()) {
+        ("apps", "Deployment" | "DaemonSet" | "ReplicaSet") => fixed("/spec/selector"),
+        ("batch", "Job") => {
+            for pointer in ["/spec/completions", "/spec/selector", "/spec/template", "/spec/completionMode"] {
+                fixed(pointer);
+            }
+        }
+        ("storage.k8s.io", "StorageClass") => {
+            for (pointer, what) in [
+                ("/parameters", "updates to parameters are forbidden."),
+                ("/provisioner", "updates to provisioner are forbidden."),
+                ("/reclaimPolicy", "updates to reclaimPolicy are forbidden."),
+            ] {
+                if differs(pointer) {
+                    errors.push(FieldError::forbidden(pointer.trim_start_matches('/'), what));
+                }
+            }
+            if differs("/volumeBindingMode") {
+                errors.push(FieldError::invalid("volumeBindingMode", &shown("/volumeBindingMode"), IMMUTABLE));
+            }
+        }
+        ("apps", "StatefulSet") => {
+            let bare = |object: &Value| {
+                let mut spec = object.get("spec").cloned().unwrap_or_default();
+                if let Some(spec) = spec.as_object_mut() {
+                    for free in [
+                        "replicas",
+                        "ordinals",
+                        "template",
+                        "updateStrategy",
+                        "revisionHistoryLimit",
+                        "persistentVolumeClaimRetentionPolicy",
+                        "minReadySeconds",
+                    ] {
+                        spec.shift_remove(free);
+                    }
+                }
+                spec
+            };
+            if bare(old) != bare(new) {
+                errors.push(FieldError::forbidden(
+                    "spec",
+                    "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', \
+                     'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden",
+                ));
+            }
+        }
+        ("", "ConfigMap" | "Secret") => {
+            if old.get("immutable") == Some(&json!(true)) {
+                let detail = "field is immutable when `immutable` is set";
+                for part in ["immutable", "data", "binaryData"] {
+                    if old.get(part) != new.get(part) {
+                        errors.push(FieldError::forbidden(part, detail));
+                    }
+                }
+            }
+            if kind.kind == "Secret" && old.get("type") != new.get("type") {
+                errors.push(FieldError::invalid("type", &new["type"], IMMUTABLE));
+            }
+        }
+        ("", "Service") => {
+            let given = |object: &Value| object.pointer("/spec/clusterIP").cloned().unwrap_or_default();
+            if given(old) != given(new)
+                && given(old).as_str().is_some_and(|ip| !ip.is_empty())
+                && new["spec"]["type"] != "ExternalName"
+            {
+                let new_ip = given(new);
+                let ips = new.pointer("/spec/clusterIPs").cloned().unwrap_or(json!([new_ip]));
+                errors.push(FieldError::invalid("spec.clusterIPs[0]", &ips, "may not change once set"));
+            }
+        }
+        ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => {
+            if differs("/roleRef") {
+                errors.push(FieldError::invalid("roleRef", &shown("/roleRef"), "cannot change roleRef"));
+            }
+        }
+        ("", "PersistentVolumeClaim") => {
+            let bare = |object: &Value| {
+                let mut spec = object.get("spec").cloned().unwrap_or_default();
+                if let Some(spec) = spec.as_object_mut() {
+                    spec.shift_remove("resources");
+                    spec.shift_remove("volumeAttributesClassName");
+                    // Once it may be filled in.
+                    for late in ["volumeName", "storageClassName"] {
+                        if old.pointer(&format!("/spec/{late}")).is_none() {
+                            spec.shift_remove(late);
+                        }
+                    }
+                }
+                spec
+            };
+            if bare(old) != bare(new) {
+                errors.push(FieldError::forbidden(
+                    "spec",
+                    "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims",
+                ));
+            }
+        }
+        _ => {}
+    }
+    errors
+}
+
+/// What must hold whenever it is written.
+fn common(kind: &Kind, object: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let spec = &object["spec"];
+    match (kind.group.as_str(), kind.kind.as_str()) {
+        ("apps", "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet") => {
+            let selector = spec.get("selector").filter(|it| it.as_object().is_some_and(|it| !it.is_empty()));
+            match selector {
+                None => errors.push(FieldError::required("spec.selector", "")),
+                Some(selector) => {
+                    let labels = json!({"metadata": {"labels": spec.pointer("/template/metadata/labels")}});
+                    if !selects(selector, &labels) {
+                        errors.push(FieldError::invalid(
+                            "spec.template.metadata.labels",
+                            spec.pointer("/template/metadata/labels").unwrap_or(&Value::Null),
+                            "`selector` does not match template `labels`",
+                        ));
+                    }
+                }
+            }
+            containers(spec.pointer("/template/spec"), "spec.template.spec", &mut errors);
+        }
+        ("batch", "Job") => {
+            containers(spec.pointer("/template/spec"), "spec.template.spec", &mut errors);
+            if !matches!(
+                spec.pointer("/template/spec/restartPolicy").and_then(Value::as_str),
+                Some("OnFailure" | "Never")
+            ) {
+                errors.push(FieldError::required(
+                    "spec.template.spec.restartPolicy",
+                    "valid values: \"OnFailure\", \"Never\"",
+                ));
+            }
+        }
+        ("", "Pod") => containers(object.get("spec"), "spec", &mut errors),
+        ("", "Service") => {
+            let ports = spec.get("ports").and_then(Value::as_array).map_or(0, Vec::len);
+            if ports == 0 && spec["clusterIP"] != "None" && spec["type"] != "ExternalName" {
+                errors.push(FieldError::required("spec.ports", ""));
+            }
+        }
+        ("", "PersistentVolumeClaim") => {
+            if spec.get("accessModes").and_then(Value::as_array).is_none_or(Vec::is_empty) {
+                errors.push(FieldError::required("spec.accessModes", "at least 1 access mode is required"));
+            }
+            if spec.pointer("/resources/requests/storage").is_none() {
+                errors.push(FieldError::required("spec.resources[storage]", ""));
+            }
+        }
+        ("", "ConfigMap" | "Secret") => {
+            for key in object.get("data").and_then(Value::as_object).into_iter().flatten().map(|(key, _)| key) {
+                if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) {
+                    let detail = "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. \
+                                  'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is \
+                                  '[-._a-zA-Z0-9]+')";
+                    errors.push(FieldError::invalid(format!("data[{key}]"), &json!(key), detail));
+                }
+            }
+        }
+        ("storage.k8s.io", "StorageClass") if object.get("provisioner").is_none() => {
+            errors.push(FieldError::required("provisioner", ""));
+        }
+        _ => {}
+    }
+    errors
+}
+
+fn containers(spec: Option<&Value>, path: &str, errors: &mut Vec<FieldError>) {
+    let list = spec.and_then(|spec| spec.get("containers")).and_then(Value::as_array);
+    match list {
+        None => errors.push(FieldError::required(format!("{path}.containers"), "")),
+        Some(list) if list.is_empty() => errors.push(FieldError::required(format!("{path}.containers"), "")),
+        Some(list) => {
+            for (index, container) in list.iter().enumerate() {
+                let place = format!("{path}.containers[{index}]");
+                if container.get("image").and_then(Value::as_str).is_none_or(str::is_empty) {
+                    errors.push(FieldError::required(format!("{place}.image"), ""));
+                }
+                let volumes = spec.and_then(|spec| spec.get("volumes")).and_then(Value::as_array);
+                let mounts = container.get("volumeMounts").and_then(Value::as_array).into_iter().flatten();
+                for (at, mount) in mounts.enumerate() {
+                    let name = mount.get("name").and_then(Value::as_str).unwrap_or_default();
+                    let known = volumes.is_some_and(|volumes| volumes.iter().any(|volume| volume["name"] == name));
+                    // The claims of a StatefulSet are mounted like volumes.
+                    if !known && !path.starts_with("spec.template") {
+                        errors.push(FieldError {
+                            reason: "FieldValueNotFound",
+                            field: format!("{place}.volumeMounts[{at}].name"),
+                            message: format!("Not found: {name:?}"),
+                        });
+                    }
+                }
+            }
+        }
+    }
+}

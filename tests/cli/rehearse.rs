@@ -1,0 +1,74 @@
+//! `rekindle rehearse`: no cluster, no key, no network.
+
+use crate::kits::small;
+use crate::support::{Outcome, Place};
+
+fn last_event(outcome: &Outcome) -> serde_json::Value {
+    serde_json::from_str(outcome.stdout.lines().last().unwrap()).unwrap()
+}
+
+#[test]
+fn the_embedded_production_is_rebuilt_with_a_picture() {
+    let outcome = Place::new().run(&["rehearse", "production"]);
+    assert_eq!(outcome.code, Some(0), "{outcome}");
+    for told in
+        ["✓ production can be rebuilt from nothing in ", "database", "▇▇", "bound by:", "assumed:", "it would need:"]
+    {
+        assert!(outcome.stderr.contains(told), "{told:?} is missing: {outcome}");
+    }
+    assert_eq!(outcome.stdout, "");
+}
+
+#[test]
+fn what_fails_is_shown_as_an_operator_would_see_it() {
+    let outcome = Place::new().run(&["rehearse", "production", "--fail", "Deployment/api=crash"]);
+    assert_eq!(outcome.code, Some(7), "{outcome}");
+    for told in [
+        "a rehearsal, nothing real was touched",
+        "✗ services stopped: Deployment/api will not become ready",
+        "exits with code 1",
+        "done and kept: storage, database",
+    ] {
+        assert!(outcome.stderr.contains(told), "{told:?} is missing: {outcome}");
+    }
+}
+
+#[test]
+fn what_if_times_and_errors_show_in_the_events() {
+    let place = Place::new();
+    let outcome = place.run(&["rehearse", "production", "--slow", "StatefulSet/postgresql-app=20m", "-o", "json"]);
+    assert_eq!(outcome.code, Some(0), "{outcome}");
+    let last = last_event(&outcome);
+    assert_eq!((last["event"].as_str(), last["outcome"].as_str()), (Some("rehearsed"), Some("done")));
+    assert!(last["seconds"].as_f64().unwrap() > 1200.0, "{last}");
+    assert_eq!(last["needs"]["nodes"], 3);
+    let outcome = place.run(&["rehearse", "production", "--api-errors", "5%", "-o", "json"]);
+    assert_eq!(outcome.code, Some(0), "{outcome}");
+}
+
+#[test]
+fn wishes_that_mean_nothing_are_put_right() {
+    let place = Place::new();
+    for (wish, told) in [
+        (["--fail", "Deployment/apy=crash"], "did you mean --fail Deployment/api=crash?"),
+        (["--fail", "Deployment/api=explode"], "the ways are crash, pull and never"),
+        (["--slow", "Deployment/api=soon"], "a time is written as 90s, 20m or 3h30m"),
+        (["--api-errors", "5"], "a share is written as 5%"),
+    ] {
+        let outcome = place.run(&["rehearse", "production", wish[0], wish[1]]);
+        assert_eq!(outcome.code, Some(2), "{outcome}");
+        assert!(outcome.stderr.contains(told), "{told:?} is missing: {outcome}");
+    }
+}
+
+#[test]
+fn without_a_key_stand_ins_take_the_place_of_secrets() {
+    let kit = small().file("secrets/schema.yaml", "password: {description: a, required: true}\n").file(
+        "templates/storage/secret.yaml.tera",
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\nstringData: {a: {{ secret(name=\"password\") }}}\n",
+    );
+    let outcome = kit.run(&["rehearse", "local"]);
+    assert_eq!(outcome.code, Some(0), "{outcome}");
+    assert!(outcome.stderr.contains("stand-ins take the place of all secrets"), "{outcome}");
+    assert!(!outcome.stderr.contains("stand-in-for-"), "{outcome}");
+}
