@@ -140,7 +140,7 @@ fn scene(chance: &mut Chance) -> Scene {
                 lost.push(Key::new(group, resource, "space", &name));
             }
             here.push(full);
-            write!(text, "{body}---\n").unwrap();
+            writeln!(text, "{body}---").unwrap();
         }
         if chance.happens(0.5) {
             write!(

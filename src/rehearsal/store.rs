@@ -71,6 +71,9 @@ pub struct Store {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expired;
 
+/// An object on its shelf, with its namespace and name.
+type Shelved<'s> = (&'s (String, String), &'s Arc<Value>);
+
 impl Store {
     /// The newest revision.
     pub fn revision(&self) -> u64 {
@@ -83,11 +86,7 @@ impl Store {
     }
 
     /// Objects of a kind, in a namespace or everywhere, by namespace and name.
-    pub fn list<'s>(
-        &'s self,
-        place: &Place,
-        namespace: Option<&'s str>,
-    ) -> Box<dyn Iterator<Item = (&'s (String, String), &'s Arc<Value>)> + 's> {
+    pub fn list<'s>(&'s self, place: &Place, namespace: Option<&'s str>) -> Box<dyn Iterator<Item = Shelved<'s>> + 's> {
         let Some(shelf) = self.shelves.get(place) else { return Box::new(std::iter::empty()) };
         match namespace {
             None => Box::new(shelf.objects.iter()),
