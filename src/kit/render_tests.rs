@@ -192,8 +192,40 @@ fn references_that_nothing_answers_are_warnings_where_a_kit_should_answer() {
     insta::assert_snapshot!(warnings.join("\n"), @r"
     StatefulSet/db needs PersistentVolumeClaim/data-db-x (spec.template.spec.volumes[1].persistentVolumeClaim.claimName), which no template makes
     StatefulSet/db needs Secret/t (spec.template.spec.volumes[4].secret.secretName), which no template makes
+    the claims of StatefulSet/db (template data) are in no data set: what is lost there begins empty
     the phase two is empty
     ");
+}
+
+#[test]
+fn templates_see_what_was_decided_about_a_data_set() {
+    let set = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: a}\n---\n\
+               apiVersion: rekindle.dev/v1\nkind: DataSet\nmetadata: {name: d}\nspec: {claims: [a]}\n";
+    let asks = |name: &str| {
+        format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: c}}\ndata: {{from: {{{{ data(name=\"{name}\") }}}}}}\n"
+        )
+    };
+    let (good, bad) = (asks("d"), asks("dd"));
+    let files = |asks| [("templates/one/d.yaml", set), ("templates/two/c.yaml.tera", asks)];
+    let seen = |environment: &Environment| {
+        let rendered = kit(&files(&good)).render(environment, &Fixed).unwrap();
+        rendered.phases[1].objects[0].body()["data"]["from"].clone()
+    };
+    // Before the cluster was looked at: what would be done where nothing is there.
+    let mut environment = kit(&[]).environment("a", &Overrides::default()).unwrap();
+    assert_eq!(seen(&environment), "empty");
+    environment.data_allow = Some(vec!["adopt".into()]);
+    assert_eq!(seen(&environment), "adopt");
+    environment.data_allow = None;
+    environment.protected = true;
+    assert_eq!(seen(&environment), "adopt");
+    environment.data.insert("d".into(), crate::data::Source::Restore);
+    assert_eq!(seen(&environment), "restore");
+    assert_eq!(
+        render(&files(&bad)).unwrap_err(),
+        ["unknown-data-set: templates/two/c.yaml.tera: data(name=\"dd\"): no data set is named so (did you mean d?)"]
+    );
 }
 
 #[test]
