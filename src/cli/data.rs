@@ -7,7 +7,7 @@ use super::settings::Context;
 use super::{CliError, Exit};
 use crate::cluster::Cluster;
 use crate::data::decide::{Policy, decide_all};
-use crate::data::{Answers, Decisions, Source, Stop, Survey, objects};
+use crate::data::{Answers, Decisions, Source, Stop, Survey, marks, objects};
 use crate::kit::{Environment, Kit, Rendered};
 use crate::manifest::mistake::nearest;
 use crate::plan::proposal::{Outdated, SavedData};
@@ -119,7 +119,8 @@ pub async fn decided(
     }
     let survey = Survey::read(cluster, &plan.claims).await?;
     let decisions = decide(&plan, part, &survey, &policy(draft.environment), &answers);
-    let decisions = decisions.map_err(|stops| refusal(&plan.environment, &stops, again))?;
+    let mut decisions = decisions.map_err(|stops| refusal(&plan.environment, &stops, again))?;
+    decisions.settled = marks::settled(&survey, &plan.environment, &plan.claims, &plan.data_sets);
     let mut rendered = draft.rendered;
     let words = decisions.words();
     if words.iter().any(|(name, source)| draft.environment.data_source(name) != *source) {

@@ -2,7 +2,7 @@
 //!
 //! Nothing begins empty unless the environment, the data set or a person lets it; whatever is not certain stops with the facts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -127,6 +127,8 @@ pub struct Decisions {
     pub sets: Vec<Decision>,
     /// Volumes that survived and are not used.
     pub left: Vec<Left>,
+    /// Claims, as `namespace/name`, whose volumes carry every mark already: they need not be looked at again.
+    pub settled: BTreeSet<String>,
 }
 
 impl Decisions {

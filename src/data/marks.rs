@@ -7,11 +7,27 @@ use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::claims::Expected;
+use super::spec::DataSet;
 use super::survey::Survey;
 use super::{CLAIM_ANNOTATION, DATA_SET_ANNOTATION, IDENTITY_ANNOTATION};
 use crate::cluster::connect::timed;
 use crate::cluster::observe::{ENVIRONMENT_LABEL, INSTANCE_LABEL};
 use crate::cluster::{Cluster, ClusterError, FIELD_MANAGER};
+
+/// The claims, as `namespace/name`, whose volumes carry every mark that they can get.
+pub fn settled(survey: &Survey, environment: &str, claims: &[Expected], sets: &[DataSet]) -> BTreeSet<String> {
+    let asked = |name: &str| {
+        let set = sets.iter().find(|set| set.name == name);
+        set.and_then(|set| set.identity.as_ref()).is_some_and(|gate| gate.skipped.is_none())
+    };
+    let is_settled = |claim: &&Expected| {
+        let one = std::slice::from_ref(*claim);
+        let bound = survey.claim(&claim.namespace, &claim.name).is_some_and(|live| live.phase == "Bound");
+        let open = unidentified(survey, one).into_iter().any(asked);
+        bound && !open && missing(survey, environment, one, &BTreeMap::new()).is_empty()
+    };
+    claims.iter().filter(is_settled).map(Expected::place).collect()
+}
 
 /// The data sets of which a bound volume has no identity on it.
 pub fn unidentified<'c>(survey: &Survey, claims: &'c [Expected]) -> BTreeSet<&'c str> {
@@ -142,6 +158,33 @@ mod tests {
         assert_eq!(written(&survey(marks("shop", "shop/data"), "1"), "shop", &[]), Vec::<Value>::new());
         assert_eq!(written(&survey(marks("shop", "old/data"), "1"), "shop", &[]).len(), 1, "it has moved");
         assert_eq!(written(&survey(marks("shop", "shop/data"), "1"), "shop", &[("db", "7")]).len(), 1);
+    }
+
+    #[test]
+    fn what_is_marked_is_not_looked_at_again() {
+        let claim = Expected {
+            namespace: "shop".into(),
+            name: "data".into(),
+            data_set: Some("db".into()),
+            phase: String::new(),
+            maker: Maker::Kit,
+            body: Value::Null,
+            origin: Origin::default(),
+        };
+        let count = |marks, uid, sets: &[DataSet]| {
+            settled(&survey(marks, uid), "shop", std::slice::from_ref(&claim), sets).len()
+        };
+        let identified = json!({
+            "apiVersion": "rekindle.dev/v1", "kind": "DataSet", "metadata": {"name": "db"},
+            "spec": {"claims": ["data"], "identity": {"postgres": {"service": "s", "credentials": {"secret": "s"}, "query": "q"}}},
+        });
+        let sets =
+            [DataSet::parse(&identified, &Origin::default(), "shop").unwrap_or_else(|wrong| panic!("{wrong:?}"))];
+        assert_eq!(count(None, "1", &[]), 0);
+        assert_eq!(count(marks("shop", "shop/data"), "1", &[]), 1);
+        assert_eq!(count(marks("shop", "shop/data"), "1", &sets), 0, "its identity is not known");
+        let known = marks("shop", "shop/data").map(|marks| Marks { identity: Some("7".into()), ..marks });
+        assert_eq!(count(known, "1", &sets), 1);
     }
 
     #[test]

@@ -36,8 +36,13 @@ pub async fn begin(cluster: &Cluster, plan: &Plan, emitter: &Emitter) -> Result<
 /// evidence after an accident, so it is a warning.
 pub async fn mark(dispatcher: &Dispatcher<'_>, phase: &str, healthy: bool) {
     let plan = dispatcher.plan;
-    let claims: Vec<Expected> =
-        plan.claims.iter().filter(|claim| claim.phase == phase && claim.data_set.is_some()).cloned().collect();
+    let claims: Vec<Expected> = plan
+        .claims
+        .iter()
+        .filter(|claim| claim.phase == phase && claim.data_set.is_some())
+        .filter(|claim| !plan.data.settled.contains(&claim.place()))
+        .cloned()
+        .collect();
     if claims.is_empty() {
         return;
     }

@@ -80,6 +80,7 @@ mod tests {
                 ),
             ],
             left: vec![Left { volume: "old".into(), facts: "released 3 days ago".into() }],
+            ..Decisions::default()
         };
         insta::assert_snapshot!(shown(&decisions), @r"
           data            decision  from
@@ -95,6 +96,6 @@ mod tests {
     fn where_all_is_as_it_was_nothing_is_shown() {
         let kept = vec![claim("data", Choice::Keep, "bound")];
         let set = Decision { data_set: "db".into(), source: Source::Adopt, claims: kept, confirm: false };
-        assert_eq!(shown(&Decisions { sets: vec![set], left: Vec::new() }), "");
+        assert_eq!(shown(&Decisions { sets: vec![set], ..Decisions::default() }), "");
     }
 }
