@@ -30,7 +30,7 @@ impl Running {
     /// Takes the lock for a run that begins now.
     ///
     /// # Errors
-    /// Those of [`lock::take`]; exit 130 when somebody has pressed Ctrl-C before the lock was had.
+    /// Those of [`lock::take`]; exit 130 when somebody has pressed Ctrl-C before that.
     pub async fn begin(context: &mut Context, cluster: &Cluster, wish: &Wish<'_>) -> Result<Self, CliError> {
         let (run, started) = (run_id(), jiff::Timestamp::now());
         let holder = process::holder(&run);
@@ -44,7 +44,7 @@ impl Running {
         }
         // The request that takes it may have been on its way.
         Lock::give_back(cluster, wish.environment, &holder).await;
-        Err(CliError::new(Exit::Interrupted, format!("interrupted before the lock was had; {}", wish.untouched)))
+        Err(CliError::new(Exit::Interrupted, format!("interrupted before the run began; {}", wish.untouched)))
     }
 
     /// Begins its journal. `look` is the command to look at what it leaves, `hosts` the addresses at which the stack answers.
