@@ -3,19 +3,16 @@
 use clap::Args;
 
 use super::connection::block_on;
-use super::journal::Journal;
-use super::lock::{self, Wish};
+use super::lock::Wish;
 use super::run_view::RunView;
+use super::running::Running;
 use super::settings::Context;
-use super::up::{Signals, follow, run_id};
-use super::{CliError, Exit, process};
+use super::{CliError, Exit};
 use crate::cluster::Cluster;
-use crate::cluster::lock::Lock;
 use crate::kit::Environment;
 use crate::manifest::mistake::nearest;
-use crate::plan::down::{DataSet, Proof, Scope, proof};
+use crate::plan::down::{Claim, DataSet, Proof, Scope, proof};
 use crate::rebuild::down::{Options, Survey, survey};
-use crate::rebuild::journal::{self, Header};
 use crate::report::down::preview;
 use crate::secrets::StandIns;
 
@@ -99,6 +96,7 @@ pub fn run(context: &mut Context, args: &DownArgs) -> Result<Exit, CliError> {
     block_on(async {
         let (cluster, _) = context.connect_bound(&environment, "down").await?;
         let found = survey(&cluster, &scope).await?;
+        refuse_others(context, args, &scope, &found, &delete_data)?;
         if found.down.goes() == 0 && found.claims.is_empty() && found.down.kept.is_empty() {
             return Ok(nothing_there(context, &scope, &cluster));
         }
@@ -106,8 +104,25 @@ pub fn run(context: &mut Context, args: &DownArgs) -> Result<Exit, CliError> {
             confirm(context, args, &environment, &scope, &cluster, &found, &delete_data)?;
         }
         cluster.verify_identity().await?;
-        take_down(context, args, &scope, cluster, found, delete_data).await
+        take_down(context, args, &scope, cluster, delete_data).await
     })
+}
+
+/// Data that may be another environment's is not deleted, whatever the kit calls its claims.
+fn refuse_others(
+    context: &Context,
+    args: &DownArgs,
+    scope: &Scope,
+    found: &Survey,
+    delete_data: &[DataSet],
+) -> Result<(), CliError> {
+    let Some((claim, owner)) = delete_data.iter().find_map(|set| found.other_of(set)) else { return Ok(()) };
+    let name = &scope.environment;
+    let message =
+        format!("refused: the claim {claim} may hold data of {owner}, not only of {name}; nothing was deleted");
+    Err(CliError::new(Exit::Protected, message)
+        .detail(format!("nothing says that it is {name}'s, and {owner} has it or works in its namespace"))
+        .hint(format!("without its data, which stays:   {}", context.command(&["down", &args.environment]))))
 }
 
 fn nothing_there(context: &mut Context, scope: &Scope, cluster: &Cluster) -> Exit {
@@ -191,10 +206,9 @@ fn confirm(
 ) -> Result<(), CliError> {
     let name = scope.environment.as_str();
     let proofs: Vec<Proof> = found.claims.iter().map(|claim| proof(claim, found.volume_of(claim))).collect();
-    let data: Vec<(String, Vec<String>)> = delete_data
-        .iter()
-        .map(|set| (set.name.clone(), found.claims_of(set).map(|claim| claim.name.clone()).collect()))
-        .collect();
+    let place = |claim: &Claim| (claim.namespace.clone(), claim.name.clone());
+    let data: Vec<(String, Vec<(String, String)>)> =
+        delete_data.iter().map(|set| (set.name.clone(), found.claims_of(set).map(place).collect())).collect();
     let nodes = format!("Kubernetes {}, {}", cluster.version, cluster.server);
     context.ui.say(&format!("{name} → {}   {nodes}", cluster.context));
     context.ui.say_lines(&preview(found, &proofs, &data));
@@ -236,62 +250,32 @@ async fn take_down(
     args: &DownArgs,
     scope: &Scope,
     cluster: Cluster,
-    found: Survey,
     delete_data: Vec<DataSet>,
 ) -> Result<Exit, CliError> {
-    let (run, started, words) = (run_id(), jiff::Timestamp::now(), args.words());
-    let holder = process::holder(&run);
-    let mut signals = Signals::listen()?;
+    let words = args.words();
     let wish = Wish {
         environment: &scope.environment,
         breaking: args.break_lock,
         confirm: args.confirm.as_deref(),
         words: &words,
+        untouched: "nothing was deleted",
     };
-    let lock = tokio::select! {
-        lock = lock::take(context, &cluster, &wish, &holder, started) => Some(lock?),
-        () = signals.next() => None,
+    let running = Running::begin(context, &cluster, &wish).await?;
+    let up = context.command(&["up", &args.environment]);
+    let journal = running.journal(context, &cluster, &scope.stack, &wish, up, Vec::new());
+    let options = Options {
+        run: running.run.clone(),
+        started: running.started,
+        delete_data,
+        lock: Some(running.lock.lost()),
+        notices: running.lock.overruled.iter().cloned().collect(),
     };
-    let Some(lock) = lock else {
-        // The request that takes it may have been on its way.
-        Lock::give_back(&cluster, &scope.environment, &holder).await;
-        return Err(CliError::new(Exit::Interrupted, "interrupted before the lock was had; nothing was deleted"));
-    };
-    let header = Header {
-        journal: journal::VERSION,
-        rekindle: env!("CARGO_PKG_VERSION").into(),
-        run: run.clone(),
-        time: started,
-        command: context.command(&words),
-        look: context.command(&["up", &args.environment]),
-        environment: scope.environment.clone(),
-        kit: context.common.kit.as_ref().map(|kit| kit.display().to_string()),
-        stack: scope.stack.clone(),
-        cluster: cluster.uid.clone(),
-        context: cluster.context.clone(),
-        server: cluster.server.clone(),
-        by: format!("{}@{}", holder.user, holder.host),
-        process: holder.process.unwrap_or_default(),
-        hosts: Vec::new(),
-    };
-    let notices = lock.overruled.iter().cloned().collect();
-    let options = Options { run, started, delete_data, lock: Some(lock.lost()), notices };
-    let mut journal = Journal::begin(context, &header);
     let view = RunView::down(context, &words);
-    let work =
-        |events, stop| async move { Ok(crate::rebuild::down::run(cluster, scope, found, options, events, stop).await) };
-    match follow(view, work, &lock, &mut journal, &mut signals).await {
-        // What is on its way may still arrive: the lock is left to run out.
-        Ok(None) => {
-            drop(lock);
-            let again = context.command(&words);
-            Err(CliError::new(Exit::Interrupted, "ended at once; what was on its way is not known")
-                .hint(format!("go on:   {again}")))
-        }
-        ended => {
-            lock.release().await;
-            let ended = ended.map_err(CliError::from).inspect_err(|error| journal.error(error));
-            ended.map(|exit| exit.unwrap_or(Exit::Bug))
-        }
-    }
+    let work = |events, stop| async move {
+        // Since it was shown, somebody who had the lock may have gone on.
+        let found = survey(&cluster, scope).await?;
+        Ok(crate::rebuild::down::run(cluster, scope, found, options, events, stop).await)
+    };
+    let again = context.command(&words);
+    running.follow(view, journal, work, CliError::from, format!("go on:   {again}")).await
 }

@@ -4,7 +4,7 @@ use super::process;
 use super::settings::Context;
 use super::{CliError, Exit};
 use crate::cluster::Cluster;
-use crate::cluster::lock::{Claim, Holder, Lock, LockError};
+use crate::cluster::lock::{Claim, Holder, Lock, LockError, NOTICE};
 use crate::report::duration::human;
 
 /// How a lock is wanted.
@@ -17,6 +17,8 @@ pub struct Wish<'a> {
     pub confirm: Option<&'a str>,
     /// The words of the command, to say it again.
     pub words: &'a [String],
+    /// What is true as long as there is no lock: `nothing was written`.
+    pub untouched: &'static str,
 }
 
 /// Takes the lock for a run that begins now. A live holder's only with `--break-lock` and its name typed.
@@ -41,6 +43,8 @@ pub async fn take(
         Err(LockError::Held(other)) if wish.breaking => {
             confirm_breaking(context, wish, &other)?;
             claim.breaking = Some(other.identity());
+            let longest = human(NOTICE.as_secs_f64());
+            context.ui.say(&format!("waiting up to {longest} until {other} has noticed that it has lost the lock"));
             Lock::take(cluster, name, claim, &mut waiting).await.map_err(|error| refusal(context, wish, error))
         }
         taken => taken.map_err(|error| refusal(context, wish, error)),
@@ -56,7 +60,8 @@ fn confirm_breaking(context: &mut Context, wish: &Wish<'_>, other: &Holder) -> R
     let refused = |message: String| facts(CliError::new(Exit::Protected, message), other);
     if !context.ui.can_ask() {
         return Err(refused(format!(
-            "refused: the lock of {name} is held by a run that lives, and nobody is there to ask; nothing was written"
+            "refused: the lock of {name} is held by a run that lives, and nobody is there to ask; {}",
+            wish.untouched
         ))
         .hint(format!("say that you mean it with --confirm {name}")));
     }
@@ -67,7 +72,7 @@ fn confirm_breaking(context: &mut Context, wish: &Wish<'_>, other: &Holder) -> R
     if context.ui.confirm_typed("Type the name of the environment to take the lock away from it", name) {
         return Ok(());
     }
-    Err(refused("refused: the name was not typed; nothing was written".into()))
+    Err(refused(format!("refused: the name was not typed; {}", wish.untouched)))
 }
 
 fn refusal(context: &Context, wish: &Wish<'_>, error: LockError) -> CliError {
@@ -79,7 +84,8 @@ fn refusal(context: &Context, wish: &Wish<'_>, error: LockError) -> CliError {
     let again = context.command(wish.words);
     let breaking = context.command(&[wish.words, &["--break-lock".to_owned()]].concat());
     let environment = name.split('/').next().unwrap_or(name);
-    facts(CliError::new(Exit::Locked, format!("{name} is locked: another run is at work; nothing was written")), &other)
+    let message = format!("{name} is locked: another run is at work; {}", wish.untouched);
+    facts(CliError::new(Exit::Locked, message), &other)
         .hint(format!("look what it does:              {}", context.command(&["status", environment])))
         .hint(format!("when it has ended:              {}", again))
         .hint(format!("if it must not go on:           {}", breaking))

@@ -23,6 +23,7 @@ mod rehearse;
 mod render;
 mod replace;
 mod run_view;
+mod running;
 mod runs;
 mod saved;
 mod secrets;

@@ -6,7 +6,7 @@ use super::{CliError, Exit};
 use crate::cluster::ClusterError;
 use crate::manifest::mistake::nearest;
 use crate::plan::Plan;
-use crate::plan::decide::{Adoption, Stranger, Wishes, is_called};
+use crate::plan::decide::{Adoption, Stranger, Wishes, full_name, is_called};
 use crate::report::text::count;
 
 /// Objects that are named one by one.
@@ -18,7 +18,8 @@ pub struct WishArgs {
     /// Take over fields that another tool manages; without this such an object is refused
     #[arg(long)]
     pub take_ownership: bool,
-    /// Take an object that is there and is nobody's in Rekindle (repeatable); without a name all of them
+    /// Take an object that is there and is nobody's in Rekindle (repeatable); without a name all of them. What another
+    /// environment has is taken only by KIND/NAMESPACE/NAME
     #[arg(long, value_name = "KIND/NAME", num_args = 0..=1, require_equals = true, default_missing_value = "*")]
     pub adopt: Vec<String>,
 }
@@ -83,14 +84,14 @@ pub fn explain(error: ClusterError, environment: &str, again: &str, look: &str) 
         let one = if foreign.len() == 1 { "to take it:            " } else { "to take one of them:   " };
         refused = refused.hint(format!("{one} {again} --adopt={}", first.key));
         if foreign.len() > 1 {
-            let all = if taken.is_empty() { "to take all of them:    " } else { "to take those of nobody:" };
-            refused = refused.hint(format!("{all}{again} --adopt"));
+            let all = if taken.is_empty() { "to take all of them:   " } else { "to take nobody's:      " };
+            refused = refused.hint(format!("{all} {again} --adopt"));
         }
     }
     if let Some(first) = taken.first() {
         refused = refused
             .hint(format!("give {environment} a namespace and names of its own; what another environment has is taken"))
-            .hint(format!("only by its name:       {again} --adopt={}", first.key));
+            .hint(format!("only by its full name:  {again} --adopt={}", full_name(&first.key)));
     }
     refused
 }
@@ -155,7 +156,7 @@ mod tests {
         what would change:      rekindle plan production
         to take it:             rekindle up production --adopt=ConfigMap/a
         give production a namespace and names of its own; what another environment has is taken
-        only by its name:       rekindle up production --adopt=ConfigMap/b
+        only by its full name:  rekindle up production --adopt=ConfigMap/shop/b
         ");
     }
 }

@@ -1,30 +1,23 @@
 //! `rekindle up`.
 
 use clap::Args;
-use sha2::{Digest as _, Sha256};
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, watch};
 
 use super::connection::block_on;
 use super::data::{self, DataArgs, Draft};
 use super::identities::explain;
-use super::journal::Journal;
-use super::lock::{self, Wish};
+use super::lock::Wish;
 use super::ownership::{self, WishArgs};
-use super::process;
 use super::render::render_and_keep;
 use super::run_view::RunView;
+use super::running::Running;
 use super::settings::Context;
 use super::{CliError, Exit, saved};
 use crate::cluster::binding::Binding;
-use crate::cluster::lock::Lock;
 use crate::cluster::{Cluster, ClusterError};
 use crate::kit::{Environment, Kit};
 use crate::plan::Plan;
 use crate::plan::decide::Wishes;
 use crate::plan::proposal::SavedPlan;
-use crate::rebuild::event::{Event, EventKind};
-use crate::rebuild::journal::{self, Header};
 use crate::rebuild::{Options, Part};
 use crate::report::hosts::hosts;
 use crate::secrets::schema::SEED;
@@ -93,6 +86,15 @@ impl UpArgs {
     /// The words after `rekindle` that say the same again, for messages that name the command to go on with. A lock that was
     /// broken once is not to be broken again by pasting.
     pub fn words(&self) -> Vec<String> {
+        let mut words = self.words_without_plan();
+        if let Some(file) = &self.plan {
+            words.splice(2..2, ["--plan".to_owned(), file.to_string_lossy().into_owned()]);
+        }
+        words
+    }
+
+    /// The same without the saved plan: once something of it is done, it does not hold any more.
+    fn words_without_plan(&self) -> Vec<String> {
         let mut words = vec!["up".to_owned(), self.environment.clone()];
         for (flag, value) in [("--from", &self.from), ("--until", &self.until), ("--confirm", &self.confirm)] {
             if let Some(value) = value {
@@ -305,153 +307,40 @@ async fn rebuild(
     binding: Binding,
     saved: Option<SavedPlan>,
 ) -> Result<Exit, CliError> {
-    let (run, started, words) = (run_id(), jiff::Timestamp::now(), args.words());
+    let words = args.words();
     let (again, look) = (context.command(&words), context.command(&["plan", &args.environment]));
-    let holder = process::holder(&run);
-    let mut signals = Signals::listen()?;
     let wish = Wish {
         environment: &plan.environment,
         breaking: args.break_lock,
         confirm: args.confirm.as_deref(),
         words: &words,
+        untouched: "nothing was written",
     };
-    let lock = tokio::select! {
-        lock = lock::take(context, &cluster, &wish, &holder, started) => Some(lock?),
-        () = signals.next() => None,
-    };
-    let Some(lock) = lock else {
-        // The request that takes it may have been on its way.
-        Lock::give_back(&cluster, &plan.environment, &holder).await;
-        return Err(CliError::new(Exit::Interrupted, "interrupted before the lock was had; nothing was written"));
-    };
-    let objects = plan.phases.iter().flat_map(|phase| &phase.items).map(|item| &item.object);
-    let hosts = hosts(objects);
-    let header = Header {
-        journal: journal::VERSION,
-        rekindle: env!("CARGO_PKG_VERSION").into(),
-        run: run.clone(),
-        time: started,
-        command: context.command(&words),
-        look: context.command(&["status", &args.environment]),
-        environment: plan.environment.clone(),
-        kit: context.common.kit.as_ref().map(|kit| kit.display().to_string()),
-        stack: plan.stack.clone(),
-        cluster: cluster.uid.clone(),
-        context: cluster.context.clone(),
-        server: cluster.server.clone(),
-        by: format!("{}@{}", holder.user, holder.host),
-        process: holder.process.unwrap_or_default(),
-        hosts: hosts.clone(),
-    };
+    let running = Running::begin(context, &cluster, &wish).await?;
+    let hosts = hosts(plan.phases.iter().flat_map(|phase| &phase.items).map(|item| &item.object));
+    let status = context.command(&["status", &args.environment]);
+    // Before this run has a journal of its own.
+    let resumes = super::journal::resumes(context, &plan.environment, &cluster.uid);
+    let journal = running.journal(context, &cluster, &plan.stack, &wish, status.clone(), hosts.clone());
     let wishes = wishes(args, saved.as_ref());
     let options = Options {
-        run,
-        started,
+        run: running.run.clone(),
+        started: running.started,
         take_ownership: wishes.take_ownership,
         adopt: wishes.adopt,
         saved,
         redactor: context.ui.redactor_mut().clone(),
         from: args.from.clone(),
         until: args.until.clone(),
-        lock: Some(lock.lost()),
-        resumes: super::journal::resumes(context, &plan.environment, &cluster.uid),
-        notices: lock.overruled.iter().cloned().collect(),
+        lock: Some(running.lock.lost()),
+        resumes,
+        notices: running.lock.overruled.iter().cloned().collect(),
         binding: Some(binding),
         stand_in: None,
     };
-    let mut journal = Journal::begin(context, &header);
-    let view = RunView::new(context, &words, hosts);
+    // What a saved plan has done is not done again: from there the run goes on without it.
+    let view = RunView::new(context, &args.words_without_plan(), hosts);
     let work = |events, stop| crate::rebuild::run(cluster, plan, options, events, stop);
-    let ended = follow(view, work, &lock, &mut journal, &mut signals).await;
-    match ended {
-        // What is on its way may still arrive: the lock is left to run out.
-        Ok(None) => {
-            drop(lock);
-            let look = context.command(&["status", &args.environment]);
-            Err(CliError::new(Exit::Interrupted, "ended at once; what was on its way is not known")
-                .hint(format!("look what is there:   {look}")))
-        }
-        ended => {
-            lock.release().await;
-            let explain = |error| explain_refusal(context, args, error, &plan.environment, &again, &look);
-            let ended = ended.map_err(explain).inspect_err(|error| journal.error(error));
-            ended.map(|exit| exit.unwrap_or(Exit::Bug))
-        }
-    }
-}
-
-/// Starts a run; shows its events and writes them down until the last one. `None` when it was asked twice to stop.
-pub(super) async fn follow<F>(
-    mut view: RunView,
-    work: impl FnOnce(mpsc::UnboundedSender<Event>, watch::Receiver<bool>) -> F,
-    lock: &Lock,
-    journal: &mut Journal,
-    signals: &mut Signals,
-) -> Result<Option<Exit>, ClusterError>
-where
-    F: Future<Output = Result<u8, ClusterError>>,
-{
-    let (events, mut happened) = mpsc::unbounded_channel();
-    let (stop, stopped) = watch::channel(false);
-    let mut run = std::pin::pin!(work(events, stopped));
-    let mut exit = None;
-    let mut tick = tokio::time::interval(view.tick());
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    // The channel closes when the run has ended and its last event has been taken.
-    loop {
-        tokio::select! {
-            biased;
-            () = signals.next() => {
-                if stop.send_replace(true) {
-                    return Ok(None);
-                }
-                view.stopping();
-            }
-            event = happened.recv() => match event {
-                Some(event) => {
-                    if let EventKind::PhaseStarted { phase } = &event.kind {
-                        lock.phase(phase);
-                    }
-                    journal.event(&event);
-                    view.event(&event);
-                    if let Some(warning) = journal.warning() {
-                        view.event(&warning);
-                    }
-                }
-                None => break,
-            },
-            ended = &mut run, if exit.is_none() => exit = Some(ended?),
-            _ = tick.tick() => view.redraw(),
-        }
-    }
-    view.finish();
-    Ok(Some(exit.map_or(Exit::Bug, Exit::from_code)))
-}
-
-/// Ctrl-C and the termination signal.
-pub(super) struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    pub(super) fn listen() -> Result<Self, CliError> {
-        let listen = |kind| signal(kind).map_err(|error| CliError::new(Exit::Bug, format!("no signals: {error}")));
-        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
-    }
-
-    /// The next one of them.
-    pub(super) async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
-}
-
-/// An identifier that tells this run from others on the same cluster.
-pub(super) fn run_id() -> String {
-    let moment = std::time::UNIX_EPOCH.elapsed().map(|elapsed| elapsed.as_nanos()).unwrap_or_default();
-    let seed = format!("{moment} {}", std::process::id());
-    Sha256::digest(seed.as_bytes())[..4].iter().map(|byte| format!("{byte:02x}")).collect()
+    let explain = |error| explain_refusal(context, args, error, &plan.environment, &again, &look);
+    running.follow(view, journal, work, explain, format!("look what is there:   {status}")).await
 }

@@ -12,7 +12,8 @@ use super::kinds::ServedKind;
 use super::observe::list;
 use super::{Cluster, ClusterError, FIELD_MANAGER, members};
 use crate::manifest::ObjectKey;
-use crate::plan::removal::is_workload;
+use crate::manifest::references::is_builtin_group;
+use crate::plan::removal::{Reason, is_workload};
 
 /// First and longest pause between two looks.
 const SOON: Duration = Duration::from_millis(50);
@@ -64,6 +65,11 @@ pub async fn remove(
     let deadline = Instant::now() + limit;
     if key.group == "apps" && key.kind == "StatefulSet" {
         release_claims(cluster, kind, key, uid, deadline).await?;
+    }
+    if may_own_claims(key)
+        && let Some(claim) = owned_claim(cluster, key.namespace.as_deref(), uid).await?
+    {
+        return Err(RemovalError::Stuck(format!("{}, so it was not deleted", Reason::Owns(claim))));
     }
     let params = DeleteParams {
         preconditions: Some(Preconditions { uid: Some(uid.to_owned()), resource_version: None }),
@@ -123,6 +129,30 @@ impl<F: Fn(&str)> Waits<F> {
             self.told.clone_from(&self.reason);
         }
     }
+}
+
+/// Whether objects of a kind may own claims that Kubernetes would then delete with them: the custom resources of operators.
+/// StatefulSets are told to let go of theirs first.
+pub fn may_own_claims(key: &ObjectKey) -> bool {
+    !is_builtin_group(&key.group)
+}
+
+/// A claim that would be deleted with the object of this UID, as it owns it.
+///
+/// # Errors
+/// When the cluster does not answer. Where claims may not be listed, none is known.
+pub async fn owned_claim(
+    cluster: &Cluster,
+    namespace: Option<&str>,
+    uid: &str,
+) -> Result<Option<String>, ClusterError> {
+    let Some(claims) = cluster.kinds.stable("", "PersistentVolumeClaim") else { return Ok(None) };
+    let found = match list(cluster, claims, namespace, None, true).await {
+        Err(ClusterError::Forbidden(_)) => return Ok(None),
+        found => found?,
+    };
+    let owned = found.iter().find(|claim| owners(claim).any(|owner| owner == uid));
+    Ok(owned.map(|claim| text(claim, "/metadata/name").to_owned()))
 }
 
 /// A StatefulSet may be told to take its claims with it (`persistentVolumeClaimRetentionPolicy`). It is told otherwise first,

@@ -27,7 +27,7 @@ pub struct Wishes {
 pub struct Adoption {
     /// Every object that is in nobody's environment.
     pub all: bool,
-    /// Those named, as `Kind/name`; also such as another environment has.
+    /// Those named, as `Kind/name`, or `Kind/namespace/name`: written in full, also such as another environment has.
     pub names: BTreeSet<String>,
 }
 
@@ -35,7 +35,7 @@ pub struct Adoption {
 const ALL: &str = "*";
 
 impl Adoption {
-    /// From what `--adopt` was given: `Kind/name`, or `*` for all.
+    /// From what `--adopt` was given: `Kind/name`, `Kind/namespace/name`, or `*` for all.
     pub fn of<'a>(given: impl IntoIterator<Item = &'a str>) -> Self {
         given.into_iter().fold(Self::default(), |mut adoption, name| {
             if name == ALL {
@@ -51,11 +51,31 @@ impl Adoption {
     pub fn names(&self, key: &ObjectKey) -> bool {
         self.names.iter().any(|given| is_called(key, given))
     }
+
+    /// Whether an object is named in full. The same `Kind/name` may be somebody else's in another namespace.
+    pub fn names_in_full(&self, key: &ObjectKey) -> bool {
+        let parts = if key.namespace.is_some() { 3 } else { 2 };
+        self.names.iter().any(|given| given.split('/').count() == parts && is_called(key, given))
+    }
 }
 
-/// Whether `Kind/name` means an object.
+/// Whether `Kind/name` or `Kind/namespace/name` means an object.
 pub fn is_called(key: &ObjectKey, given: &str) -> bool {
-    given.split_once('/').is_some_and(|(kind, name)| kind.eq_ignore_ascii_case(&key.kind) && name == key.name)
+    let Some((kind, rest)) = given.split_once('/') else { return false };
+    let name = match rest.split_once('/') {
+        Some((namespace, name)) if key.namespace.as_deref() == Some(namespace) => name,
+        Some(_) => return false,
+        None => rest,
+    };
+    kind.eq_ignore_ascii_case(&key.kind) && name == key.name
+}
+
+/// The name of an object that means no other one: `Kind/namespace/name`, or `Kind/name` where it is in no namespace.
+pub fn full_name(key: &ObjectKey) -> String {
+    match &key.namespace {
+        Some(namespace) => format!("{}/{namespace}/{}", key.kind, key.name),
+        None => key.to_string(),
+    }
 }
 
 /// What is to be done with an object, and why where that does not go without saying.
@@ -85,7 +105,7 @@ pub fn decide(item: &Item, standing: &Standing, wishes: &Wishes) -> Decision {
         let owner = environment_of(live).map(|(name, _)| name).unwrap_or_default();
         return if is_shared(key) {
             Decision::new(Intent::Change, format!("shared with {owner}"))
-        } else if wishes.adopt.names(key) {
+        } else if wishes.adopt.names_in_full(key) {
             Decision::new(Intent::Adopt, format!("belongs to {owner} until now"))
         } else {
             Decision::new(Intent::Refuse, format!("belongs to {owner}"))
@@ -213,8 +233,14 @@ mod tests {
     fn what_is_nobodys_or_anothers_is_refused_unless_it_may_be_taken() {
         let wishes = |given: &[&str]| Wishes { adopt: Adoption::of(given.iter().copied()), take_ownership: false };
         let (foreign, theirs) = (live(json!({"a": "b"})), live(json!({"rekindle.dev/environment": "staging"})));
-        let (config, account) = (item("v1", "ConfigMap", "a"), item("v1", "ServiceAccount", "default"));
+        let (mut config, account) = (item("v1", "ConfigMap", "a"), item("v1", "ServiceAccount", "default"));
+        config.key.namespace = Some("shop".into());
         let definition = item("apiextensions.k8s.io/v1", "CustomResourceDefinition", "a.b");
+        let full = full_name(&config.key);
+        assert_eq!(
+            (full.as_str(), full_name(&definition.key).as_str()),
+            ("ConfigMap/shop/a", "CustomResourceDefinition/a.b")
+        );
         for (item, live, given, intent) in [
             (&config, &foreign, &[][..], Intent::Refuse),
             (&config, &foreign, &["*"], Intent::Adopt),
@@ -223,9 +249,13 @@ mod tests {
             (&config, &foreign, &["ConfigMap/b", "Secret/a"], Intent::Refuse),
             (&account, &foreign, &[], Intent::Adopt),
             (&config, &theirs, &[], Intent::Refuse),
-            // What belongs to another environment is taken only by its name.
+            (&config, &foreign, &["ConfigMap/x/a", "ConfigMap/"], Intent::Refuse),
+            (&config, &foreign, &[full.as_str()], Intent::Adopt),
+            // What belongs to another environment is taken only by its full name.
             (&config, &theirs, &["*"], Intent::Refuse),
-            (&config, &theirs, &["ConfigMap/a"], Intent::Adopt),
+            (&config, &theirs, &["ConfigMap/a"], Intent::Refuse),
+            (&config, &theirs, &["ConfigMap/x/a"], Intent::Refuse),
+            (&config, &theirs, &[full.as_str()], Intent::Adopt),
             (&definition, &theirs, &[], Intent::Change),
             (&definition, &foreign, &[], Intent::Refuse),
         ] {

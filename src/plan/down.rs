@@ -14,6 +14,7 @@ use crate::cluster::observe::{environment_of, selector};
 use crate::data;
 use crate::kit::Rendered;
 use crate::manifest::ObjectKey;
+use crate::manifest::kinds::holds_data;
 
 /// How long a phase may take to go where the kit sets no limit.
 const LIMIT: Duration = Duration::from_secs(30 * 60);
@@ -202,11 +203,13 @@ pub fn claims(
         let labels = environment_of(claim);
         let key = crate::cluster::volumes::claim_key(namespace, name);
         let recorded = inventory.entries.get(&key).is_some_and(|entry| entry.uid == text(claim, "/metadata/uid"));
+        let named = || {
+            let mut claims = scope.data_sets.iter().flat_map(|set| &set.claims);
+            made(namespace, name) || claims.any(|it| *it == (namespace.into(), name.into()))
+        };
         recorded
-            || labels.is_some_and(|(_, selector)| selector == scope.selector)
-            || made(namespace, name)
             || down.namespaces.contains(namespace)
-            || scope.data_sets.iter().flat_map(|set| &set.claims).any(|it| *it == (namespace.into(), name.into()))
+            || labels.map_or_else(named, |(_, selector)| selector == scope.selector)
     };
     let claim = |claim: &Value| Claim {
         namespace: text(claim, "/metadata/namespace").to_owned(),
@@ -215,6 +218,32 @@ pub fn claims(
         volume: claim.pointer("/spec/volumeName").and_then(Value::as_str).map(str::to_owned),
     };
     found.iter().filter(is_ours).map(claim).collect()
+}
+
+/// Which other environment a claim may belong to, where it is not known to be ours. What a StatefulSet makes of its templates
+/// carries no label, so the namespace decides: whose it is by its label, and who else the cluster's records say works in it.
+/// `recorded` are the environments that have a record, without instances, and their namespaces.
+pub fn other_owner<'a>(
+    scope: &Scope,
+    inventory: &Inventory,
+    claim: &Value,
+    namespace: Option<&Value>,
+    recorded: impl IntoIterator<Item = (&'a str, &'a BTreeSet<String>)>,
+) -> Option<String> {
+    let (place, name) = (text(claim, "/metadata/namespace"), text(claim, "/metadata/name"));
+    let entry = inventory.entries.get(&crate::cluster::volumes::claim_key(place, name));
+    if let Some((environment, found)) = environment_of(claim) {
+        return (found != scope.selector).then_some(environment);
+    }
+    if entry.is_some_and(|entry| entry.uid == text(claim, "/metadata/uid")) {
+        return None;
+    }
+    if let Some((environment, _)) = namespace.and_then(environment_of).filter(|(_, found)| *found != scope.selector) {
+        return Some(environment);
+    }
+    let own = scope.environment.split('/').next().unwrap_or_default();
+    let mut others = recorded.into_iter().filter(|(environment, _)| *environment != own);
+    others.find(|(_, namespaces)| namespaces.contains(place)).map(|(environment, _)| environment.to_owned())
 }
 
 /// Whether a volume is bound to a claim: both name each other, and the volume means this very claim.
@@ -297,10 +326,14 @@ pub fn is_provisioned(volume: &Value) -> bool {
     annotations.is_some_and(|it| it.get("pv.kubernetes.io/provisioned-by").is_some())
 }
 
-/// What in a namespace keeps it from being deleted with the last of our data: everything but what Kubernetes puts into every
-/// namespace, what controllers make of other things, and what is on its way out.
+/// What in a namespace keeps it from being deleted with the last of our data: every claim, and everything else but what
+/// Kubernetes puts into every namespace, what controllers make of other things, and what is on its way out.
 pub fn strangers(inside: &BTreeMap<ObjectKey, Value>) -> Vec<&ObjectKey> {
     let is_derived = |key: &ObjectKey, live: &Value| {
+        // A StatefulSet or an operator may own a claim; what it holds is data all the same.
+        if holds_data(&key.group, &key.kind) {
+            return false;
+        }
         matches!(
             (key.kind.as_str(), key.name.as_str()),
             ("ServiceAccount", "default")
@@ -408,6 +441,39 @@ mod tests {
     }
 
     #[test]
+    fn a_claim_of_another_environment_is_not_ours_to_delete_whatever_our_kit_calls_it() {
+        let others = json!({"rekindle.dev/environment": "production"});
+        let mine = json!({"rekindle.dev/environment": "staging"});
+        let labelled = claim("a", "cache", others.clone());
+        let none = Inventory::default();
+        assert!(
+            claims(&scope(), &none, &Down::default(), std::iter::empty(), std::slice::from_ref(&labelled)).is_empty()
+        );
+        let shared = BTreeSet::from(["a".to_owned()]);
+        let theirs = || [("staging", &shared), ("production", &shared)].into_iter();
+        let owner = |claim: &Value, namespace: Option<&Value>, recorded| {
+            let nobody = std::iter::empty().collect::<Vec<_>>();
+            let recorded = if recorded { theirs().collect() } else { nobody };
+            other_owner(&scope(), &none, claim, namespace, recorded)
+        };
+        let production = Some("production".to_owned());
+        let bare = claim("a", "data-db-0", json!({}));
+        let place = |labels: Value| json!({"metadata": {"name": "a", "labels": labels}});
+        assert_eq!(owner(&labelled, None, false), production);
+        assert_eq!(owner(&claim("a", "cache", mine.clone()), None, true), None);
+        assert_eq!(owner(&bare, None, false), None);
+        assert_eq!(owner(&bare, None, true), production, "somebody else works in the namespace");
+        assert_eq!(owner(&bare, Some(&place(others)), false), production);
+        assert_eq!(owner(&bare, Some(&place(mine)), false), None);
+        let instance = json!({"rekindle.dev/environment": "staging", "rekindle.dev/instance": "pr-1"});
+        assert_eq!(owner(&bare, Some(&place(instance)), false), Some("staging/pr-1".to_owned()));
+        let entries = BTreeMap::from([(key("", "PersistentVolumeClaim", "data-db-0"), entry("storage"))]);
+        let mut recorded = bare;
+        recorded["metadata"]["uid"] = "u".into();
+        assert_eq!(other_owner(&scope(), &Inventory { entries }, &recorded, None, theirs()), None);
+    }
+
+    #[test]
     fn a_proof_tells_where_the_data_lies() {
         let claim = Claim { namespace: "a".into(), name: "data".into(), uid: "u".into(), volume: Some("v".into()) };
         let volume = |source: Value, uid: &str| {
@@ -448,6 +514,10 @@ mod tests {
             (key("apps", "ReplicaSet", "x"), json!({"metadata": {"ownerReferences": [{}]}})),
         ]);
         assert!(strangers(&inside).is_empty());
+        let owned = key("", "PersistentVolumeClaim", "data-db-0");
+        inside.insert(owned.clone(), json!({"metadata": {"ownerReferences": [{"kind": "StatefulSet", "name": "db"}]}}));
+        assert_eq!(strangers(&inside), [&owned], "data is data, whoever owns it");
+        inside.remove(&owned);
         inside.insert(key("", "Secret", "theirs"), json!({}));
         assert_eq!(strangers(&inside), [&key("", "Secret", "theirs")]);
     }

@@ -20,6 +20,8 @@ pub struct Candidate {
     pub live: Option<Value>,
     /// Whether the cluster serves its kind.
     pub served: bool,
+    /// A claim that would be deleted with it.
+    pub owns: Option<String>,
     /// Why it could not be looked at.
     pub hidden: Option<String>,
 }
@@ -61,7 +63,7 @@ pub fn left<'a>(
 pub fn prune(candidates: &[Candidate], phases: &[String], selector: &str) -> Prune {
     let mut prune = Prune::default();
     let mut goes = Vec::new();
-    for Candidate { key, entry, live, served, hidden } in candidates {
+    for Candidate { key, entry, live, served, owns, hidden } in candidates {
         let phase = match entry {
             Some(entry) => entry.phase.clone(),
             None => phases.last().cloned().unwrap_or_default(),
@@ -69,7 +71,10 @@ pub fn prune(candidates: &[Candidate], phases: &[String], selector: &str) -> Pru
         let found = match hidden {
             Some(reason) => Fate::Stays(Reason::Hidden(reason.clone())),
             None if !served => Fate::Stays(Reason::NotServed),
-            None => fate(key, entry.as_ref(), live.as_ref(), selector),
+            None => match (fate(key, entry.as_ref(), live.as_ref(), selector), owns) {
+                (Fate::Goes, Some(claim)) => Fate::Stays(Reason::Owns(claim.clone())),
+                (fate, _) => fate,
+            },
         };
         match found {
             Fate::Goes => goes.push((phase, key.clone())),
@@ -89,7 +94,7 @@ pub fn prune(candidates: &[Candidate], phases: &[String], selector: &str) -> Pru
 }
 
 fn found_ours(fate: &Fate) -> bool {
-    matches!(fate, Fate::Stays(Reason::Data | Reason::Keep))
+    matches!(fate, Fate::Stays(Reason::Data | Reason::Keep | Reason::Owns(_)))
 }
 
 #[cfg(test)]
@@ -110,13 +115,15 @@ mod tests {
             left: false,
         };
         let key = ObjectKey { group: text(""), kind: text(kind), namespace: Some(text("a")), name: text(name) };
-        Candidate { key, entry: recorded.then_some(entry), live, served: true, hidden: None }
+        Candidate { key, entry: recorded.then_some(entry), live, served: true, owns: None, hidden: None }
     }
 
     #[test]
     fn each_candidate_is_deleted_kept_or_forgotten() {
         let labels = json!({"rekindle.dev/environment": "local"});
         let ours = || Some(json!({"metadata": {"uid": "u", "labels": labels}}));
+        let applied = json!([{"manager": "rekindle", "operation": "Apply", "apiVersion": "v1", "fieldsV1": {}}]);
+        let ours_applied = || Some(json!({"metadata": {"uid": "w", "labels": labels, "managedFields": applied}}));
         let copied = Some(json!({"metadata": {"uid": "v", "labels": labels}}));
         let foreign = Some(json!({"metadata": {"uid": "v"}}));
         let unserved = Candidate { served: false, ..candidate("Widget", "e", true, None) };
@@ -124,6 +131,7 @@ mod tests {
         let candidates = [
             candidate("ConfigMap", "a", true, ours()),
             candidate("PersistentVolumeClaim", "b", true, ours()),
+            Candidate { owns: Some("data".into()), ..candidate("Database", "bb", false, ours_applied()) },
             candidate("ConfigMap", "c", true, None),
             candidate("ConfigMap", "d", true, foreign),
             candidate("EndpointSlice", "f", false, copied),
@@ -136,7 +144,13 @@ mod tests {
         let kept: Vec<_> = found.kept.iter().map(|kept| (kept.key.name.as_str(), kept.reason.clone())).collect();
         assert_eq!(
             kept,
-            [("b", Reason::Data), ("d", Reason::Remade), ("e", Reason::NotServed), ("g", Reason::Hidden("no".into()))]
+            [
+                ("b", Reason::Data),
+                ("bb", Reason::Owns("data".into())),
+                ("d", Reason::Remade),
+                ("e", Reason::NotServed),
+                ("g", Reason::Hidden("no".into()))
+            ]
         );
         assert_eq!(names(&found.forgotten), ["ConfigMap/c", "ConfigMap/d"]);
     }

@@ -38,6 +38,8 @@ pub enum Reason {
     Remade,
     /// It is labelled for another environment.
     Other(String),
+    /// Kubernetes would delete a claim with it, its name.
+    Owns(String),
     /// The cluster does not serve its kind (now).
     NotServed,
     /// The cluster does not let us look at it.
@@ -53,6 +55,7 @@ impl fmt::Display for Reason {
             Self::Generated => f.write_str("a controller has made it"),
             Self::Remade => f.write_str("it was made anew by somebody else"),
             Self::Other(environment) => write!(f, "it belongs to {environment}"),
+            Self::Owns(claim) => write!(f, "the claim {claim} would be deleted with it"),
             Self::Hidden(reason) => write!(f, "not allowed to look at it: {reason}"),
             Self::NotServed => f.write_str("the cluster does not serve its kind at the moment"),
         }
@@ -62,7 +65,10 @@ impl fmt::Display for Reason {
 impl Reason {
     /// Whether the object is still ours, and so stays in the inventory.
     pub fn is_ours(&self) -> bool {
-        matches!(self, Self::Data | Self::Keep | Self::Controlled(_) | Self::NotServed | Self::Hidden(_))
+        matches!(
+            self,
+            Self::Data | Self::Keep | Self::Controlled(_) | Self::Owns(_) | Self::NotServed | Self::Hidden(_)
+        )
     }
 }
 

@@ -14,6 +14,7 @@ use super::dispatcher::Stop;
 use super::emitter::Emitter;
 use super::event::{Event, EventKind, ObjectName, Outcome, PhaseSummary, seconds};
 use super::prune::{name_of, stop_for};
+use crate::cluster::binding;
 use crate::cluster::inventory::Inventory;
 use crate::cluster::lock::Lost;
 use crate::cluster::removal::{RemovalError, pods_gone, remove, with_owned};
@@ -22,7 +23,7 @@ use crate::cluster::{Cluster, ClusterError, members};
 use crate::health::diagnosis::Diagnosis;
 use crate::manifest::{ObjectKey, Origin};
 use crate::plan::down::{
-    Claim, DataSet, Down, Scope, claims, down, is_bound, is_provisioned, is_safe, proof, strangers,
+    Claim, DataSet, Down, Scope, claims, down, is_bound, is_provisioned, is_safe, other_owner, proof, strangers,
 };
 use crate::plan::prune::Kept;
 use crate::plan::removal::{Batch, is_workload};
@@ -42,6 +43,8 @@ pub struct Survey {
     pub claims: Vec<Claim>,
     /// Their volumes by name.
     pub volumes: BTreeMap<String, Value>,
+    /// Claims, by namespace and name, that may belong to another environment, and to which.
+    pub others: BTreeMap<(String, String), String>,
     /// Kinds that could not be listed: what of the environment is of these is only known if it is recorded.
     pub unread: Vec<String>,
     record: Inventory,
@@ -55,10 +58,19 @@ impl Survey {
         self.volumes.get(claim.volume.as_deref()?).filter(|volume| is_bound(claim, volume))
     }
 
-    /// The claims of a data set that are there.
+    /// The claims of a data set that are there and no other environment's.
     pub fn claims_of<'a>(&'a self, set: &'a DataSet) -> impl Iterator<Item = &'a Claim> {
-        let named = |claim: &&Claim| set.claims.iter().any(|it| *it == (claim.namespace.clone(), claim.name.clone()));
+        let named = |claim: &&Claim| {
+            let place = (claim.namespace.clone(), claim.name.clone());
+            set.claims.contains(&place) && !self.others.contains_key(&place)
+        };
         self.claims.iter().filter(named)
+    }
+
+    /// The first claim of a data set that may be another environment's, and whose.
+    pub fn other_of(&self, set: &DataSet) -> Option<(&str, &str)> {
+        let other = |place: &(String, String)| self.others.get_key_value(place);
+        set.claims.iter().find_map(other).map(|((_, claim), owner)| (claim.as_str(), owner.as_str()))
     }
 }
 
@@ -86,7 +98,40 @@ pub async fn survey(cluster: &Cluster, scope: &Scope) -> Result<Survey, ClusterE
     let found_claims = volumes::claims(cluster, &namespaces).await?;
     let claims = claims(scope, &record, &down, sets.into_values(), &found_claims);
     let volumes = volumes::volumes(cluster, claims.iter().filter_map(|claim| claim.volume.as_deref())).await?;
-    Ok(Survey { down, claims, volumes, unread: found.unread, record, recorded, live })
+    let others = others(cluster, scope, &record, &found_claims).await?;
+    Ok(Survey { down, claims, volumes, others, unread: found.unread, record, recorded, live })
+}
+
+/// The claims of the kit's data sets, of those found, that may belong to another environment.
+async fn others(
+    cluster: &Cluster,
+    scope: &Scope,
+    record: &Inventory,
+    found: &[Value],
+) -> Result<BTreeMap<(String, String), String>, ClusterError> {
+    let place = |claim: &Value| {
+        let text = |pointer: &str| claim.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        (text("/metadata/namespace"), text("/metadata/name"))
+    };
+    let named = |claim: &&Value| scope.data_sets.iter().any(|set| set.claims.contains(&place(claim)));
+    let named: Vec<&Value> = found.iter().filter(named).collect();
+    if named.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let records = binding::records(cluster).await?;
+    let namespaces: BTreeSet<String> = named.iter().map(|claim| place(claim).0).collect();
+    let namespaces: Vec<ObjectKey> = namespaces
+        .into_iter()
+        .map(|name| ObjectKey { group: String::new(), kind: "Namespace".into(), namespace: None, name })
+        .collect();
+    let namespaces = members::read_all(cluster, &namespaces).await?;
+    let owner = |claim: &Value| {
+        let name = place(claim).0;
+        let namespace = namespaces.iter().find(|(key, _)| key.name == name).map(|(_, live)| live);
+        let recorded = records.iter().map(|record| (record.environment.as_str(), &record.namespaces));
+        other_owner(scope, record, claim, namespace, recorded)
+    };
+    Ok(named.into_iter().filter_map(|claim| Some((place(claim), owner(claim)?))).collect())
 }
 
 /// How an environment is to be taken down.
@@ -179,7 +224,16 @@ impl Taking<'_> {
                 self.survey.record.entries.remove(&key);
             }
         }
+        let sets = &self.options.delete_data;
+        let going: BTreeSet<ObjectKey> = sets
+            .iter()
+            .flat_map(|set| self.survey.claims_of(set))
+            .map(|claim| claim_key(&claim.namespace, &claim.name))
+            .collect();
         for Kept { phase, key, reason } in std::mem::take(&mut self.survey.down.kept) {
+            if going.contains(&key) {
+                continue;
+            }
             let object = name_of(&self.cluster, &key);
             self.emitter.send(EventKind::ObjectKept { phase, object, reason: reason.to_string() });
             if !reason.is_ours() {

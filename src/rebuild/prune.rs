@@ -12,7 +12,7 @@ use super::event::{EventKind, ObjectName, Outcome};
 use super::node::Limits;
 use crate::cluster::inventory::{Inventory, owned_fields_hash};
 use crate::cluster::observe::environment_of;
-use crate::cluster::removal::{RemovalError, remove};
+use crate::cluster::removal::{RemovalError, may_own_claims, owned_claim, remove};
 use crate::cluster::{Cluster, ClusterError, members};
 use crate::health::diagnosis::Diagnosis;
 use crate::kit::PhaseSettings;
@@ -58,9 +58,14 @@ async fn candidates(
             Err(ClusterError::Forbidden(reason)) => (None, Some(reason)),
             Err(error) => return Err(error),
         };
+        let uid = live.as_ref().and_then(|live| live.pointer("/metadata/uid")?.as_str());
+        let owns = match uid {
+            Some(uid) if may_own_claims(&key) => owned_claim(cluster, key.namespace.as_deref(), uid).await?,
+            _ => None,
+        };
         let entry = inventory.entries.get(&key).cloned();
         let served = cluster.kinds.stable(&key.group, &key.kind).is_some();
-        candidates.push(Candidate { key, entry, live, served, hidden });
+        candidates.push(Candidate { key, entry, live, served, owns, hidden });
     }
     Ok((candidates, unread))
 }

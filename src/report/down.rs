@@ -6,20 +6,27 @@ use super::duration::human;
 use super::ending::{self, Setting, exit_meaning};
 use super::progress::{End, PhaseState, Progress};
 use super::text::{Line, Tone, count};
+use crate::cluster::volumes::claim_key;
 use crate::plan::down::Proof;
 use crate::rebuild::down::Survey;
 use crate::rebuild::event::Outcome;
 
+/// A data set that is to be deleted: its name, with namespace and name of each of its claims that are there.
+type Goes = (String, Vec<(String, String)>);
+
 /// What is shown before anything is asked. `delete_data` are data sets that go as well.
-pub fn preview(survey: &Survey, proofs: &[Proof], delete_data: &[(String, Vec<String>)]) -> Vec<Line> {
+pub fn preview(survey: &Survey, proofs: &[Proof], delete_data: &[Goes]) -> Vec<Line> {
     let phases: Vec<String> =
         survey.down.phases().into_iter().map(|(phase, objects)| format!("{phase} {objects}")).collect();
-    let mut lines = vec![Line::from(format!(
-        "  goes    {}, in this order: {}",
-        count(survey.down.goes(), "object"),
-        phases.join(", ")
-    ))];
-    let kept: Vec<String> = survey.down.kept.iter().map(|kept| kept.key.to_string()).collect();
+    let goes = match survey.down.goes() {
+        0 => "  goes    no object".to_owned(),
+        objects => format!("  goes    {}, in this order: {}", count(objects, "object"), phases.join(", ")),
+    };
+    let mut lines = vec![Line::from(goes)];
+    let going: Vec<_> =
+        delete_data.iter().flat_map(|(_, claims)| claims).map(|(place, name)| claim_key(place, name)).collect();
+    let kept = survey.down.kept.iter().filter(|kept| !going.contains(&kept.key));
+    let kept: Vec<String> = kept.map(|kept| kept.key.to_string()).collect();
     if !kept.is_empty() {
         lines.push(format!("  stays   {}", kept.join(", ")).into());
     }
@@ -29,14 +36,16 @@ pub fn preview(survey: &Survey, proofs: &[Proof], delete_data: &[(String, Vec<St
         lines.extend(table(&stays).into_iter().map(|line| Line::new().and("          ").append(line)));
     }
     for (set, claims) in delete_data {
-        let what = if claims.is_empty() { "nothing of it is there".to_owned() } else { claims.join(", ") };
+        let names: Vec<&str> = claims.iter().map(|(_, name)| name.as_str()).collect();
+        let what = if names.is_empty() { "nothing of it is there".to_owned() } else { names.join(", ") };
         lines.push(Line::new().with(Tone::Warn, format!("  data set {set} is deleted")).and(format!(": {what}")));
     }
     lines
 }
 
-fn is_deleted(proof: &Proof, delete_data: &[(String, Vec<String>)]) -> bool {
-    delete_data.iter().flat_map(|(_, claims)| claims).any(|claim| *claim == proof.claim)
+fn is_deleted(proof: &Proof, delete_data: &[Goes]) -> bool {
+    let mut claims = delete_data.iter().flat_map(|(_, claims)| claims);
+    claims.any(|(namespace, claim)| *namespace == proof.namespace && *claim == proof.claim)
 }
 
 /// The proofs as a table: a line for each claim. The namespace is named where there are several.
@@ -73,6 +82,7 @@ pub fn ending(progress: &Progress, end: &End, setting: &Setting, width: usize) -
     let mut lines = if end.outcome == Outcome::Done {
         let gone = format!("{} is down", progress.environment);
         let deleted = match end.written {
+            0 if !progress.deleted_data.is_empty() => "only data was deleted".to_owned(),
             0 => "nothing had to be deleted".to_owned(),
             written => format!("{} deleted", count(written, "object")),
         };
@@ -125,7 +135,8 @@ pub fn ending(progress: &Progress, end: &End, setting: &Setting, width: usize) -
         lines.extend(ending::paragraph("  kept: ", &format!("{object}: {reason}"), width));
     }
     match (done, progress.proofs.len()) {
-        (true, 0) => lines.push("  it had no claims".into()),
+        (true, 0) if progress.deleted_data.is_empty() => lines.push("  it had no claims".into()),
+        (true, 0) => lines.push("  no claim of it is left".into()),
         (true, claims) => {
             let text = format!("  data kept and proven: {} with Retain, see the table", count(claims, "claim"));
             lines.push(text.into());
@@ -198,6 +209,27 @@ mod tests {
             Setting { again: "rekindle down local".into(), look: "rekindle up local".into(), ..Setting::default() };
         let lines = ending::ending(&progress, &setting, 100);
         lines.iter().map(Line::plain).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn what_went_with_its_data_is_not_told_as_kept() {
+        let namespace = object("Namespace", "acoustid");
+        let reason = "deleting it could delete data".to_owned();
+        let kept = EventKind::ObjectKept { phase: "storage".into(), object: namespace.clone(), reason };
+        let data = EventKind::DataDeleted {
+            data_set: "redis".into(),
+            namespace: "acoustid".into(),
+            claim: "data-redis-0".into(),
+            volume: "pvc-1".into(),
+            volume_deleted: true,
+        };
+        let gone = EventKind::ObjectDeleted { phase: String::new(), object: namespace, seconds: 5.0 };
+        insta::assert_snapshot!(screen(vec![kept, data, gone], Outcome::Done, 0), @r"
+        ✓ local is down   12 s, 1 object deleted
+          data set redis: data-redis-0 deleted
+          no claim of it is left
+          up again:   rekindle up local
+        ");
     }
 
     fn stuck(phase: &str, kind: &str, name: &str, reason: &str) -> EventKind {

@@ -39,12 +39,14 @@ fn whole(seconds: f64) -> String {
     }
 }
 
-/// How long ago something was, in its largest unit: `3 minutes ago`, `an hour ago`. Seconds; negative ones and NaN count as 0.
+/// How long ago something was, in its largest unit: `just now`, `3 minutes ago`, `an hour ago`. Seconds; negative ones and NaN
+/// count as 0.
 pub fn ago(seconds: f64) -> String {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative, and a cast saturates")]
     let seconds = seconds.max(0.0) as u64;
     let (number, unit, one) = match seconds {
-        0..60 => (seconds, "second", "a second"),
+        0 => return "just now".into(),
+        1..60 => (seconds, "second", "a second"),
         60..3600 => (seconds / 60, "minute", "a minute"),
         3600..86_400 => (seconds / 3600, "hour", "an hour"),
         _ => (seconds / 86_400, "day", "a day"),
@@ -90,8 +92,8 @@ mod tests {
     #[test]
     fn a_moment_in_the_past_is_told_in_its_largest_unit() {
         for (seconds, said) in [
-            (-5.0, "0 seconds ago"),
-            (f64::NAN, "0 seconds ago"),
+            (-5.0, "just now"),
+            (f64::NAN, "just now"),
             (1.9, "a second ago"),
             (59.9, "59 seconds ago"),
             (60.0, "a minute ago"),

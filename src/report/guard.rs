@@ -250,7 +250,7 @@ impl Scene<'_> {
                 "warning: the cluster's certificate authority may not be read, so a copy of {name}'s cluster would not be told from it"
             ),
             Note::RecordGone { objects } => format!(
-                "warning: the cluster's record of {name} was gone although {} {} there; it will be written again",
+                "warning: the cluster's record of {name} is gone although {} {} there; up writes it again",
                 count(*objects, "object"),
                 if *objects == 1 { "is" } else { "are" }
             ),

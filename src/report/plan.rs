@@ -140,7 +140,7 @@ pub fn summary(environment: &str, proposal: &Proposal, go: &str, offline: bool) 
         lines.push(line.with(Tone::Strong, text).and("; nothing was written"));
     }
     if refused {
-        lines.push("  what is refused stops up before its first write".into());
+        lines.push("  up stops at what is refused".into());
     } else {
         lines.push(Line::new().and("  to do it:   ").with(Tone::Paste, go));
     }
@@ -287,7 +287,7 @@ mod tests {
         about 1 m 35 s, 1 m 20 s of it measured in an earlier run, the rest assumed
           bound by: Job/migrate 1 m 20 s → Deployment/api 15 s
         ✗ shop: 1 to change, 1 to replace, 1 to prune, 1 kept, 1 unchanged, 1 refused; nothing was written
-          what is refused stops up before its first write
+          up stops at what is refused
         ");
         let mut unchanged = proposal();
         unchanged.phases[0].objects.retain(|object| object.intent == Intent::Unchanged);

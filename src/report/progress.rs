@@ -341,6 +341,9 @@ impl Progress {
             EventKind::ObjectPruned { object, .. } => self.pruned.push(object.key().to_string()),
             EventKind::ObjectKept { object, reason, .. } => self.kept.push((object.key().to_string(), reason.clone())),
             EventKind::ObjectDeleted { phase, object, seconds } => {
+                // A namespace may go after all, when the last of its data has gone.
+                let name = object.key().to_string();
+                self.kept.retain(|(kept, _)| *kept != name);
                 if phase.is_empty() {
                     return;
                 }

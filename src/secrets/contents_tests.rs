@@ -79,7 +79,8 @@ fn fresh_contents_have_a_seed_of_their_own() {
     assert_eq!(one.seed().unwrap().len(), 32);
     assert_eq!(parse(one.text()).seed(), one.seed());
     assert!(one.text().contains("# a\n# b\n# token: \"\"\n"), "{}", one.text());
-    assert!(!one.text().contains("pw"));
+    // The seed itself may hold these letters.
+    assert!(!one.text().contains("# pw") && !one.text().contains("\npw"));
     assert_eq!(one.missing(&schema), ["token"]);
     let full = one.with("token", &"hunter22".into(), "file").unwrap();
     assert!(full.missing(&schema).is_empty());

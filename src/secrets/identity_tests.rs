@@ -117,7 +117,8 @@ fn opens_an_identity_file_that_is_itself_sealed() {
 fn refuses_what_is_no_identity_without_repeating_it() {
     let (one, recipient) = generate();
     let key = one.expose_secret().lines().last().unwrap().to_owned();
-    let broken = format!("# comment\n{}X\n", &key[..key.len() - 1]);
+    let other = if key.ends_with('X') { 'Y' } else { 'X' };
+    let broken = format!("# comment\n{}{other}\n", &key[..key.len() - 1]);
     let cut = &SSH[..SSH.len() / 2];
     let sealed_file = String::from_utf8(seal(b"x", &[Recipient::parse(&recipient).unwrap()]).unwrap()).unwrap();
     for (file, words) in [

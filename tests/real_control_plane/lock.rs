@@ -79,6 +79,7 @@ fn a_live_lock_is_broken_only_by_its_typed_name_and_the_run_that_held_it_stops()
     let other = start(&kit, &bed, &["up", "test", "--break-lock", "--confirm", "test"]);
     let lost = first.wait().exit(8).says("it lost its lock").says("the lock was taken by run ");
     assert!(lost.stderr.contains("up test"), "{}", lost.stderr);
+    bed.wait_until("the other has begun", |_| kit.journals().len() == 2);
     other.signal("INT");
     let _ = other.wait().exit(130).says("the lock was broken; it was held by run ");
     assert!(lease(&bed, &kit)["spec"]["holderIdentity"].is_null());
@@ -195,5 +196,5 @@ fn a_run_that_fails_or_is_refused_gives_the_lock_back() {
     let _ = run(&kit, &bed, &["up", "test"])
         .exit(7)
         .says("which failed ")
-        .says(" ago in services: 3 objects were left as they are");
+        .says(" in services: 3 objects were left as they are");
 }

@@ -7,6 +7,7 @@ mod hidden;
 #[path = "../real/support.rs"]
 mod support;
 
+mod clumsy;
 mod data;
 mod down;
 mod guard;

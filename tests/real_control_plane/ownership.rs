@@ -140,7 +140,12 @@ fn what_another_environment_has_is_taken_only_by_its_name() {
     }
     assert_eq!(bed.versions(&space.name, KINDS), before);
     let namespace = format!("--adopt=Namespace/{}", space.name);
-    let ran = run(&two, &bed, &["up", "test", "--adopt=ConfigMap/a", &namespace, "-o", "json"]).exit(0);
+    // A name that may mean another object in another namespace is not enough.
+    let ran = run(&two, &bed, &["up", "test", "--adopt=ConfigMap/a", &namespace]).exit(4).says("belongs to test");
+    let full = format!("--adopt=ConfigMap/{}/a", space.name);
+    assert!(ran.stderr.contains(&full), "{}", ran.stderr);
+    assert_eq!(bed.versions(&space.name, KINDS), before);
+    let ran = run(&two, &bed, &["up", "test", &full, &namespace, "-o", "json"]).exit(0);
     assert_eq!(action(&ran, "ConfigMap"), "adopted");
     // Now the first one has to ask.
     let _ = run(&one, &bed, &["up", "test"]).exit(4).says("ConfigMap/a").says("belongs to test");

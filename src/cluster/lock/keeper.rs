@@ -26,7 +26,7 @@ const AGAIN: Duration = Duration::from_millis(500);
 
 /// A lock that was not renewed for so long is given up. What is left until [`super::DURATION`] is for requests on their way
 /// to end: a watcher's time begins no earlier than the last renewal was sent.
-const GIVE_UP: Duration = Duration::from_secs(10);
+pub(super) const GIVE_UP: Duration = Duration::from_secs(10);
 
 /// How long giving the lock back may take.
 pub(super) const RELEASE: Duration = Duration::from_secs(3);

@@ -29,6 +29,9 @@ use super::{Cluster, ClusterError, FIELD_MANAGER, SYSTEM_NAMESPACE};
 /// How long the lock is granted without a sign of life: `spec.leaseDurationSeconds`.
 pub const DURATION: Duration = Duration::from_secs(15);
 
+/// How long a run whose lock was broken may go on until it notices.
+pub const NOTICE: Duration = keeper::GIVE_UP;
+
 /// How often a lock whose holder is not known to live is looked at.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -70,7 +73,8 @@ pub struct Lock {
 
 impl Lock {
     /// Takes the lock of an environment (`ENV` or `ENV/INSTANCE`). Where it is held by somebody of whom nothing is known, this
-    /// waits for a sign of life, no longer than the lock is granted; `waiting` is told of whom and how long at most, once.
+    /// waits for a sign of life, no longer than the lock is granted; `waiting` is told of whom and how long at most, once. A run
+    /// whose lock was broken is waited for until it has noticed, at most [`NOTICE`]: until then it may still write.
     ///
     /// # Errors
     /// See [`LockError`]. Nothing is written when somebody else holds it.
@@ -90,13 +94,16 @@ impl Lock {
                     None => continue,
                 }
             };
+            let mut broken = None;
             let overruled = match vigil.look(&lease, &taking.claim.holder, taking.claim.probe) {
                 Verdict::Free | Verdict::Ours => None,
                 Verdict::Dead(holder, why) => Some(format!("the lock was taken over from {holder}: {why}")),
                 Verdict::Alive(holder) | Verdict::Unknown(holder, _)
                     if taking.claim.breaking.as_ref() == Some(&holder.identity()) =>
                 {
-                    Some(format!("the lock was broken; it was held by {holder}"))
+                    let overruled = format!("the lock was broken; it was held by {holder}");
+                    broken = Some(holder);
+                    Some(overruled)
                 }
                 Verdict::Alive(holder) => return Err(LockError::Held(Box::new(holder))),
                 Verdict::Unknown(holder, until) => {
@@ -109,6 +116,9 @@ impl Lock {
             };
             if let Some(mut lock) = taking.replace(lease).await? {
                 lock.overruled = overruled;
+                if let Some(broken) = broken {
+                    taking.let_it_notice(&broken).await;
+                }
                 return Ok(lock);
             }
         }
@@ -228,6 +238,20 @@ impl<'a> Taking<'a> {
         let sent = Instant::now();
         let written = with_namespace(self.cluster, || self.api.create(&params, &record)).await;
         self.held(written, sent)
+    }
+
+    /// Waits until a run whose lock we have just taken cannot write any more: its process is gone, or it has had the time
+    /// after which a run that could not renew gives up.
+    async fn let_it_notice(&self, other: &Holder) {
+        let end = Instant::now() + NOTICE;
+        let (me, host) = (&self.claim.holder, &other.host);
+        let seen = me.process.as_ref().zip(other.process.as_ref()).filter(|_| me.host == *host);
+        while Instant::now() < end {
+            if seen.and_then(|(mine, theirs)| mine.sees(theirs, self.claim.probe)) == Some(false) {
+                return;
+            }
+            tokio::time::sleep_until(end.min(Instant::now() + LOOK)).await;
+        }
     }
 
     /// Puts us into the record; `None` when somebody else was faster.

@@ -254,13 +254,31 @@ async fn a_broken_lock_is_lost_to_the_one_that_was_named_and_no_other() {
     let other = Claim { breaking: Some("me@z run other".into()), ..claim("two", "b") };
     assert!(matches!(take(&server, other).await, Err(LockError::Held(_))));
     let breaking = Claim { breaking: Some("me@a run one".into()), ..claim("two", "b") };
+    let lost = lock.lost();
     let winner = take(&server, breaking).await.unwrap();
+    assert!(lost.borrow().is_some(), "the broken one knows before the other begins");
     assert_eq!(winner.overruled.as_deref(), Some("the lock was broken; it was held by run one of me@a"));
-    let mut lost = lock.lost();
-    lost.changed().await.unwrap();
     assert_eq!(lost.borrow().as_ref().unwrap().to_string(), "the lock was taken by run two of me@b");
     lock.release().await;
     assert_eq!(field(&server, "/spec/holderIdentity"), "me@b run two", "what was lost is not given back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_breaks_a_lock_waits_no_longer_than_the_other_may_write() {
+    let server = server();
+    let _one = take(&server, claim("one", "a")).await.unwrap();
+    let breaking = |run: &str, host: &str, of: &str| Claim { breaking: Some(of.into()), ..claim(run, host) };
+    let began = Instant::now();
+    let two = take(&server, breaking("two", "b", "me@a run one")).await.unwrap();
+    let took = began.elapsed();
+    assert!(took >= NOTICE && took < NOTICE + Duration::from_secs(1), "{took:?}");
+    // It lives when it is looked for, and is gone right after.
+    static LOOKS: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+    let began = Instant::now();
+    let probe = |_| (LOOKS.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0).then_some(99);
+    let _three = take(&server, Claim { probe, ..breaking("three", "b", "me@b run two") }).await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    drop(two);
 }
 
 #[tokio::test(start_paused = true)]
