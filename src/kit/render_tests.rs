@@ -192,7 +192,6 @@ fn references_that_nothing_answers_are_warnings_where_a_kit_should_answer() {
     insta::assert_snapshot!(warnings.join("\n"), @r"
     StatefulSet/db needs PersistentVolumeClaim/data-db-x (spec.template.spec.volumes[1].persistentVolumeClaim.claimName), which no template makes
     StatefulSet/db needs Secret/t (spec.template.spec.volumes[4].secret.secretName), which no template makes
-    the claims of StatefulSet/db (template data) are in no data set: what is lost there begins empty
     the phase two is empty
     ");
 }
