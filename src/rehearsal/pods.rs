@@ -52,7 +52,7 @@ pub fn workload(world: &World, pod: &Value) -> String {
 /// The scheduler looks at a pod without a node, or the node at one that has just come.
 pub fn look(world: &mut World, key: &Key) {
     let Some(pod) = world.store.get(key).cloned() else { return };
-    if is_dying(&pod) || pod.pointer("/status/conditions").is_some_and(|_| text(&pod, "/spec/nodeName") != "") {
+    if is_dying(&pod) || pod.pointer("/status/conditions").is_some_and(|_| !text(&pod, "/spec/nodeName").is_empty()) {
         return;
     }
     if text(&pod, "/spec/nodeName").is_empty() && !find_node(world, key, &pod) {

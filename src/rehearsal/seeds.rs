@@ -19,7 +19,7 @@ use crate::rebuild::{Options, run};
 use crate::secrets::{SecretError, SecretSource};
 
 /// Seeds of an ordinary test run.
-const SEEDS: u64 = 40;
+const SEEDS: u64 = 24;
 
 struct NoSecrets;
 
@@ -140,7 +140,7 @@ fn scene(chance: &mut Chance) -> Scene {
                 lost.push(Key::new(group, resource, "space", &name));
             }
             here.push(full);
-            write!(text, "{body}---\n").unwrap();
+            writeln!(text, "{body}---").unwrap();
         }
         if chance.happens(0.5) {
             write!(

@@ -37,6 +37,9 @@ impl Key {
     }
 }
 
+/// An object with its namespace and name.
+pub type Named<'s> = (&'s (String, String), &'s Arc<Value>);
+
 /// What happened to an object.
 #[derive(Clone, Debug)]
 pub struct Change {
@@ -83,11 +86,7 @@ impl Store {
     }
 
     /// Objects of a kind, in a namespace or everywhere, by namespace and name.
-    pub fn list<'s>(
-        &'s self,
-        place: &Place,
-        namespace: Option<&'s str>,
-    ) -> Box<dyn Iterator<Item = (&'s (String, String), &'s Arc<Value>)> + 's> {
+    pub fn list<'s>(&'s self, place: &Place, namespace: Option<&'s str>) -> Box<dyn Iterator<Item = Named<'s>> + 's> {
         let Some(shelf) = self.shelves.get(place) else { return Box::new(std::iter::empty()) };
         match namespace {
             None => Box::new(shelf.objects.iter()),

@@ -125,10 +125,8 @@ pub fn updated(kind: &Kind, old: &Value, new: &Value) -> Vec<FieldError> {
                 errors.push(FieldError::invalid("spec.clusterIPs[0]", &ips, "may not change once set"));
             }
         }
-        ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => {
-            if differs("/roleRef") {
-                errors.push(FieldError::invalid("roleRef", &shown("/roleRef"), "cannot change roleRef"));
-            }
+        ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") if differs("/roleRef") => {
+            errors.push(FieldError::invalid("roleRef", &shown("/roleRef"), "cannot change roleRef"));
         }
         ("", "PersistentVolumeClaim") => {
             let bare = |object: &Value| {

@@ -58,7 +58,7 @@ pub fn job(world: &mut World, key: &Key) {
         match (failed, last) {
             (0, _) => create(world, key, &object),
             (_, Some(at)) if at <= elapsed => {
-                world.edit(key, |job| forget_retry(job));
+                world.edit(key, forget_retry);
                 create(world, key, &object);
             }
             (_, Some(_)) => {}
