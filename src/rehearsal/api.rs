@@ -417,8 +417,7 @@ fn patch(world: &mut World, ask: &Ask<'_>, target: &Target, kind: &Arc<Kind>, na
     let live = world.store.get(&key).cloned();
     let patch = body(ask)?;
     let part = target.part.as_deref();
-    if let Some(part) = part.filter(|part| !kind.parts.iter().any(|known| known == part)) {
-        let _ = part;
+    if part.is_some_and(|part| !kind.parts.iter().any(|known| known == part)) {
         return Err(status::no_such_path());
     }
     let kind_of_patch = ask.content_type.split(';').next().unwrap_or_default();

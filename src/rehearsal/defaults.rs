@@ -70,7 +70,7 @@ pub fn fill(kind: &Kind, object: &mut Value) {
                 let egress = spec.get("egress").is_some();
                 spec["policyTypes"] = if egress { json!(["Ingress", "Egress"]) } else { json!(["Ingress"]) };
             }
-            for (direction, _) in [("ingress", ()), ("egress", ())] {
+            for direction in ["ingress", "egress"] {
                 for rule in items(spec, direction) {
                     for port in items(rule, "ports") {
                         set(port, "protocol", json!("TCP"));
@@ -236,15 +236,9 @@ fn pod(spec: &mut Value) {
         items(spec, list).for_each(container);
     }
     for volume in items(spec, "volumes") {
-        let kinds: [(&str, &str); 4] = [
-            ("configMap", "defaultMode"),
-            ("secret", "defaultMode"),
-            ("projected", "defaultMode"),
-            ("downwardAPI", "defaultMode"),
-        ];
-        for (kind, mode) in kinds {
+        for kind in ["configMap", "secret", "projected", "downwardAPI"] {
             if let Some(source) = volume.get_mut(kind) {
-                set(source, mode, json!(420));
+                set(source, "defaultMode", json!(420));
             }
         }
         if let Some(path) = volume.get_mut("hostPath") {

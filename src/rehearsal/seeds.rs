@@ -19,7 +19,7 @@ use crate::rebuild::{Options, run};
 use crate::secrets::{SecretError, SecretSource};
 
 /// Seeds of an ordinary test run.
-const SEEDS: u64 = 40;
+const SEEDS: u64 = 24;
 
 struct NoSecrets;
 

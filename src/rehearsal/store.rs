@@ -37,6 +37,9 @@ impl Key {
     }
 }
 
+/// An object with its namespace and name.
+pub type Named<'s> = (&'s (String, String), &'s Arc<Value>);
+
 /// What happened to an object.
 #[derive(Clone, Debug)]
 pub struct Change {
@@ -71,9 +74,6 @@ pub struct Store {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expired;
 
-/// An object on its shelf, with its namespace and name.
-type Shelved<'s> = (&'s (String, String), &'s Arc<Value>);
-
 impl Store {
     /// The newest revision.
     pub fn revision(&self) -> u64 {
@@ -86,7 +86,7 @@ impl Store {
     }
 
     /// Objects of a kind, in a namespace or everywhere, by namespace and name.
-    pub fn list<'s>(&'s self, place: &Place, namespace: Option<&'s str>) -> Box<dyn Iterator<Item = Shelved<'s>> + 's> {
+    pub fn list<'s>(&'s self, place: &Place, namespace: Option<&'s str>) -> Box<dyn Iterator<Item = Named<'s>> + 's> {
         let Some(shelf) = self.shelves.get(place) else { return Box::new(std::iter::empty()) };
         match namespace {
             None => Box::new(shelf.objects.iter()),
