@@ -46,6 +46,16 @@ pub enum Maker {
 }
 
 impl Expected {
+    /// `spec.volumeMode`.
+    pub fn mode(&self) -> &str {
+        self.body.pointer("/spec/volumeMode").and_then(Value::as_str).unwrap_or("Filesystem")
+    }
+
+    /// `spec.storageClassName`, where it is stated.
+    pub fn class(&self) -> Option<&str> {
+        self.body.pointer("/spec/storageClassName").and_then(Value::as_str)
+    }
+
     /// `namespace/name`.
     pub fn place(&self) -> String {
         format!("{}/{}", self.namespace, self.name)

@@ -227,9 +227,7 @@ fn left(decisions: &Decisions, claims: &[Expected], survey: &Survey, policy: &Po
     let adopted: Vec<&str> = decisions.adopted().map(|(_, volume)| volume).collect();
     let of_environment = |volume: &Volume| {
         volume.marks.as_ref().is_some_and(|marks| marks.environment == policy.environment)
-            || claims.iter().any(|claim| {
-                super::evidence::evidence(volume, &policy.environment, &claim.namespace, &claim.name).is_some()
-            })
+            || claims.iter().any(|claim| super::evidence::evidence(volume, &policy.environment, claim).is_some())
     };
     let unused = survey
         .volumes
@@ -473,9 +471,7 @@ impl<'a> Case<'a> {
     }
 
     fn candidates(&self, claim: &Expected, own: Option<&str>) -> Vec<Candidate<'a>> {
-        let mode = mode(claim);
-        let place = (claim.namespace.as_str(), claim.name.as_str());
-        candidates(&self.survey.volumes, &self.policy.environment, place, mode, own)
+        candidates(&self.survey.volumes, &self.policy.environment, claim, own)
     }
 
     /// A claim that is not there, or that waits without a volume.
@@ -535,7 +531,7 @@ impl<'a> Case<'a> {
             let against = it.obstacle.as_ref().map(|it| format!("; {it}")).unwrap_or_default();
             format!("pv/{}: {}{against}", it.volume.name, it.volume.facts(self.survey.now))
         });
-        let usable = candidates.iter().filter(|it| !it.volume.deleting && it.volume.mode == mode(claim));
+        let usable = candidates.iter().filter(|it| !it.volume.deleting && it.volume.mode == claim.mode());
         let mut ways: Vec<String> = usable.map(|it| self.adopt_way(claim, &it.volume.name)).collect();
         ways.push(self.told_empty_way());
         self.stop(why, facts.collect(), ways)
@@ -568,8 +564,8 @@ impl<'a> Case<'a> {
             let why = format!("pv/{} is bound to {}/{} and is not taken away", volume.name, held.namespace, held.name);
             return Err(self.stop(why, facts(), Vec::new()));
         }
-        if volume.deleting || volume.mode != mode(claim) {
-            let obstacle = obstacle(volume, mode(claim)).unwrap_or_default();
+        if volume.deleting || volume.mode != claim.mode() {
+            let obstacle = obstacle(volume, claim.mode()).unwrap_or_default();
             return Err(self.stop(format!("pv/{} cannot be adopted: {obstacle}", volume.name), facts(), Vec::new()));
         }
         self.adopt(claim, volume, why)
@@ -592,7 +588,7 @@ impl<'a> Case<'a> {
     fn adopt(&self, claim: &Expected, volume: &Volume, why: &str) -> Result<Found<'a>, Stop> {
         if volume.deleting {
             let facts = vec![format!("pv/{}: {}", volume.name, volume.facts(self.survey.now))];
-            let why = obstacle(volume, mode(claim)).unwrap_or_default();
+            let why = obstacle(volume, claim.mode()).unwrap_or_default();
             return Err(self.stop(format!("pv/{} cannot be kept: {why}", volume.name), facts, Vec::new()));
         }
         let mut reason = format!("pv/{}: {}", volume.name, volume.facts(self.survey.now));
@@ -646,9 +642,4 @@ impl<'a> Case<'a> {
 
 fn what(claims: usize) -> &'static str {
     if claims == 1 { "the claim" } else { "the claims" }
-}
-
-/// `spec.volumeMode` of a claim.
-fn mode(claim: &Expected) -> &str {
-    claim.body.pointer("/spec/volumeMode").and_then(serde_json::Value::as_str).unwrap_or("Filesystem")
 }

@@ -144,6 +144,10 @@ fn expected() -> Vec<Expected> {
     CLAIMS[..3].iter().map(of).collect()
 }
 
+fn wanted(name: &str) -> Expected {
+    expected().into_iter().find(|claim| claim.name == name).unwrap()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
@@ -176,7 +180,7 @@ proptest! {
             let told = answers.of(&set.data_set).next().is_some();
             if matches!(claim.choice, Choice::Empty | Choice::Copy) && !derived && !told {
                 let survivor = survey.volumes.iter().find(|volume| {
-                    evidence(volume, "shop", &claim.namespace, &claim.name).is_some()
+                    evidence(volume, "shop", &wanted(&claim.name)).is_some()
                 });
                 prop_assert!(survivor.is_none(), "{:?} beside {survivor:?}", claim);
             }
@@ -196,7 +200,7 @@ proptest! {
             let told = answers.given.iter().any(|(_, it)| matches!(it, Answer::Adopt { volume, .. } if volume == name));
             let live = survey.claim(&claim.namespace, &claim.name);
             let named = live.and_then(|live| live.volume.as_deref()) == Some(name);
-            let strong = evidence(volume, "shop", &claim.namespace, &claim.name).is_some_and(|it| it.is_strong());
+            let strong = evidence(volume, "shop", &wanted(&claim.name)).is_some_and(|it| it.is_strong());
             prop_assert!(strong || told || named, "{claim:?} {volume:?}");
             // What is bound elsewhere is never taken away.
             let elsewhere = volume.claim.as_ref().is_some_and(|it| it.namespace != claim.namespace || it.name != claim.name);

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::claims::Expected;
 use super::quantity::{bytes, size};
 use super::{CLAIM_ANNOTATION, COPY, DATA_ANNOTATION, DATA_SET_ANNOTATION, IDENTITY_ANNOTATION, Source};
 use crate::cluster::observe::environment_of;
@@ -285,24 +286,25 @@ pub struct Candidate<'a> {
 pub fn candidates<'a>(
     volumes: &'a [Volume],
     environment: &str,
-    (namespace, name): (&str, &str),
-    mode: &str,
+    claim: &Expected,
     own: Option<&str>,
 ) -> Vec<Candidate<'a>> {
     let mut found: Vec<Candidate<'a>> = volumes
         .iter()
         .filter(|volume| own != Some(volume.name.as_str()))
         .filter_map(|volume| {
-            let evidence = evidence(volume, environment, namespace, name)?;
-            Some(Candidate { volume, evidence, obstacle: obstacle(volume, mode) })
+            let evidence = evidence(volume, environment, claim)?;
+            Some(Candidate { volume, evidence, obstacle: obstacle(volume, claim.mode()) })
         })
         .collect();
     found.sort_by_key(|candidate| !candidate.evidence.is_strong());
     found
 }
 
-/// Why a volume is taken to have held a claim of an environment, if it is.
-pub fn evidence(volume: &Volume, environment: &str, namespace: &str, name: &str) -> Option<Evidence> {
+/// Why a volume is taken to have held a claim of an environment, if it is. Names such as `data` are everybody's: a volume that
+/// held one in another namespace counts only when it is of the class that the claim wants.
+pub fn evidence(volume: &Volume, environment: &str, expected: &Expected) -> Option<Evidence> {
+    let (namespace, name) = (expected.namespace.as_str(), expected.name.as_str());
     if contradiction(volume, environment).is_some() || volume.is_taken(namespace, name) {
         return None;
     }
@@ -319,6 +321,7 @@ pub fn evidence(volume: &Volume, environment: &str, namespace: &str, name: &str)
     match (claim.namespace == namespace, &claim.uid) {
         (true, Some(_)) => Some(Evidence::Claimed),
         (true, None) => Some(Evidence::Reserved),
+        (false, _) if expected.class().is_some_and(|class| class != volume.class) => None,
         (false, _) => Some(Evidence::SameName(claim.namespace.clone())),
     }
 }
@@ -389,7 +392,17 @@ mod tests {
     }
 
     fn judged(extra: Value) -> Option<Evidence> {
-        evidence(&volume(extra), "shop", "shop", "data")
+        let maker = crate::data::claims::Maker::Kit;
+        let claim = Expected {
+            namespace: "shop".into(),
+            name: "data".into(),
+            data_set: None,
+            phase: String::new(),
+            maker,
+            body: json!({"spec": {"storageClassName": "fast"}}),
+            origin: crate::manifest::Origin::default(),
+        };
+        evidence(&volume(extra), "shop", &claim)
     }
 
     #[test]
@@ -400,7 +413,11 @@ mod tests {
         for (extra, expected) in [
             (json!({"/spec/claimRef": claim("shop", "data")}), Some(Evidence::Claimed)),
             (json!({"/spec/claimRef": {"namespace": "shop", "name": "data"}}), Some(Evidence::Reserved)),
-            (json!({"/spec/claimRef": claim("old", "data")}), Some(Evidence::SameName("old".into()))),
+            (json!({"/spec/claimRef": claim("old", "data")}), None),
+            (
+                json!({"/spec/claimRef": claim("old", "data"), "/spec/storageClassName": "fast"}),
+                Some(Evidence::SameName("old".into())),
+            ),
             (json!({"/spec/claimRef": claim("shop", "other")}), None),
             (json!({}), None),
             (
