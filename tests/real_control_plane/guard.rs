@@ -407,7 +407,7 @@ fn first_use(exam: &mut Exam, only_b: &Path) {
     exam.refuses("the record is gone", &[UNPINNED], &[only_b], &["up", "standby", "--yes"], &says);
     let pinned = format!("namespace: shop-standby\ncluster: {{uid: {}}}\n", exam.b.uid);
     let kit = exam.kit("again", &[(STANDBY, &pinned)]);
-    let _ = exam.run(&kit, &[only_b], &["up", "standby"]).exit(0).says("record of standby was gone although");
+    let _ = exam.run(&kit, &[only_b], &["up", "standby"]).exit(0).says("record of standby is gone although");
     assert!(exam.record("standby").is_some(), "written again");
     exam.clean();
 }
