@@ -1,6 +1,6 @@
 //! All objects of a kit together: finds what a reference means, and adds the references that no single object shows.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::Value;
 
@@ -12,6 +12,8 @@ use super::{Object, ObjectKey};
 pub struct Catalogue<'a> {
     objects: Vec<&'a Object>,
     by_key: BTreeMap<ObjectKey, usize>,
+    /// By kind and name, of whatever group and namespace, in the order of the kit.
+    by_name: HashMap<(&'a str, &'a str), Vec<usize>>,
     definitions: BTreeMap<(String, String), usize>,
     own: Vec<Vec<Reference>>,
     /// Bindings that grant something to a service account, by (namespace, name).
@@ -34,13 +36,15 @@ impl<'a> Catalogue<'a> {
         let objects: Vec<&Object> = objects.into_iter().collect();
         let mut catalogue = Self {
             by_key: BTreeMap::new(),
+            by_name: HashMap::new(),
             definitions: BTreeMap::new(),
             own: objects.iter().map(|object| references(object)).collect(),
             grants: BTreeMap::new(),
             webhooks: Vec::new(),
             objects,
         };
-        for (index, object) in catalogue.objects.iter().enumerate() {
+        for (index, object) in catalogue.objects.iter().copied().enumerate() {
+            catalogue.by_name.entry((object.kind(), object.name())).or_default().push(index);
             catalogue.by_key.entry(object.key()).or_insert(index);
             if object.kind() == "CustomResourceDefinition" {
                 let text =
@@ -99,12 +103,9 @@ impl<'a> Catalogue<'a> {
             Target::Object(key) => self.by_key.get(key).copied(),
             Target::Definition { group, kind } => self.definitions.get(&(group.clone(), kind.clone())).copied(),
             Target::Named { kind, namespace, name } => {
-                let matches = |object: &Object| {
-                    object.kind() == kind
-                        && object.name() == name
-                        && [namespace.as_deref(), None].contains(&object.namespace())
-                };
-                self.objects.iter().position(|object| matches(object))
+                let named = self.by_name.get(&(kind.as_str(), name.as_str()))?;
+                let there = |index: &&usize| [namespace.as_deref(), None].contains(&self.objects[**index].namespace());
+                named.iter().find(there).copied()
             }
         }
     }

@@ -98,10 +98,9 @@ impl Dispatcher<'_> {
             return;
         }
         let Some(live) = self.store.get(&item.key) else { return };
-        let namespace = item.key.namespace.as_deref();
         let own = if owns_pods(&item.object) {
-            let pods = self.store.of_kind("", "Pod", namespace);
-            pods_of(live, &pods, &self.store.of_kind("apps", "ReplicaSet", namespace))
+            let (pods, replica_sets) = self.store.family(&item.key);
+            pods_of(live, &pods, &replica_sets)
         } else {
             Vec::new()
         };

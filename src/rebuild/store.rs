@@ -1,6 +1,6 @@
 //! What the watchers have seen so far: live objects by key, kept right across relists and late events.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde_json::Value;
 use tokio::time::Instant;
@@ -13,6 +13,8 @@ use crate::manifest::ObjectKey;
 pub struct Store {
     /// Ordered, so that those of one kind in one namespace lie together, and of several pods the same one is named each time.
     objects: BTreeMap<ObjectKey, Value>,
+    /// What names an object as its controller, by that one: thousands of pods must not be gone through for each workload.
+    controlled: HashMap<ObjectKey, BTreeSet<ObjectKey>>,
     relisting: HashMap<Place, (Instant, HashSet<ObjectKey>)>,
     /// When the API server last answered with an object that we sent.
     answered: HashMap<ObjectKey, Instant>,
@@ -55,6 +57,36 @@ impl Store {
         self.objects.range(first..).take_while(|(key, _)| of_kind(key)).map(|(_, live)| live).collect()
     }
 
+    /// Pods and ReplicaSets that may belong to a workload. Of a Deployment without a ReplicaSet that is known, any pod may be
+    /// one: it only names the ReplicaSet.
+    pub fn family(&self, workload: &ObjectKey) -> (Vec<&Value>, Vec<&Value>) {
+        let own = |owner: &ObjectKey, kind: &'static str| -> Vec<&ObjectKey> {
+            self.controlled.get(owner).into_iter().flatten().filter(|key| key.kind == kind).collect()
+        };
+        let sets = own(workload, "ReplicaSet");
+        if sets.is_empty() && workload.kind == "Deployment" {
+            return (self.of_kind("", "Pod", workload.namespace.as_deref()), Vec::new());
+        }
+        let pods = sets.iter().flat_map(|set| own(set, "Pod")).chain(own(workload, "Pod"));
+        let live = |key: &ObjectKey| self.objects.get(key);
+        (pods.filter_map(live).collect(), sets.into_iter().filter_map(live).collect())
+    }
+
+    fn remove(&mut self, key: &ObjectKey) {
+        if let Some(owner) = self.objects.remove(key).and_then(|live| controller(key, &live)) {
+            self.release(&owner, key);
+        }
+    }
+
+    fn release(&mut self, owner: &ObjectKey, key: &ObjectKey) {
+        if let Some(own) = self.controlled.get_mut(owner) {
+            own.remove(key);
+            if own.is_empty() {
+                self.controlled.remove(owner);
+            }
+        }
+    }
+
     /// The workload that a pod or ReplicaSet belongs to: its controller, or for a pod of a ReplicaSet that one's.
     pub fn workload_of(&self, key: &ObjectKey) -> Option<ObjectKey> {
         let owner = controller(key, self.objects.get(key)?)?;
@@ -81,17 +113,27 @@ impl Store {
         {
             return;
         }
-        self.objects.insert(key, live);
+        let owner = controller(&key, &live);
+        let before = self.objects.insert(key.clone(), live).and_then(|live| controller(&key, &live));
+        if owner != before {
+            if let Some(before) = before {
+                self.release(&before, &key);
+            }
+            if let Some(owner) = owner {
+                self.controlled.entry(owner).or_default().insert(key);
+            }
+        }
     }
 
     /// Forgets an object, for one that is about to be made again.
     pub fn forget(&mut self, key: &ObjectKey) {
-        self.objects.remove(key);
+        self.remove(key);
     }
 
     /// Forgets everything in a namespace, for one that is gone with its contents.
     pub fn forget_namespace(&mut self, namespace: &str) {
         self.objects.retain(|key, _| key.namespace.as_deref() != Some(namespace));
+        self.controlled.retain(|key, _| key.namespace.as_deref() != Some(namespace));
     }
 
     /// Takes in what a watcher saw; returns the keys whose object changed or went.
@@ -112,7 +154,7 @@ impl Store {
                 if matches!((known, revision(&last)), (Some(known), Some(last)) if last < known) {
                     return Vec::new();
                 }
-                self.objects.remove(&key);
+                self.remove(&key);
                 vec![key]
             }
             Seen::Relisting(place, asked) => {
@@ -125,7 +167,7 @@ impl Store {
                 let is_gone = |key: &&ObjectKey| place.holds(key) && !named.contains(*key) && !written_since(key);
                 let gone: Vec<_> = self.objects.keys().filter(is_gone).cloned().collect();
                 for key in &gone {
-                    self.objects.remove(key);
+                    self.remove(key);
                 }
                 gone
             }
@@ -188,6 +230,22 @@ mod tests {
             assert_eq!(store.workload_of(key).map(|key| key.to_string()).as_deref(), Some("Deployment/api"));
         }
         assert_eq!(store.of_kind("", "Pod", Some("a")).len(), 1);
+        let deployment = ObjectKey { kind: "Deployment".into(), name: "api".into(), ..replica_set.clone() };
+        let family = |store: &Store| {
+            let (pods, sets) = store.family(&deployment);
+            (pods.len(), sets.len())
+        };
+        assert_eq!(family(&store), (1, 1));
+        let (other, seen) = owned("Pod", "web-1-x", of("ReplicaSet", "web-1"));
+        store.take(seen);
+        assert_eq!(family(&store), (1, 1), "somebody else's pod is not among them");
+        store.forget(&pod);
+        assert_eq!(family(&store), (0, 1));
+        store.forget(&replica_set);
+        assert_eq!(family(&store), (1, 0), "any pod may be one");
+        store.forget(&other);
+        assert!(store.controlled.is_empty());
+        store.take(owned("Pod", "api-1-x", of("ReplicaSet", "api-1")).1);
         assert_eq!(store.of_kind("", "Pod", Some("b")).len(), 0);
     }
 

@@ -131,8 +131,12 @@ impl Bed {
     }
 
     /// Waits until a condition of the cluster holds; polls, because it looks from outside.
-    pub fn wait_until(&self, what: &str, mut holds: impl FnMut(&Self) -> bool) {
-        let deadline = Instant::now() + PATIENCE;
+    pub fn wait_until(&self, what: &str, holds: impl FnMut(&Self) -> bool) {
+        self.wait_within(PATIENCE, what, holds);
+    }
+
+    pub fn wait_within(&self, patience: Duration, what: &str, mut holds: impl FnMut(&Self) -> bool) {
+        let deadline = Instant::now() + patience;
         while !holds(self) {
             assert!(Instant::now() < deadline, "waited too long until {what}");
             std::thread::park_timeout(Duration::from_millis(100));
