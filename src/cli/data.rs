@@ -3,11 +3,13 @@
 
 use clap::Args;
 
+use super::running::run_id;
 use super::settings::Context;
 use super::{CliError, Exit};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, SYSTEM_NAMESPACE};
+use crate::data::claims::Expected;
 use crate::data::decide::{Policy, decide_all};
-use crate::data::{Answers, Decisions, Source, Stop, Survey, marks, objects};
+use crate::data::{Answers, Decisions, Source, Stop, Survey, lookup, marks, objects, restore};
 use crate::kit::{Environment, Kit, Rendered};
 use crate::manifest::mistake::nearest;
 use crate::plan::proposal::{Outdated, SavedData};
@@ -21,12 +23,15 @@ use crate::secrets::Vault;
 /// What a person has decided about data; `up` and `plan` have these flags.
 #[derive(Args, Clone, Debug, Default)]
 pub struct DataArgs {
-    /// Decide where a data set comes from: adopt:VOLUME, adopt:CLAIM=VOLUME, empty or keep (repeatable)
+    /// Decide where a data set comes from: adopt:VOLUME, adopt:CLAIM=VOLUME, restore, restore:BACKUP, empty or keep (repeatable)
     #[arg(long = "data", value_name = "DATASET=ANSWER")]
     pub data: Vec<String>,
     /// Let a data set begin empty when nothing of it is there (repeatable)
     #[arg(long, value_name = "DATASET")]
     pub allow_empty: Vec<String>,
+    /// Recover what is restored up to this time, as in 2026-11-25T17:40:00Z; without it, to the end of the archive
+    #[arg(long, value_name = "TIME")]
+    pub recover_to: Option<jiff::Timestamp>,
     /// Give the name that a protected environment wants typed for a data set that begins empty (repeatable)
     #[arg(long, value_name = "DATASET")]
     pub confirm_data: Vec<String>,
@@ -39,18 +44,21 @@ impl DataArgs {
             [("--data", &self.data), ("--allow-empty", &self.allow_empty), ("--confirm-data", &self.confirm_data)];
         let all =
             flags.iter().flat_map(|(flag, values)| values.iter().map(move |value| [(*flag).to_owned(), value.clone()]));
-        all.flatten().collect()
+        let recover_to = self.recover_to.map(|time| ["--recover-to".to_owned(), time.to_string()]);
+        all.flatten().chain(recover_to.into_iter().flatten()).collect()
     }
 
     /// What a saved plan was told. Names that have to be typed are typed when it is executed.
     pub fn saved(saved: &SavedData) -> Self {
-        Self { data: saved.given.clone(), allow_empty: saved.allow_empty.clone(), confirm_data: Vec::new() }
+        let (data, allow_empty) = (saved.given.clone(), saved.allow_empty.clone());
+        Self { data, allow_empty, recover_to: saved.recover_to, confirm_data: Vec::new() }
     }
 
     /// What a saved plan keeps of them, with what came of them.
     pub fn to_save(&self, decisions: &Decisions) -> SavedData {
         let choices = SavedData::choices_of(decisions);
-        SavedData { given: self.data.clone(), allow_empty: self.allow_empty.clone(), choices }
+        let (given, allow_empty) = (self.data.clone(), self.allow_empty.clone());
+        SavedData { given, allow_empty, recover_to: self.recover_to, choices }
     }
 
     /// The answers. Every name must be one of the kit's.
@@ -58,7 +66,11 @@ impl DataArgs {
     /// # Errors
     /// Exit 2 with what is wrong.
     pub fn answers(&self, plan: &Plan) -> Result<Answers, CliError> {
-        let mut answers = Answers { given: Vec::new(), allow_empty: self.allow_empty.iter().cloned().collect() };
+        let mut answers = Answers {
+            given: Vec::new(),
+            allow_empty: self.allow_empty.iter().cloned().collect(),
+            recover_to: self.recover_to,
+        };
         for text in &self.data {
             let read = Answers::read(text);
             answers.given.push(read.map_err(|wrong| CliError::new(Exit::Usage, format!("--data {text}: {wrong}")))?);
@@ -99,6 +111,34 @@ pub struct Draft<'a> {
     pub vault: &'a Vault,
     /// As rendered.
     pub rendered: Rendered,
+    /// The words after `rekindle` that ask for it, for messages.
+    pub words: Vec<String>,
+}
+
+/// Looks up the backups of what is not there, by Jobs in the cluster.
+async fn look_up(
+    context: &mut Context,
+    plan: &Plan,
+    part: &Part,
+    cluster: &Cluster,
+    survey: &mut Survey,
+    answers: &Answers,
+) {
+    let position = |phase: &str| plan.phases.iter().position(|known| known.name == phase);
+    let of_part = |claim: &&Expected| position(&claim.phase).is_none_or(|index| part.holds(index));
+    let claims: Vec<Expected> = plan.claims.iter().filter(of_part).cloned().collect();
+    let sets = restore::to_look_up(&plan.data_sets, &claims, survey, answers);
+    if sets.is_empty() {
+        return;
+    }
+    let names: Vec<&str> = sets.iter().map(|set| set.name.as_str()).collect();
+    if !context.json() {
+        context.ui.say(&format!(
+            "looking for backups of {} (a short Job for each, in the namespace {SYSTEM_NAMESPACE})",
+            names.join(", ")
+        ));
+    }
+    survey.archives = lookup::look_up(cluster, &sets, &run_id()).await.into_iter().collect();
 }
 
 /// Looks at volumes and claims, decides about each data set, and plans with the decisions. Writes nothing.
@@ -106,25 +146,30 @@ pub struct Draft<'a> {
 /// # Errors
 /// Exit 4 with the facts when something is not certain, exit 3 when the kit is wrong for a decision, those of reading.
 pub async fn decided(
+    context: &mut Context,
     args: &DataArgs,
     draft: Draft<'_>,
     plan: Plan,
     part: &Part,
     cluster: &Cluster,
-    again: &str,
 ) -> Result<Plan, CliError> {
+    let again = context.command(&draft.words);
     let answers = args.answers(&plan)?;
     if plan.claims.iter().all(|claim| claim.data_set.is_none()) {
         return Ok(plan);
     }
-    let survey = Survey::read(cluster, &plan.claims).await?;
+    let mut survey = Survey::read(cluster, &plan.claims).await?;
+    look_up(context, &plan, part, cluster, &mut survey, &answers).await;
     let decisions = decide(&plan, part, &survey, &policy(draft.environment), &answers);
-    let mut decisions = decisions.map_err(|stops| refusal(&plan.environment, &stops, again))?;
+    let mut decisions = decisions.map_err(|stops| refusal(&plan.environment, &stops, &again))?;
     decisions.settled = marks::settled(&survey, &plan.environment, &plan.claims, &plan.data_sets);
     let mut rendered = draft.rendered;
-    let words = decisions.words();
-    if words.iter().any(|(name, source)| draft.environment.data_source(name) != *source) {
-        let environment = Environment { data: words, ..draft.environment.clone() };
+    let (words, lineages) = (decisions.words(), decisions.lineages());
+    let known = |name: &str| draft.environment.lineages.get(name).cloned().unwrap_or_default();
+    if words.iter().any(|(name, source)| draft.environment.data_source(name) != *source)
+        || lineages.iter().any(|(name, lineage)| known(name) != *lineage)
+    {
+        let environment = Environment { data: words, lineages, ..draft.environment.clone() };
         rendered = draft.kit.render(&environment, draft.vault)?;
     }
     objects::add_gates(&mut rendered, &decisions, &survey);

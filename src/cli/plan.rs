@@ -94,9 +94,9 @@ pub fn run(context: &mut Context, args: &PlanArgs) -> Result<Exit, CliError> {
     let (plan, proposal, saved, reached) = block_on(async {
         let cluster = context.connect(&environment).await?;
         let part = Part::of(&plan, None, None);
-        let draft = Draft { kit: &kit, environment: &environment, vault: &vault, rendered };
-        let again = context.command(&["plan", &args.environment]);
-        let plan = decided(&args.data, draft, plan, &part, &cluster, &again).await?;
+        let words = vec!["plan".to_owned(), args.environment.clone()];
+        let draft = Draft { kit: &kit, environment: &environment, vault: &vault, rendered, words };
+        let plan = decided(context, &args.data, draft, plan, &part, &cluster).await?;
         let standing = standing(&cluster, &plan).await?;
         let intents: HashMap<ObjectKey, Intent> =
             plan.items().map(|item| (item.key.clone(), decide(item, &standing, &wishes).intent)).collect();

@@ -178,7 +178,7 @@ impl Signals {
 }
 
 /// An identifier that tells this run from others on the same cluster.
-fn run_id() -> String {
+pub fn run_id() -> String {
     let moment = std::time::UNIX_EPOCH.elapsed().map(|elapsed| elapsed.as_nanos()).unwrap_or_default();
     let seed = format!("{moment} {}", std::process::id());
     Sha256::digest(seed.as_bytes())[..4].iter().map(|byte| format!("{byte:02x}")).collect()

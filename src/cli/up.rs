@@ -74,7 +74,7 @@ pub struct UpArgs {
     #[arg(long)]
     pub break_lock: bool,
     /// Execute a saved plan: exactly that, or nothing where something has changed since
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "until", "take_ownership", "adopt", "data", "allow_empty"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "until", "take_ownership", "adopt", "data", "allow_empty", "recover_to"])]
     pub plan: Option<std::path::PathBuf>,
     #[command(flatten)]
     pub wishes: WishArgs,
@@ -130,9 +130,10 @@ pub fn run(context: &mut Context, args: &UpArgs) -> Result<Exit, CliError> {
         }
         context.check_rights(&cluster, &plan).await?;
         let part = Part::of(&plan, args.from.as_deref(), args.until.as_deref());
-        let draft = Draft { kit: &kit, environment: &environment, vault: &vault, rendered };
+        let words = args.words();
+        let draft = Draft { kit: &kit, environment: &environment, vault: &vault, rendered, words };
         let said = saved.as_ref().map_or_else(|| args.data.clone(), |saved| DataArgs::saved(&saved.data));
-        let plan = data::decided(&said, draft, plan, &part, &cluster, &context.command(&args.words())).await?;
+        let plan = data::decided(context, &said, draft, plan, &part, &cluster).await?;
         if let Some(saved) = &saved {
             data::still_holds(&saved.data, &plan.data).map_err(|error| saved::refuse(context, args, &error))?;
         }

@@ -202,7 +202,7 @@ impl PortForward {
         };
         let refusal = forwarder.take_error(backend.port).map(|refusal| Box::pin(refusal) as Refusal);
         let peer = format!("pod {pod}");
-        let stream = Forwarded { stream, refusal, forwarder, pod, port: backend.port };
+        let stream = Forwarded { stream, refusal, patience: None, answered: false, forwarder, pod, port: backend.port };
         Ok(Reached { stream: Box::new(stream), peer, settle: SETTLE })
     }
 }
@@ -230,6 +230,9 @@ impl Reach for PortForward {
     }
 }
 
+/// How long a stream that has ended waits for the node's report on why.
+const REPORT_GRACE: std::time::Duration = std::time::Duration::from_millis(500);
+
 type Refusal = Pin<Box<dyn Future<Output = Option<String>> + Send>>;
 
 /// A forwarded stream that owns its background task: dropping it ends the task. What the node reports about the pod's port
@@ -237,6 +240,10 @@ type Refusal = Pin<Box<dyn Future<Output = Option<String>> + Send>>;
 struct Forwarded {
     stream: DuplexStream,
     refusal: Option<Refusal>,
+    /// Runs out when the report on a stream that has ended did not come.
+    patience: Option<Pin<Box<tokio::time::Sleep>>>,
+    /// Whether the pod has sent anything: then it did not refuse.
+    answered: bool,
     forwarder: Portforwarder,
     pod: String,
     port: u16,
@@ -255,6 +262,20 @@ impl Forwarded {
     }
 }
 
+impl Forwarded {
+    /// The node's report on a stream that has ended. It comes over a channel of its own, and so it may come a moment later.
+    fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Error>> {
+        if let Some(error) = self.poll_refusal(context) {
+            return Poll::Ready(Some(error));
+        }
+        if self.refusal.is_none() || self.answered {
+            return Poll::Ready(None);
+        }
+        let patience = self.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(REPORT_GRACE)));
+        patience.as_mut().poll(context).map(|()| None)
+    }
+}
+
 impl AsyncRead for Forwarded {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -264,11 +285,16 @@ impl AsyncRead for Forwarded {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         if matches!(read, Poll::Ready(Ok(()))) && buffer.filled().len() > before {
+            self.answered = true;
             return read;
         }
-        match self.poll_refusal(context) {
-            Some(error) => Poll::Ready(Err(error)),
-            None => read,
+        match read {
+            Poll::Pending => self.poll_refusal(context).map_or(Poll::Pending, |error| Poll::Ready(Err(error))),
+            Poll::Ready(ended) => match self.poll_end(context) {
+                Poll::Ready(Some(error)) => Poll::Ready(Err(error)),
+                Poll::Ready(None) => Poll::Ready(ended),
+                Poll::Pending => Poll::Pending,
+            },
         }
     }
 }
@@ -276,7 +302,7 @@ impl AsyncRead for Forwarded {
 impl AsyncWrite for Forwarded {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match Pin::new(&mut self.stream).poll_write(context, bytes) {
-            Poll::Ready(Err(error)) => Poll::Ready(Err(self.poll_refusal(context).unwrap_or(error))),
+            Poll::Ready(Err(error)) => self.poll_end(context).map(|report| Err(report.unwrap_or(error))),
             other => other,
         }
     }

@@ -15,6 +15,7 @@ use super::DATA_ANNOTATION;
 use super::claims::Expected;
 use super::decide::{Choice, ClaimDecision, Decisions};
 use super::evidence::Claim;
+use super::lineage::Lineage;
 use super::survey::Survey;
 use crate::cluster::connect::timed;
 use crate::cluster::{Cluster, ClusterError, FIELD_MANAGER};
@@ -52,10 +53,10 @@ pub async fn prepare(
         adopt(cluster, claim, name).await?;
     }
     let survey = Survey::read(cluster, claims).await?;
-    for claim in decisions.sets.iter().flat_map(|set| &set.claims) {
+    for (set, claim) in decisions.sets.iter().flat_map(|set| set.claims.iter().map(move |claim| (set, claim))) {
         let live = survey.claim(&claim.namespace, &claim.name);
         if let Some(live) = live.filter(|live| !live.deleting && live.environment.as_deref() != Some(environment)) {
-            record(cluster, claim, live).await?;
+            record(cluster, claim, &set.lineage, live).await?;
         }
     }
     Ok(())
@@ -191,14 +192,20 @@ async fn watch_until_gone(client: Client, namespace: &str, name: &str, uid: &str
 }
 
 /// Gives a claim that somebody else made, and that waits, its volume, and writes the decision on it.
-async fn record(cluster: &Cluster, decision: &ClaimDecision, live: &Claim) -> Result<(), ClusterError> {
-    let mut body = json!({
-        "metadata": {"uid": live.uid, "annotations": {DATA_ANNOTATION: decision.choice.word()}},
-    });
+async fn record(
+    cluster: &Cluster,
+    decision: &ClaimDecision,
+    lineage: &Lineage,
+    live: &Claim,
+) -> Result<(), ClusterError> {
+    let mut annotations = serde_json::Map::new();
+    annotations.insert(DATA_ANNOTATION.into(), decision.choice.word().into());
+    lineage.write(&mut annotations);
+    let mut body = json!({"metadata": {"uid": live.uid, "annotations": annotations}});
     match &decision.choice {
         Choice::Keep => return Ok(()),
         Choice::Adopt { volume } if live.volume.is_none() => body["spec"] = json!({"volumeName": volume}),
-        Choice::Adopt { .. } | Choice::Copy | Choice::Empty => {}
+        Choice::Adopt { .. } | Choice::Restore { .. } | Choice::Copy | Choice::Empty => {}
     }
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(cluster.client.clone(), &live.namespace);
     let written: Result<_, ClusterError> =

@@ -13,7 +13,10 @@ pub enum Answer {
         volume: String,
     },
     /// Restore it.
-    Restore,
+    Restore {
+        /// From this backup; from the newest without it.
+        backup: Option<String>,
+    },
     /// Begin empty.
     Empty,
     /// Go on with what is bound.
@@ -27,13 +30,15 @@ pub struct Answers {
     pub given: Vec<(String, Answer)>,
     /// `--allow-empty NAME`: these may begin empty when nothing is there.
     pub allow_empty: BTreeSet<String>,
+    /// `--recover-to TIME`: what is restored is recovered up to then, and not to the end of the archive.
+    pub recover_to: Option<jiff::Timestamp>,
 }
 
 /// What can be answered, for messages.
-pub const FORMS: &str = "adopt:VOLUME, adopt:CLAIM=VOLUME, restore, empty or keep";
+pub const FORMS: &str = "adopt:VOLUME, adopt:CLAIM=VOLUME, restore, restore:BACKUP, empty or keep";
 
 impl Answers {
-    /// Reads `NAME=adopt:VOLUME`, `NAME=adopt:CLAIM=VOLUME`, `NAME=restore`, `NAME=empty` or `NAME=keep`.
+    /// Reads `NAME=adopt:VOLUME`, `NAME=adopt:CLAIM=VOLUME`, `NAME=restore`, `NAME=restore:BACKUP`, `NAME=empty` or `NAME=keep`.
     ///
     /// # Errors
     /// What is wrong, as a fragment after the text itself.
@@ -42,7 +47,7 @@ impl Answers {
             return Err(format!("is not NAME=ANSWER; an answer is {FORMS}"));
         };
         let answer = match answer.split_once(':') {
-            None if answer == "restore" => Answer::Restore,
+            None if answer == "restore" => Answer::Restore { backup: None },
             None if answer == "empty" => Answer::Empty,
             None if answer == "keep" => Answer::Keep,
             Some(("adopt", volume)) => match volume.split_once('=') {
@@ -53,7 +58,8 @@ impl Answers {
                 _ => return Err("names no volume: adopt:VOLUME".into()),
             },
             None if answer == "adopt" => return Err("names no volume: adopt:VOLUME".into()),
-            Some(("restore", _)) => return Err("names a backup: which one cannot be chosen, write restore".into()),
+            Some(("restore", "")) => return Err("names no backup: restore:BACKUP, or restore for the newest".into()),
+            Some(("restore", backup)) => Answer::Restore { backup: Some(backup.to_owned()) },
             _ => return Err(format!("has an unknown answer; an answer is {FORMS}")),
         };
         Ok((name.to_owned(), answer))
@@ -91,13 +97,14 @@ mod tests {
             ("db=adopt:pv-1", adopt(None)),
             ("db=adopt:pv/pv-1", adopt(None)),
             ("db=adopt:data-db-0=pv-1", adopt(Some("data-db-0"))),
-            ("db=restore", Answer::Restore),
+            ("db=restore", Answer::Restore { backup: None }),
+            ("db=restore:base_1", Answer::Restore { backup: Some("base_1".into()) }),
             ("db=empty", Answer::Empty),
             ("db=keep", Answer::Keep),
         ] {
             assert_eq!(Answers::read(text), Ok(("db".to_owned(), expected)), "{text}");
         }
-        for text in ["db", "=empty", "db=adopt", "db=adopt:", "db=adopt:a=", "db=nothing", "db=restore:x", "db=empty:x"]
+        for text in ["db", "=empty", "db=adopt", "db=adopt:", "db=adopt:a=", "db=nothing", "db=restore:", "db=empty:x"]
         {
             assert!(Answers::read(text).is_err(), "{text}");
         }

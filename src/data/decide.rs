@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::answers::{Answer, Answers};
 use super::claims::Expected;
 use super::evidence::{Candidate, Claim, Marks, Record, Volume, candidates, contradiction, obstacle, remarks};
+use super::lineage::Lineage;
 use super::spec::DataSet;
 use super::survey::Survey;
 use super::{COPY, Source};
@@ -27,14 +28,14 @@ pub struct Policy {
 }
 
 impl Policy {
-    fn permits(&self, source: Source) -> bool {
+    pub(super) fn permits(&self, source: Source) -> bool {
         match &self.allow {
             Some(allow) => allow.contains(&source),
             None => !self.protected || source != Source::Empty,
         }
     }
 
-    fn place(&self) -> String {
+    pub(super) fn place(&self) -> String {
         match &self.allowed_at {
             Some(place) => format!("{} ({place})", self.environment),
             None => self.environment.clone(),
@@ -53,6 +54,11 @@ pub enum Choice {
         /// The volume's name.
         volume: String,
     },
+    /// It is restored from a backup.
+    Restore {
+        /// The backup's name.
+        backup: String,
+    },
     /// It begins empty, and its neighbours fill it.
     Copy,
     /// It begins empty.
@@ -65,6 +71,7 @@ impl Choice {
         match self {
             Self::Keep => "keep",
             Self::Adopt { .. } => "adopt",
+            Self::Restore { .. } => "restore",
             Self::Copy => COPY,
             Self::Empty => "empty",
         }
@@ -94,6 +101,10 @@ pub struct Decision {
     pub source: Source,
     /// Its claims.
     pub claims: Vec<ClaimDecision>,
+    /// The backup that it comes from, and where it archives to.
+    pub lineage: Lineage,
+    /// Up to when what is restored now was archived: what was written later is lost.
+    pub recovery_point: Option<jiff::Timestamp>,
     /// Whether a person has to type its name: it begins empty in a protected environment.
     pub confirm: bool,
 }
@@ -104,6 +115,7 @@ impl Decision {
         let has = |choice: &str| self.claims.iter().any(|claim| claim.choice.word() == choice);
         match () {
             () if has("adopt") => "adopt",
+            () if has("restore") => "restore",
             () if has("empty") => "empty",
             () if has(COPY) => COPY,
             () => "keep",
@@ -154,6 +166,11 @@ impl Decisions {
     /// What templates see of each data set.
     pub fn words(&self) -> BTreeMap<String, Source> {
         self.sets.iter().map(|set| (set.data_set.clone(), set.source)).collect()
+    }
+
+    /// What templates see of each data set's backups.
+    pub fn lineages(&self) -> BTreeMap<String, Lineage> {
+        self.sets.iter().map(|set| (set.data_set.clone(), set.lineage.clone())).collect()
     }
 }
 
@@ -237,12 +254,12 @@ fn left(decisions: &Decisions, claims: &[Expected], survey: &Survey, policy: &Po
 }
 
 /// One data set with all that its decision depends on.
-struct Case<'a> {
-    set: &'a DataSet,
-    claims: &'a [&'a Expected],
-    survey: &'a Survey,
-    policy: &'a Policy,
-    answers: &'a Answers,
+pub(super) struct Case<'a> {
+    pub(super) set: &'a DataSet,
+    pub(super) claims: &'a [&'a Expected],
+    pub(super) survey: &'a Survey,
+    pub(super) policy: &'a Policy,
+    pub(super) answers: &'a Answers,
 }
 
 /// What is found out about one claim by itself.
@@ -258,11 +275,21 @@ enum Found<'a> {
 impl<'a> Case<'a> {
     fn decide(&self) -> Result<Decision, Stop> {
         self.check_answers()?;
+        if self.restore_is_too_late() {
+            let why = "it cannot be restored: what is there is never overwritten";
+            let facts = self.claims.iter().filter_map(|claim| {
+                let volume = self.survey.claim(&claim.namespace, &claim.name)?.volume.as_ref()?;
+                Some(format!("{} is bound to pv/{volume}", claim.place()))
+            });
+            return Err(self.stop(why, facts.collect(), self.claims.iter().flat_map(|it| self.unbind(it)).collect()));
+        }
         let found = self.claims.iter().map(|claim| self.claim(claim)).collect::<Result<Vec<_>, _>>()?;
         let adopted = found.iter().any(|it| matches!(it, Found::Decided(Choice::Adopt { .. }, _)));
         let kept = found.iter().any(|it| matches!(it, Found::Kept(..)));
-        let source = self.source(&found);
-        let mut claims = Vec::new();
+        let mut source = self.source(&found);
+        let mut lineage = self.lineage(&found);
+        let restored = if found.iter().all(|it| matches!(it, Found::Gone(_))) { self.restored()? } else { None };
+        let mut claims: Vec<ClaimDecision> = Vec::new();
         for (claim, found) in self.claims.iter().zip(found) {
             let (choice, reason) = match found {
                 Found::Decided(choice, reason) => (choice, reason),
@@ -270,16 +297,45 @@ impl<'a> Case<'a> {
                 Found::Gone(_) if self.set.replicated && (kept || adopted) => {
                     (Choice::Copy, "filled by the claims beside it".to_owned())
                 }
-                Found::Gone(candidates) => self.gone(claim, &candidates, adopted)?,
+                Found::Gone(_) if restored.is_some() && self.set.replicated && !claims.is_empty() => {
+                    (Choice::Copy, "filled by the claims beside it".to_owned())
+                }
+                Found::Gone(candidates) => match &restored {
+                    Some(from) => (Choice::Restore { backup: from.lineage.backup.clone() }, from.reason.clone()),
+                    None => self.gone(claim, &candidates, adopted)?,
+                },
             };
             claims.push(ClaimDecision { namespace: claim.namespace.clone(), name: claim.name.clone(), choice, reason });
         }
+        self.compare_with_archive(&claims)?;
         let empty = claims.iter().any(|claim| claim.choice == Choice::Empty);
+        let mut recovery_point = None;
+        if let Some(restored) = restored {
+            (source, lineage, recovery_point) = (Source::Restore, restored.lineage, restored.point);
+        } else if claims.iter().all(|claim| claim.choice == Choice::Empty) {
+            lineage = self.emptied();
+        }
         let confirm = empty && self.policy.protected && self.set.derived.is_none();
-        Ok(Decision { data_set: self.set.name.clone(), source, claims, confirm })
+        Ok(Decision { data_set: self.set.name.clone(), source, claims, lineage, recovery_point, confirm })
     }
 
-    fn stop(&self, why: impl Into<String>, facts: Vec<String>, ways: Vec<String>) -> Stop {
+    /// Where what is there comes from: it goes on with what its claims or its volume say.
+    fn lineage(&self, found: &[Found<'_>]) -> Lineage {
+        let of_volume = |name: &str| {
+            let marks = self.survey.volume(name).and_then(|volume| volume.marks.as_ref());
+            let history = marks.map(|marks| marks.history.clone()).unwrap_or_default();
+            Lineage { history, ..Lineage::default() }
+        };
+        let adopted = found.iter().find_map(|it| match it {
+            Found::Decided(Choice::Adopt { volume }, _) => Some(of_volume(volume)),
+            _ => None,
+        });
+        let mut kept = self.claims.iter().filter_map(|claim| self.survey.claim(&claim.namespace, &claim.name));
+        let kept = kept.find(|live| live.lineage != Lineage::default()).map(|live| live.lineage.clone());
+        kept.or(adopted).unwrap_or_default()
+    }
+
+    pub(super) fn stop(&self, why: impl Into<String>, facts: Vec<String>, ways: Vec<String>) -> Stop {
         Stop { data_set: self.set.name.clone(), why: why.into(), facts, ways }
     }
 
@@ -325,15 +381,22 @@ impl<'a> Case<'a> {
             {
                 return Err(self.stop(format!("there is no pv/{volume}"), Vec::new(), Vec::new()));
             }
-            if *answer == Answer::Restore {
-                return Err(self.by_hand("it can only be restored by hand"));
-            }
         }
         Ok(())
     }
 
-    fn by_hand(&self, why: &str) -> Stop {
-        let by_hand = self.set.restore.iter().flat_map(|restore| restore.by_hand.lines()).map(str::to_owned);
+    /// Whether a restore is asked for of something that is there and was not restored.
+    fn restore_is_too_late(&self) -> bool {
+        let told = self.answers.of(&self.set.name).any(|answer| matches!(answer, Answer::Restore { .. }));
+        told && self.claims.iter().filter_map(|it| self.survey.claim(&it.namespace, &it.name)).any(|live| {
+            let restored = matches!(live.record, Some(Record::From(Source::Restore) | Record::Copy));
+            live.volume.is_some() && !live.deleting && !restored
+        })
+    }
+
+    pub(super) fn by_hand(&self, why: &str) -> Stop {
+        let by_hand = self.set.restore.iter().filter_map(|restore| restore.by_hand.as_ref());
+        let by_hand = by_hand.flat_map(|text| text.lines()).map(str::to_owned);
         let claims: Vec<String> = self.claims.iter().map(|claim| claim.place()).collect();
         let ways = vec![
             format!(
@@ -347,7 +410,7 @@ impl<'a> Case<'a> {
     }
 
     /// How a person lets it begin empty.
-    fn empty_way(&self) -> String {
+    pub(super) fn empty_way(&self) -> String {
         let name = &self.set.name;
         if self.policy.protected {
             format!("--allow-empty {name} --confirm-data {name}")
@@ -357,7 +420,7 @@ impl<'a> Case<'a> {
     }
 
     /// How a person says that it begins empty although something survives.
-    fn told_empty_way(&self) -> String {
+    pub(super) fn told_empty_way(&self) -> String {
         let name = &self.set.name;
         let confirm = if self.policy.protected && self.set.derived.is_none() {
             format!(" --confirm-data {name}")
@@ -484,7 +547,7 @@ impl<'a> Case<'a> {
         let single = open.count() == 1;
         for answer in self.answers.of(&self.set.name) {
             match answer {
-                Answer::Empty => return Ok(Found::Gone(Vec::new())),
+                Answer::Empty | Answer::Restore { .. } => return Ok(Found::Gone(Vec::new())),
                 Answer::Adopt { claim: of, volume } => {
                     let Some(volume) = self.survey.volume(volume) else { continue };
                     let fits = match of {
@@ -495,7 +558,7 @@ impl<'a> Case<'a> {
                         return self.adopt_as_told(claim, volume, "as you said");
                     }
                 }
-                Answer::Keep | Answer::Restore => {}
+                Answer::Keep => {}
             }
         }
         if let Some(name) = claim.body.pointer("/spec/volumeName").and_then(serde_json::Value::as_str) {
@@ -531,10 +594,15 @@ impl<'a> Case<'a> {
             let against = it.obstacle.as_ref().map(|it| format!("; {it}")).unwrap_or_default();
             format!("pv/{}: {}{against}", it.volume.name, it.volume.facts(self.survey.now))
         });
+        let mut facts: Vec<String> = facts.collect();
         let usable = candidates.iter().filter(|it| !it.volume.deleting && it.volume.mode == claim.mode());
         let mut ways: Vec<String> = usable.map(|it| self.adopt_way(claim, &it.volume.name)).collect();
+        if let Some((fact, way)) = self.restore_way() {
+            facts.push(fact);
+            ways.push(way);
+        }
         ways.push(self.told_empty_way());
-        self.stop(why, facts.collect(), ways)
+        self.stop(why, facts, ways)
     }
 
     fn adopt_way(&self, claim: &Expected, volume: &str) -> String {
@@ -627,12 +695,18 @@ impl<'a> Case<'a> {
             return Err(Stop { why, ..self.by_hand("") });
         }
         let prefers_restore = set.sources.iter().find(|source| **source != Source::Adopt) == Some(&Source::Restore);
-        if prefers_restore && policy.permits(Source::Restore) {
+        // Where backups are looked up, there is none.
+        let looked_up = self.survey.archives.contains_key(&set.name);
+        if prefers_restore && !looked_up && policy.permits(Source::Restore) {
             return Err(self.by_hand(&format!("nothing of {} is there, and it is to be restored", claim.place())));
         }
         if policy.protected || !policy.permits(Source::Empty) {
-            let why =
-                format!("nothing of {} is there, and {} does not let it begin empty", claim.place(), policy.place());
+            let no_backup = if looked_up { ", no backup of it was found" } else { "" };
+            let why = format!(
+                "nothing of {} is there{no_backup}, and {} does not let it begin empty",
+                claim.place(),
+                policy.place()
+            );
             return Err(Stop { why, ..self.by_hand("") });
         }
         let by = policy.allowed_at.as_ref().map_or_else(|| policy.environment.clone(), Clone::clone);

@@ -3,17 +3,18 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::Source;
 use super::answers::{Answer, Answers};
+use super::backups::{Archive, Backup, History};
 use super::claims::{Expected, Maker};
 use super::decide::{Choice, Policy, decide_all};
 use super::evidence::{Claim, ClaimRef, Marks, Record, Volume, contradiction, evidence};
-use super::spec::{DataSet, Derived, Holder};
+use super::spec::{DataSet, Derived, Holder, Lookup, Restore, Tool};
 use super::survey::Survey;
 use crate::manifest::Origin;
 
@@ -81,9 +82,28 @@ fn answer() -> impl Strategy<Value = (String, Answer)> {
         }),
         Just(Answer::Empty),
         Just(Answer::Keep),
-        Just(Answer::Restore),
+        Just(Answer::Restore { backup: None }),
     ];
     (prop::sample::select(vec!["db", "files"]), answer).prop_map(|(name, answer)| (name.to_owned(), answer))
+}
+
+fn archive() -> impl Strategy<Value = Archive> {
+    let backup = (any::<bool>(), any::<bool>()).prop_map(|(same, whole)| Backup {
+        name: "base".into(),
+        finished: jiff::Timestamp::UNIX_EPOCH,
+        size: None,
+        system_identifier: Some(if same { "7" } else { "8" }.into()),
+        gaps: if whole { Vec::new() } else { vec!["9".into()] },
+    });
+    let history = (prop::collection::vec(backup, 0..2), any::<bool>()).prop_map(|(backups, wal)| History {
+        name: String::new(),
+        backups,
+        newest_wal: wal.then_some(jiff::Timestamp::UNIX_EPOCH),
+    });
+    prop_oneof![
+        Just(Archive::Unknown("unreachable".into())),
+        prop::collection::vec(history, 0..2).prop_map(Archive::Known),
+    ]
 }
 
 #[derive(Debug, Clone)]
@@ -96,18 +116,23 @@ struct World {
 
 fn world() -> impl Strategy<Value = World> {
     let set = |name: &'static str, claims: &'static [&'static str]| {
-        (sources(), any::<bool>(), any::<bool>()).prop_map(move |(sources, replicated, derived)| DataSet {
-            name: name.into(),
-            namespace: "shop".into(),
-            origin: Origin::default(),
-            claims: claims.iter().map(|claim| Holder::Claim((*claim).into())).collect(),
-            sources,
-            replicated,
-            derived: derived.then(|| Derived { from: "others".into(), estimate: None }),
-            restore: None,
-            proof: None,
-            identity: None,
-        })
+        (sources(), any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
+            move |(sources, replicated, derived, backups)| DataSet {
+                name: name.into(),
+                namespace: "shop".into(),
+                origin: Origin::default(),
+                claims: claims.iter().map(|claim| Holder::Claim((*claim).into())).collect(),
+                sources,
+                replicated,
+                derived: derived.then(|| Derived { from: "others".into(), estimate: None }),
+                restore: backups.then(|| Restore {
+                    by_hand: None,
+                    backups: Some(Lookup { tool: Tool::WalG, image: "pg".into(), user: None, env: BTreeMap::new() }),
+                }),
+                proof: None,
+                identity: None,
+            },
+        )
     };
     let sets = (set("db", &CLAIMS[..2]), set("files", &CLAIMS[2..3]));
     let volumes = prop::collection::vec(volume(), 0..6);
@@ -117,18 +142,22 @@ fn world() -> impl Strategy<Value = World> {
         prop::collection::vec(answer(), 0..3),
         prop::collection::btree_set(prop::sample::select(vec!["db".to_owned(), "files".to_owned()]), 0..2),
     );
-    (sets, volumes, claims, policy, answers).prop_map(|(sets, mut volumes, mut claims, policy, answers)| {
-        let mut names = BTreeSet::new();
-        volumes.retain(|volume| names.insert(volume.name.clone()));
-        let mut names = BTreeSet::new();
-        claims.retain(|claim| names.insert(claim.name.clone()));
-        World {
-            sets: vec![sets.0, sets.1],
-            survey: Survey { volumes, claims, ..Survey::default() },
-            policy: Policy { environment: "shop".into(), protected: policy.0, allow: policy.1, allowed_at: None },
-            answers: Answers { given: answers.0, allow_empty: answers.1 },
-        }
-    })
+    let archives =
+        prop::collection::btree_map(prop::sample::select(vec!["db".to_owned(), "files".to_owned()]), archive(), 0..3);
+    (sets, volumes, claims, policy, answers, archives).prop_map(
+        |(sets, mut volumes, mut claims, policy, answers, archives)| {
+            let mut names = BTreeSet::new();
+            volumes.retain(|volume| names.insert(volume.name.clone()));
+            let mut names = BTreeSet::new();
+            claims.retain(|claim| names.insert(claim.name.clone()));
+            World {
+                sets: vec![sets.0, sets.1],
+                survey: Survey { volumes, claims, archives, ..Survey::default() },
+                policy: Policy { environment: "shop".into(), protected: policy.0, allow: policy.1, allowed_at: None },
+                answers: Answers { given: answers.0, allow_empty: answers.1, recover_to: None },
+            }
+        },
+    )
 }
 
 fn expected() -> Vec<Expected> {
@@ -166,7 +195,9 @@ proptest! {
             prop_assert_eq!(decision.confirm, empty && policy.protected && set.derived.is_none());
             // A copy has something to be copied from.
             let copy = decision.claims.iter().any(|claim| claim.choice == Choice::Copy);
-            let origin = decision.claims.iter().any(|claim| matches!(claim.choice, Choice::Keep | Choice::Adopt { .. }));
+            let origin = decision.claims.iter().any(|claim| matches!(
+                claim.choice, Choice::Keep | Choice::Adopt { .. } | Choice::Restore { .. }
+            ));
             prop_assert!(!copy || (set.replicated && origin));
         }
     }
@@ -184,6 +215,27 @@ proptest! {
                 });
                 prop_assert!(survivor.is_none(), "{:?} beside {survivor:?}", claim);
             }
+        }
+    }
+
+    #[test]
+    fn nothing_begins_empty_beside_an_archive_unless_a_person_or_the_kit_says_so(world in world()) {
+        let World { sets, survey, policy, answers } = world;
+        let Ok(decisions) = decide_all(&sets, &expected(), &survey, &policy, &answers) else { return Ok(()) };
+        for decision in &decisions.sets {
+            let set = sets.iter().find(|set| set.name == decision.data_set).unwrap();
+            let Some(archive) = survey.archives.get(&set.name) else { continue };
+            let whole = decision.claims.iter().all(|claim| claim.choice == Choice::Empty);
+            if !whole {
+                continue;
+            }
+            let position = |source| set.sources.iter().position(|it| *it == source);
+            let kit = position(Source::Restore).is_none_or(|restore| position(Source::Empty).is_some_and(|it| it < restore));
+            let told = answers.of(&set.name).any(|answer| *answer == Answer::Empty);
+            let nothing = matches!(archive, Archive::Known(_)) && !archive.holds_something();
+            prop_assert!(nothing || told || kit, "{decision:?} {archive:?}");
+            // And never archives over what is there.
+            prop_assert!(nothing || set.restore.is_none() || !decision.lineage.history.is_empty(), "{decision:?}");
         }
     }
 
@@ -222,6 +274,7 @@ proptest! {
             let (name, record) = match &claim.choice {
                 Choice::Adopt { volume } => (volume.clone(), Record::From(Source::Adopt)),
                 Choice::Copy => (format!("new-{}", claim.name), Record::Copy),
+                Choice::Restore { .. } => (format!("new-{}", claim.name), Record::From(Source::Restore)),
                 _ => (format!("new-{}", claim.name), Record::From(Source::Empty)),
             };
             let reference = ClaimRef { namespace: "shop".into(), name: claim.name.clone(), uid: Some("new".into()) };

@@ -5,10 +5,11 @@
 use serde_json::json;
 
 use super::answers::Answers;
+use super::backups::{Archive, Backup, History};
 use super::claims::{Expected, Maker};
 use super::decide::{Decisions, Policy, Stop, decide_all};
 use super::evidence::{Claim, ClaimRef, Marks, Record, Volume};
-use super::spec::{DataSet, Derived, Holder, Restore};
+use super::spec::{DataSet, Derived, Holder, Lookup, Restore, Tool};
 use super::survey::Survey;
 use super::{COPY, Source};
 use crate::manifest::Origin;
@@ -75,8 +76,11 @@ fn volume(words: &str) -> Volume {
             "marked" => {
                 let (environment, claim) = value.split_once(':').unwrap();
                 let (environment, claim, data_set) = (environment.into(), claim.into(), "db".into());
-                volume.marks = Some(Marks { environment, claim, data_set, identity: None });
+                volume.marks = Some(Marks { environment, claim, data_set, ..Marks::default() });
             }
+            "identity" => volume.marks.as_mut().unwrap().identity = Some(value.into()),
+            "history" => volume.marks.as_mut().unwrap().history = value.into(),
+            "since" => volume.since = jiff::Timestamp::from_second(value.parse().unwrap()).ok(),
             "deleting" => volume.deleting = true,
             "unreachable" => volume.reachable = Some(false),
             "block" => volume.mode = "Block".into(),
@@ -132,6 +136,10 @@ fn policy(words: &str) -> Policy {
 fn answers(words: &str) -> Answers {
     let mut answers = Answers::default();
     for word in words.split_whitespace() {
+        if let Some(second) = word.strip_prefix("to:") {
+            answers.recover_to = jiff::Timestamp::from_second(second.parse().unwrap()).ok();
+            continue;
+        }
         match word.strip_prefix("allow-empty:") {
             Some(name) => drop(answers.allow_empty.insert(name.to_owned())),
             None => answers.given.push(Answers::read(word).unwrap()),
@@ -146,8 +154,14 @@ fn data_set(words: &str) -> (DataSet, usize) {
         match word.split_once(':') {
             None if word == "replicated" => set.replicated = true,
             None if word == "derived" => set.derived = Some(Derived { from: "others".into(), estimate: None }),
+            None if word == "backups" => {
+                let (image, env) = ("pg".into(), std::collections::BTreeMap::new());
+                let backups = Some(Lookup { tool: Tool::WalG, image, user: None, env });
+                set.restore = Some(Restore { by_hand: None, backups });
+                set.sources = Source::ALL.to_vec();
+            }
             None if word == "restorable" => {
-                set.restore = Some(Restore { by_hand: "fetch it".into() });
+                set.restore = Some(Restore { by_hand: Some("fetch it".into()), backups: None });
                 set.sources = Source::ALL.to_vec();
             }
             Some(("claims", number)) => count = number.parse().unwrap(),
@@ -156,6 +170,37 @@ fn data_set(words: &str) -> (DataSet, usize) {
         }
     }
     (set, count)
+}
+
+/// Words for an archive: `unknown`, `nothing`, or histories separated by `|`: the folder's name or `-`, then `NAME@SECOND` for
+/// each backup, with `!` after it for one with a gap behind it, `wal@SECOND` for the newest segment. Now is second 10,000; the
+/// system identifier of all backups is 7.
+fn archive(words: &str) -> Archive {
+    if words == "unknown" {
+        return Archive::Unknown("no such bucket".into());
+    }
+    let at = |second: &str| jiff::Timestamp::from_second(second.parse().unwrap()).unwrap();
+    let history = |words: &str| {
+        let mut words = words.split_whitespace();
+        let name = words.next().filter(|name| *name != "-").unwrap_or_default();
+        let mut history = History { name: name.into(), ..History::default() };
+        for word in words {
+            let (name, second) = word.split_once('@').unwrap();
+            if name == "wal" {
+                history.newest_wal = Some(at(second));
+                continue;
+            }
+            history.backups.push(Backup {
+                name: name.into(),
+                finished: at(second.trim_end_matches('!')),
+                size: None,
+                system_identifier: Some("7".into()),
+                gaps: if second.ends_with('!') { vec!["000000010000000000000009".into()] } else { Vec::new() },
+            });
+        }
+        history
+    };
+    Archive::Known(words.split('|').filter(|words| *words != "nothing").map(history).collect())
 }
 
 struct Row {
@@ -169,9 +214,11 @@ struct Row {
 
 fn run(row: &Row) -> Result<Decisions, Vec<Stop>> {
     let (set, count) = data_set(row.set);
-    let mut survey = Survey::default();
+    let now = jiff::Timestamp::from_second(10_000).unwrap();
+    let mut survey = Survey { now, ..Survey::default() };
     for words in row.there {
         match words.split_once(' ').unwrap() {
+            ("archive", rest) => drop(survey.archives.insert("db".into(), archive(rest))),
             ("pv", rest) => survey.volumes.push(volume(rest)),
             ("pvc", rest) => survey.claims.push(claim(rest)),
             _ => panic!("{words}"),
@@ -190,11 +237,23 @@ fn outcome(row: &Row) -> String {
                 .iter()
                 .map(|claim| match &claim.choice {
                     super::Choice::Adopt { volume } => format!("adopt {volume}"),
+                    super::Choice::Restore { backup } => format!("restore {backup}"),
                     other => other.word().to_owned(),
                 })
                 .collect();
             let confirm = if set.confirm { ", confirm" } else { "" };
-            format!("{}: {}{confirm}", choices.join(", "), set.source)
+            let lineage = &set.lineage;
+            let from = format!(" from {}", lineage.backup_history);
+            let told = [
+                if lineage.backup_history.is_empty() { "" } else { &from },
+                if lineage.recover_to.is_empty() { "" } else { " to a time" },
+                match lineage.history.as_str() {
+                    "" => "",
+                    "history-19700101t024640z" => ", new history",
+                    _ => ", its history",
+                },
+            ];
+            format!("{}: {}{}{confirm}", choices.join(", "), set.source, told.concat())
         }
         Err(stops) => format!("stop: {}", stops[0].why),
     }
@@ -306,6 +365,55 @@ const TABLE: &[Row] = table![
     "being deleted with a policy that deletes", "", ["pvc data-0 bound:p1 deleting", "pv p1 bound delete holds:shop/data-0"], "protected", "" => "adopt p1: adopt";
     "being deleted, its volume, too", "", ["pvc data-0 bound:p1 deleting", "pv p1 bound deleting holds:shop/data-0"], "", "" => "stop: pv/p1 cannot be kept: it is being deleted, and Kubernetes cannot take that back: its bytes may be there still";
     "being deleted, never bound", "", ["pvc data-0 pending deleting"], "allow:adopt", "" => "stop: nothing of shop/data-0 is there, and shop does not let it begin empty";
+    // Backups.
+    "a backup, nothing survives", "backups", ["archive - b1@100"], "", "" => "restore b1: restore, new history";
+    "a backup, protected", "backups", ["archive - b1@100 wal@900"], "protected", "" => "restore b1: restore, new history";
+    "the newest of several", "backups", ["archive - b1@100 b3@300 | history-1 b2@200"], "protected", "" => "restore b3: restore, new history";
+    "the newest is in a later history", "backups", ["archive - b1@100 | history-1 b2@200"], "protected", "" => "restore b2: restore from history-1, new history";
+    "one is said", "backups", ["archive - b1@100 | history-1 b2@200"], "protected", "db=restore:b1" => "restore b1: restore, new history";
+    "one is said that is not there", "backups", ["archive - b1@100"], "protected", "db=restore:b9" => "stop: there is no complete backup b9 of it";
+    "up to a time", "backups", ["archive - b1@100 b2@200"], "protected", "to:150" => "restore b1: restore to a time, new history";
+    "up to a time before all of them", "backups", ["archive - b1@100"], "protected", "to:50" => "stop: no backup of it was finished before 1970-01-01T00:00:50Z";
+    "up to a time before the one that is said", "backups", ["archive - b1@100 b2@200"], "protected", "db=restore:b2 to:150" => "stop: backup b2 was finished after 1970-01-01T00:02:30Z, so nothing can be recovered to that time";
+    "several copies", "backups claims:3 replicated", ["archive - b1@100"], "protected", "" => "restore b1, copy, copy: restore, new history";
+    "several parts", "backups claims:2", ["archive - b1@100"], "protected", "" => "restore b1, restore b1: restore, new history";
+    "the environment does not allow to restore", "backups", ["archive - b1@100"], "allow:adopt,empty", "" => "stop: a backup of it exists, and shop does not allow to restore";
+    "the environment does not allow to restore, said", "backups", ["archive - b1@100"], "allow:adopt", "db=restore" => "restore b1: restore, new history";
+    "a backup, empty may be", "backups", ["archive - b1@100"], "", "allow-empty:db" => "restore b1: restore, new history";
+    "a backup, protected, empty may be", "backups", ["archive - b1@100"], "protected", "allow-empty:db" => "restore b1: restore, new history";
+    "a backup, said empty: the archive stays as it is", "backups", ["archive - b1@100"], "", "db=empty" => "empty: empty, new history";
+    "not looked up, said empty: the archive stays as it is", "backups", [], "protected", "db=empty" => "empty: empty, new history, confirm";
+    "empty comes first in the kit", "backups sources:adopt,empty,restore", ["archive - b1@100"], "", "" => "empty: empty, new history";
+    "empty comes first in the kit, protected", "backups sources:adopt,empty,restore", ["archive - b1@100"], "protected", "" => "restore b1: restore, new history";
+    "the data set does not restore", "backups sources:adopt,empty", ["archive - b1@100"], "", "" => "empty: empty, new history";
+    "never backed up, empty allowed", "backups", ["archive nothing"], "", "" => "empty: empty";
+    "never backed up, protected", "backups", ["archive nothing"], "protected", "" => "stop: nothing of shop/data-0 is there, no backup of it was found, and shop does not let it begin empty";
+    "never backed up, protected, said", "backups", ["archive nothing"], "protected", "allow-empty:db" => "empty: empty, confirm";
+    "never backed up, restore is said", "backups", ["archive nothing"], "", "db=restore" => "stop: there is no complete backup of it";
+    "the bucket cannot be read", "backups", ["archive unknown"], "", "" => "stop: nothing of it is there, and its backups could not be looked up";
+    "the bucket cannot be read, empty may be", "backups", ["archive unknown"], "", "allow-empty:db" => "stop: nothing of it is there, and its backups could not be looked up";
+    "the bucket cannot be read, restore is said", "backups", ["archive unknown"], "", "db=restore" => "stop: nothing of it is there, and its backups could not be looked up";
+    "the bucket cannot be read, a volume survives", "backups", ["archive unknown", "pv p1 released of:shop/data-0"], "protected", "" => "adopt p1: adopt";
+    "WAL without a complete backup", "backups", ["archive - wal@100"], "", "" => "stop: nothing of it is there, and its archive holds WAL but no complete backup";
+    "WAL without a complete backup, empty may be", "backups", ["archive - wal@100"], "", "allow-empty:db" => "stop: nothing of it is there, and its archive holds WAL but no complete backup";
+    "a gap after the newest backup", "backups", ["archive - b1@100!"], "protected", "" => "stop: the WAL after its newest backup is not whole: recovery would end before the gap";
+    "a gap after the newest backup, said", "backups", ["archive - b1@100!"], "protected", "db=restore" => "restore b1: restore, new history";
+    "a survivor, and a backup from before", "backups", ["archive - b1@100 wal@900", "pv p1 released since:1000 of:shop/data-0"], "protected", "" => "adopt p1: adopt";
+    "a survivor, archived while it went", "backups", ["archive - b1@100 wal@1200", "pv p1 released since:1000 of:shop/data-0"], "protected", "" => "adopt p1: adopt";
+    "a survivor, archived later", "backups", ["archive - b1@100 wal@2000", "pv p1 released since:1000 of:shop/data-0"], "protected", "" => "stop: pv/p1 survives, and its archive was written to after the volume was released";
+    "a survivor, archived later, said", "backups", ["archive - b1@100 wal@2000", "pv p1 released since:1000 of:shop/data-0"], "protected", "db=adopt:p1" => "adopt p1: adopt";
+    "a survivor, archived later, restore is said", "backups", ["archive - b1@100 wal@2000", "pv p1 released since:1000 of:shop/data-0"], "protected", "db=restore" => "restore b1: restore, new history";
+    "a survivor, reserved since", "backups", ["archive - b1@100 wal@2000", "pv p1 available since:1000 for:shop/data-0"], "protected", "" => "adopt p1: adopt";
+    "a survivor of the same database", "backups", ["archive - b1@100", "pv p1 released marked:shop:shop/data-0 identity:7"], "protected", "" => "adopt p1: adopt";
+    "a survivor of another database", "backups", ["archive - b1@100", "pv p1 released marked:shop:shop/data-0 identity:8"], "protected", "" => "stop: pv/p1 and its newest backup hold different databases (8 and 7)";
+    "a survivor goes on with its history", "backups", ["pv p1 released marked:shop:shop/data-0 history:history-5"], "protected", "" => "adopt p1: adopt, its history";
+    "two survivors and a backup, restore is said", "backups", ["archive - b1@100", "pv p1 released of:shop/data-0", "pv p2 released of:shop/data-0"], "protected", "db=restore" => "restore b1: restore, new history";
+    "its node is gone, restore is said", "backups", ["archive - b1@100", "pv p1 released unreachable of:shop/data-0"], "protected", "db=restore" => "restore b1: restore, new history";
+    "restored before, waits", "backups", ["pvc data-0 pending record:restore ours"], "protected", "" => "keep: restore";
+    "restored before, bound", "backups", ["pvc data-0 bound:p1 record:restore ours", "pv p1 bound holds:shop/data-0"], "protected", "" => "keep: restore";
+    "restored before, restore is said again", "backups", ["pvc data-0 bound:p1 record:restore ours", "pv p1 bound holds:shop/data-0"], "protected", "db=restore" => "keep: restore";
+    "bound with contents, restore is said", "backups", ["pvc data-0 bound:p1 record:empty ours", "pv p1 bound holds:shop/data-0"], "protected", "db=restore" => "stop: it cannot be restored: what is there is never overwritten";
+    "restored before, its volume survives", "backups", ["archive - b1@100", "pv p1 released marked:shop:shop/data-0 history:history-5 identity:7"], "protected", "" => "adopt p1: adopt, its history";
     // Several claims.
     "both survive", "claims:2", ["pv p0 released of:shop/data-0", "pv p1 released of:shop/data-1"], "protected", "" => "adopt p0, adopt p1: adopt";
     "half survives", "claims:2", ["pv p0 released of:shop/data-0"], "", "" => "stop: only a part of it survives: nothing of shop/data-1 is there";

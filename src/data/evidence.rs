@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::claims::Expected;
+use super::lineage::{HISTORY_ANNOTATION, Lineage};
 use super::quantity::{bytes, size};
 use super::{CLAIM_ANNOTATION, COPY, DATA_ANNOTATION, DATA_SET_ANNOTATION, IDENTITY_ANNOTATION, Source};
 use crate::cluster::observe::environment_of;
@@ -66,6 +67,8 @@ pub struct Marks {
     pub data_set: String,
     /// The answer to the data set's identity.
     pub identity: Option<String>,
+    /// The history that it archives to; empty for the first one.
+    pub history: String,
 }
 
 /// A claim that is there.
@@ -85,6 +88,8 @@ pub struct Claim {
     pub deleting: bool,
     /// What was decided when it was made.
     pub record: Option<Record>,
+    /// The backup that it was restored from, and where it archives to.
+    pub lineage: Lineage,
     /// The environment that it is labelled for, with the instance.
     pub environment: Option<String>,
     /// Its spec.
@@ -132,6 +137,7 @@ impl Volume {
             claim: annotation(CLAIM_ANNOTATION).unwrap_or_default(),
             data_set: annotation(DATA_SET_ANNOTATION).unwrap_or_default(),
             identity: annotation(IDENTITY_ANNOTATION),
+            history: annotation(HISTORY_ANNOTATION).unwrap_or_default(),
         });
         let since = some(live, "/status/lastPhaseTransitionTime").and_then(|time| time.parse().ok());
         Self {
@@ -244,6 +250,7 @@ impl Claim {
             volume: some(live, "/spec/volumeName"),
             deleting: live.pointer("/metadata/deletionTimestamp").is_some(),
             record,
+            lineage: Lineage::of(live.pointer("/metadata/annotations").and_then(Value::as_object)),
             environment: environment_of(live).map(|(environment, _)| environment),
             spec: live.get("spec").cloned().unwrap_or_default(),
         }

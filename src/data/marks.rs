@@ -7,6 +7,7 @@ use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::claims::Expected;
+use super::lineage::HISTORY_ANNOTATION;
 use super::spec::DataSet;
 use super::survey::Survey;
 use super::{CLAIM_ANNOTATION, DATA_SET_ANNOTATION, IDENTITY_ANNOTATION};
@@ -84,6 +85,7 @@ fn missing(
                     && marks.claim == claim.place()
                     && marks.data_set == *data_set
                     && identity.is_none_or(|identity| marks.identity.as_ref() == Some(identity))
+                    && marks.history == live.lineage.history
             });
             // A volume of another environment keeps its marks: they say whose it was.
             let foreign = volume.marks.as_ref().is_some_and(|marks| marks.environment != environment);
@@ -94,6 +96,9 @@ fn missing(
             let mut annotations = json!({CLAIM_ANNOTATION: claim.place(), DATA_SET_ANNOTATION: data_set});
             if let Some(identity) = identity {
                 annotations[IDENTITY_ANNOTATION] = identity.clone().into();
+            }
+            if !live.lineage.history.is_empty() {
+                annotations[HISTORY_ANNOTATION] = live.lineage.history.clone().into();
             }
             let mut labels = json!({ENVIRONMENT_LABEL: name});
             if let Some(instance) = instance {
@@ -128,7 +133,8 @@ mod tests {
     }
 
     fn marks(environment: &str, claim: &str) -> Option<Marks> {
-        Some(Marks { environment: environment.into(), claim: claim.into(), data_set: "db".into(), identity: None })
+        let (environment, claim) = (environment.into(), claim.into());
+        Some(Marks { environment, claim, data_set: "db".into(), ..Marks::default() })
     }
 
     fn written(survey: &Survey, environment: &str, identities: &[(&str, &str)]) -> Vec<Value> {

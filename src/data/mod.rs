@@ -1,16 +1,21 @@
 //! Data sets: state that must survive. Which claims hold it ([`spec`], [`claims`]), what of it is there ([`survey`],
-//! [`evidence`]), what is done about it ([`decide`]), and doing it ([`objects`], [`adopt`], [`marks`]).
+//! [`evidence`], [`lookup`], [`backups`]), what is done about it ([`decide`], [`restore`]), and doing it ([`objects`],
+//! [`adopt`], [`marks`], [`lineage`]).
 //!
-//! Everything but [`survey`], [`adopt`] and [`marks`] is pure.
+//! Everything but [`survey`], [`lookup`], [`adopt`] and [`marks`] is pure.
 
 pub mod adopt;
 pub mod answers;
+pub mod backups;
 pub mod claims;
 pub mod decide;
 pub mod evidence;
+pub mod lineage;
+pub mod lookup;
 pub mod marks;
 pub mod objects;
 pub mod quantity;
+pub mod restore;
 pub mod spec;
 pub mod survey;
 
@@ -23,6 +28,7 @@ use serde::{Deserialize, Serialize};
 
 pub use answers::Answers;
 pub use decide::{Choice, ClaimDecision, Decision, Decisions, Stop};
+pub use lineage::Lineage;
 pub use spec::DataSet;
 pub use survey::Survey;
 

@@ -7,7 +7,7 @@ use super::claims::{Expected, Maker};
 use super::decide::{Choice, Decisions};
 use super::evidence::{Claim, Record};
 use super::survey::Survey;
-use super::{COPY, DATA_ANNOTATION, DataSet, Source};
+use super::{COPY, DATA_ANNOTATION, DataSet, Lineage, Source};
 use crate::health::gate::Probe;
 use crate::kit::Rendered;
 use crate::manifest::Object;
@@ -19,9 +19,9 @@ const FIXED: [&str; 4] = ["accessModes", "storageClassName", "volumeMode", "reso
 pub fn add(rendered: &mut Rendered, decisions: &Decisions, survey: &Survey, environment: &str) {
     let claims = std::mem::take(&mut rendered.claims);
     for claim in &claims {
-        let Some((_, decision)) = decisions.of_claim(&claim.namespace, &claim.name) else { continue };
+        let Some((set, decision)) = decisions.of_claim(&claim.namespace, &claim.name) else { continue };
         let live = survey.claim(&claim.namespace, &claim.name).filter(|live| !live.deleting);
-        let Some(body) = body(claim, &decision.choice, live, survey, environment) else { continue };
+        let Some(body) = body(claim, &decision.choice, &set.lineage, live, survey, environment) else { continue };
         let Some(phase) = rendered.phases.iter_mut().find(|phase| phase.name == claim.phase) else { continue };
         let place = |object: &Object, kind: &str, name: &str| {
             object.kind() == kind && object.name() == name && object.namespace() == Some(claim.namespace.as_str())
@@ -70,13 +70,21 @@ pub fn add_gates(rendered: &mut Rendered, decisions: &Decisions, survey: &Survey
 }
 
 /// The claim as it is sent; `None` when it is not ours to send: somebody else made it, and it is used as it is.
-fn body(claim: &Expected, choice: &Choice, live: Option<&Claim>, survey: &Survey, environment: &str) -> Option<Value> {
+fn body(
+    claim: &Expected,
+    choice: &Choice,
+    lineage: &Lineage,
+    live: Option<&Claim>,
+    survey: &Survey,
+    environment: &str,
+) -> Option<Value> {
     let ours = live.is_none_or(|live| live.environment.as_deref() == Some(environment));
     if !ours && claim.maker != Maker::Kit {
         return None;
     }
     let (word, volume) = match choice {
         Choice::Adopt { volume } => (Source::Adopt.word(), Some(volume.clone())),
+        Choice::Restore { .. } => (Source::Restore.word(), None),
         Choice::Empty => (Source::Empty.word(), None),
         Choice::Copy => (COPY, None),
         Choice::Keep => {
@@ -91,7 +99,10 @@ fn body(claim: &Expected, choice: &Choice, live: Option<&Claim>, survey: &Survey
     if !annotations.is_object() {
         *annotations = json!({});
     }
-    annotations.as_object_mut()?.insert(DATA_ANNOTATION.into(), word.into());
+    let annotations = annotations.as_object_mut()?;
+    annotations.insert(DATA_ANNOTATION.into(), word.into());
+    // One that is there keeps what it was made with.
+    live.filter(|_| *choice == Choice::Keep).map_or(lineage, |live| &live.lineage).write(annotations);
     let spec = body.get_mut("spec")?.as_object_mut()?;
     if let Some(name) = &volume {
         // A volume binds to a claim of its own class; for one without a class that must be said.
@@ -151,10 +162,17 @@ mod tests {
 
     #[test]
     fn a_later_run_sends_the_same_bytes() {
-        for choice in [Choice::Adopt { volume: "pv-1".into() }, Choice::Empty, Choice::Copy] {
-            let first = body(&expected(), &choice, None, &survey(), "shop").unwrap_or_default();
+        let restored = Lineage { backup: "base_1".into(), history: "history-1".into(), ..Lineage::default() };
+        for (choice, lineage) in [
+            (Choice::Adopt { volume: "pv-1".into() }, Lineage::default()),
+            (Choice::Restore { backup: "base_1".into() }, restored),
+            (Choice::Empty, Lineage::default()),
+            (Choice::Copy, Lineage::default()),
+        ] {
+            let first = body(&expected(), &choice, &lineage, None, &survey(), "shop").unwrap_or_default();
             let live = bound(&first, "shop");
-            let again = body(&expected(), &Choice::Keep, Some(&live), &survey(), "shop").unwrap_or_default();
+            let again = body(&expected(), &Choice::Keep, &Lineage::default(), Some(&live), &survey(), "shop")
+                .unwrap_or_default();
             assert_eq!(first.to_string(), again.to_string());
         }
     }
@@ -162,7 +180,7 @@ mod tests {
     #[test]
     fn an_adopted_volume_is_named_and_its_class_wins() {
         let adopt = Choice::Adopt { volume: "pv-1".into() };
-        let body = body(&expected(), &adopt, None, &survey(), "shop").unwrap_or_default();
+        let body = body(&expected(), &adopt, &Lineage::default(), None, &survey(), "shop").unwrap_or_default();
         assert_eq!((&body["spec"]["volumeName"], &body["spec"]["storageClassName"]), (&json!("pv-1"), &json!("fast")));
         assert_eq!(body["metadata"]["annotations"], json!({"rekindle.dev/data": "adopt"}));
     }
@@ -171,17 +189,18 @@ mod tests {
     fn a_claim_that_somebody_else_made_is_not_sent() {
         let live = bound(&expected().body, "other");
         for choice in [Choice::Keep, Choice::Empty, Choice::Adopt { volume: "pv-1".into() }] {
-            assert_eq!(body(&expected(), &choice, Some(&live), &survey(), "shop"), None);
+            assert_eq!(body(&expected(), &choice, &Lineage::default(), Some(&live), &survey(), "shop"), None);
         }
     }
 
     #[test]
     fn a_claim_stays_as_it_is_when_the_kit_changes_its_mind() {
-        let first = body(&expected(), &Choice::Empty, None, &survey(), "shop").unwrap_or_default();
+        let first = body(&expected(), &Choice::Empty, &Lineage::default(), None, &survey(), "shop").unwrap_or_default();
         let mut later = expected();
         later.body["spec"]["resources"]["requests"]["storage"] = "9Gi".into();
         let live = bound(&first, "shop");
-        let again = body(&later, &Choice::Keep, Some(&live), &survey(), "shop").unwrap_or_default();
+        let again =
+            body(&later, &Choice::Keep, &Lineage::default(), Some(&live), &survey(), "shop").unwrap_or_default();
         assert_eq!(again["spec"]["resources"]["requests"]["storage"], "1Gi");
     }
 }

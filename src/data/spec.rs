@@ -1,5 +1,6 @@
 //! `DataSet` documents, read strictly.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -74,11 +75,40 @@ pub struct Derived {
     pub estimate: Option<Duration>,
 }
 
-/// What is known of a data set's backups.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What is known of a data set's backups. Without `backups` a person restores it, and Rekindle says how.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Restore {
     /// What a person does to restore it, a line or several.
-    pub by_hand: String,
+    pub by_hand: Option<String>,
+    /// How backups are looked up. With it the templates can restore: they see which backup by `data()`.
+    pub backups: Option<Lookup>,
+}
+
+/// How the backups of a data set are looked up: by a short Job in the cluster, because whoever runs Rekindle may not reach
+/// the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lookup {
+    /// The program that made them.
+    pub tool: Tool,
+    /// An image that has the program and `sh`.
+    pub image: String,
+    /// User that it runs as; the image's own without it.
+    pub user: Option<u64>,
+    /// Its environment: where the store is, and the keys to it.
+    pub env: BTreeMap<String, String>,
+}
+
+/// A program that makes backups of PostgreSQL and that is understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tool {
+    /// WAL-G 2 or newer.
+    WalG,
+    /// pgBackRest 2.
+    PgBackRest,
+}
+
+impl Tool {
+    const ALL: [(&'static str, Self); 2] = [("wal-g", Self::WalG), ("pgbackrest", Self::PgBackRest)];
 }
 
 impl DataSet {
@@ -117,12 +147,10 @@ fn read(body: &Value, origin: &Origin, default_namespace: &str, collected: &Coll
         from: fields.required_text("from", Some("say what it is made from".to_owned())),
         estimate: fields.duration("estimate"),
     });
-    let restore = spec.mapping("restore", &["by_hand"]).map(|fields| Restore {
-        by_hand: fields.required_text("by_hand", Some("say what a person does to restore it".to_owned())),
-    });
+    let restore = spec.mapping("restore", &["by_hand", "backups"]).map(|fields| restore(&fields));
     let sources = sources(&spec);
     if restore.is_none() && sources.contains(&Source::Restore) && !spec.written("restore") {
-        let hint = Some("add restore: {by_hand: …}, or take restore out of sources".to_owned());
+        let hint = Some("add restore: {backups: {…}} or {by_hand: …}, or take restore out of sources".to_owned());
         spec.mistake("conflict", "sources", "sources has restore, and spec does not say how", hint);
     }
     let gate = |key: &str, title: String, questions: &[&'static str]| {
@@ -154,6 +182,34 @@ fn read(body: &Value, origin: &Origin, default_namespace: &str, collected: &Coll
         proof,
         identity,
     })
+}
+
+fn restore(fields: &Fields<'_>) -> Restore {
+    let backups = fields.mapping("backups", &["tool", "image", "user", "env"]).map(|backups| {
+        let known = Tool::ALL.map(|(word, _)| word);
+        let word = backups.required_text("tool", Some(format!("known: {}", known.join(", "))));
+        let tool = Tool::ALL.into_iter().find(|(known, _)| *known == word).map(|(_, tool)| tool);
+        if tool.is_none() && !word.is_empty() {
+            let hint = nearest(&word, known).map(|near| format!("did you mean {near}?"));
+            let hint = hint.or_else(|| Some(format!("known: {}", known.join(", "))));
+            backups.mistake("wrong-value", "tool", format!("backups of {word} are not understood"), hint);
+        }
+        let user = backups.answer("user").and_then(|user| {
+            let number = user.parse().ok();
+            if number.is_none() {
+                backups.mistake("wrong-value", "user", format!("user {user} is no number"), None);
+            }
+            number
+        });
+        let image = backups.required_text("image", Some("an image that has the tool and sh".to_owned()));
+        Lookup { tool: tool.unwrap_or(Tool::WalG), image, user, env: backups.texts("env").unwrap_or_default() }
+    });
+    let by_hand = fields.text("by_hand");
+    if by_hand.is_none() && backups.is_none() && !fields.written("backups") && !fields.written("by_hand") {
+        let hint = Some("say how: backups: {tool, image, env}, or by_hand with what a person does".to_owned());
+        fields.mistake_here("missing-key", "restore says nothing", hint);
+    }
+    Restore { by_hand, backups }
 }
 
 /// Whether a text can be the name of a data set: as Kubernetes' own names of 63 characters at most.
@@ -247,7 +303,7 @@ mod tests {
     fn a_whole_one() {
         let set = parse(
             "{claims: [files, {statefulset: db, template: data}], sources: [restore, adopt], replicated: true, \
-             derived: {from: others, estimate: 3h}, restore: {by_hand: fetch it}, \
+             derived: {from: others, estimate: 3h}, restore: {by_hand: fetch it, backups: {tool: pgbackrest, image: pg, user: 999, env: {A: b}}}, \
              proof: {timeout: 1m, postgres: {service: db, credentials: {secret: s}, query: select 1, expect: 1}}, \
              identity: {postgres: {service: db, credentials: {secret: s}, query: select system_identifier from pg_control_system()}}}",
         )
@@ -261,6 +317,9 @@ mod tests {
         assert_eq!(set.derived.unwrap().estimate, Some(Duration::from_secs(3 * 3600)));
         assert_eq!(set.proof.unwrap().timeout, Duration::from_secs(60));
         assert!(set.replicated && set.identity.is_some());
+        let env = [("A".to_owned(), "b".to_owned())].into();
+        let lookup = Lookup { tool: Tool::PgBackRest, image: "pg".into(), user: Some(999), env };
+        assert_eq!(set.restore.unwrap().backups, Some(lookup));
     }
 
     #[test]
@@ -287,13 +346,21 @@ mod tests {
             ("{claims: [a], sources: [adopt, adopt]}", "spec.sources.1: adopt is there twice"),
             (
                 "{claims: [a], sources: [restore]}",
-                "spec.sources: sources has restore, and spec does not say how [add restore: {by_hand: …}, or take restore out of sources]",
+                "spec.sources: sources has restore, and spec does not say how [add restore: {backups: {…}} or {by_hand: …}, or take restore out of sources]",
             ),
             ("{claims: [a], source: [adopt]}", "spec.source: source is not known here [did you mean sources?]"),
             ("{claims: [a], derived: {}}", "spec.derived: derived has no from [say what it is made from]"),
             (
                 "{claims: [a], restore: {}}",
-                "spec.restore: restore has no by_hand [say what a person does to restore it]",
+                "spec.restore: restore says nothing [say how: backups: {tool, image, env}, or by_hand with what a person does]",
+            ),
+            (
+                "{claims: [a], restore: {backups: {tool: walg, image: a}}}",
+                "spec.restore.backups.tool: backups of walg are not understood [did you mean wal-g?]",
+            ),
+            (
+                "{claims: [a], restore: {backups: {tool: wal-g}}}",
+                "spec.restore.backups: backups has no image [an image that has the tool and sh]",
             ),
             (
                 "{claims: [a], proof: {}}",

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use super::backups::Archive;
 use super::claims::Expected;
 use super::evidence::{Claim, NODE_NAME, Volume};
 use crate::cluster::observe::list;
@@ -17,6 +18,8 @@ pub struct Survey {
     pub volumes: Vec<Volume>,
     /// The claims of the namespaces in question.
     pub claims: Vec<Claim>,
+    /// What was found out about backups, by data set; nothing where they were not looked up.
+    pub archives: BTreeMap<String, Archive>,
     /// When it was read.
     pub now: jiff::Timestamp,
 }
@@ -40,7 +43,7 @@ impl Survey {
             claims.extend(all("PersistentVolumeClaim", Some(namespace), false).await?.iter().map(Claim::of));
         }
         let volumes = volumes?.iter().map(|volume| Volume::of(volume, nodes.as_deref())).collect();
-        Ok(Self { volumes, claims, now: jiff::Timestamp::now() })
+        Ok(Self { volumes, claims, archives: BTreeMap::new(), now: jiff::Timestamp::now() })
     }
 
     /// A volume by its name.

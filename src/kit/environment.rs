@@ -178,6 +178,7 @@ impl Kit {
             stack: self.stack().map(|stack| stack.name).unwrap_or_default(),
             data_allow,
             data: BTreeMap::new(),
+            lineages: BTreeMap::new(),
             images,
             values: value(&["values"]).unwrap_or_else(|| Value::Object(serde_json::Map::new())),
             phases,

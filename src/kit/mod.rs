@@ -24,7 +24,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::data::claims::Expected;
-use crate::data::{DataSet, Source};
+use crate::data::{DataSet, Lineage, Source};
 use crate::health::gate::Gate;
 use crate::manifest::mistake::{Mistake, Mistakes, Span};
 use crate::manifest::{Object, Origin};
@@ -82,6 +82,8 @@ pub struct Environment {
     /// What was decided about data sets, by name: what `data(name=…)` gives templates. Empty until the cluster was looked at;
     /// until then templates see what the environment would do where nothing is there.
     pub data: BTreeMap<String, Source>,
+    /// What is known of the backups of data sets, by name: what `data(name=…, of=…)` gives templates.
+    pub lineages: BTreeMap<String, Lineage>,
     /// Image references by name.
     pub images: BTreeMap<String, String>,
     /// The merged `values:`.

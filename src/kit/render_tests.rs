@@ -299,3 +299,64 @@ fn what_holds_data_cannot_allow_its_deletion() {
         ]
     );
 }
+
+/// Knows every secret.
+struct Anything;
+
+impl SecretSource for Anything {
+    fn secret(&self, name: &str) -> Result<SecretString, SecretError> {
+        Ok(format!("value of {name}").into())
+    }
+
+    fn names(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+#[test]
+fn a_restored_cluster_reads_from_one_archive_and_writes_to_another() {
+    let embedded = Kit::embedded();
+    let mut environment = embedded.environment("production", &Overrides::default()).unwrap();
+    let name = "postgresql-app".to_owned();
+    environment.data.insert(name.clone(), crate::data::Source::Restore);
+    let lineage = crate::data::Lineage {
+        backup: "base_1".into(),
+        backup_history: "history-1".into(),
+        recover_to: "2026-11-25 17:43:12.000000+00".into(),
+        history: "history-2".into(),
+    };
+    environment.lineages.insert(name.clone(), lineage);
+    let rendered = embedded.render(&environment, &Anything).unwrap();
+    let database = rendered.phases.iter().find(|phase| phase.name == "database").unwrap();
+    let body = |kind: &str| {
+        let found = database.objects.iter().find(|object| object.kind() == kind && object.name() == name);
+        found.unwrap().body().clone()
+    };
+    let config = body("ConfigMap");
+    let prefix = "s3://acoustid-backups/production/postgresql-app";
+    let script = config["data"]["restore.sh"].as_str().unwrap();
+    assert!(script.contains(&format!("WALG_S3_PREFIX=\"{prefix}/history-1\"\n")), "{script}");
+    assert!(script.ends_with("wal-g backup-fetch /postgresql/data/pgroot/data base_1\n"), "{script}");
+    let patroni = crate::manifest::yaml::parse_node(config["data"]["patroni.yml"].as_str().unwrap());
+    let bootstrap = patroni.unwrap().unwrap().to_value()["bootstrap"].clone();
+    assert_eq!(bootstrap["method"], "restored");
+    let recovery = &bootstrap["restored"]["recovery_conf"];
+    assert_eq!(recovery["recovery_target_time"], "2026-11-25 17:43:12.000000+00");
+    let script = config["data"]["fetch.sh"].as_str().unwrap();
+    assert!(script.contains(&format!("WALG_S3_PREFIX=\"{prefix}/history-1\"\n")), "{script}");
+    let pods = body("StatefulSet");
+    let containers = pods["spec"]["template"]["spec"]["containers"].as_array().unwrap();
+    for container in containers {
+        let variables = container["env"].as_array().unwrap();
+        let variable = variables.iter().find(|it| it["name"] == "WALG_S3_PREFIX").unwrap();
+        assert_eq!(variable["value"], format!("{prefix}/history-2"));
+    }
+    // The others are as they were, and the restored one proves itself and is backed up again.
+    let sets: Vec<_> = rendered.data_sets().filter(|set| set.proof.is_some()).map(|set| set.name.clone()).collect();
+    assert_eq!(sets, [name]);
+    let gates = rendered.phases.iter().flat_map(|phase| &phase.gates).filter(|gate| gate.name.contains("of its own"));
+    assert_eq!(
+        gates.map(|gate| gate.name.as_str()).collect::<Vec<_>>(),
+        ["app database has a backup of its own again"]
+    );
+}

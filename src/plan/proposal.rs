@@ -256,6 +256,9 @@ pub struct SavedData {
     pub given: Vec<String>,
     /// `--allow-empty`, as given.
     pub allow_empty: Vec<String>,
+    /// `--recover-to`, as given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recover_to: Option<jiff::Timestamp>,
     /// What is done about each claim.
     pub choices: Vec<SavedChoice>,
 }
@@ -276,6 +279,7 @@ impl SavedData {
         let claims = decisions.sets.iter().flat_map(|set| &set.claims);
         let choice = |choice: &Choice| match choice {
             Choice::Adopt { volume } => format!("adopt pv/{volume}"),
+            Choice::Restore { backup } => format!("restore {backup}"),
             other => other.word().to_owned(),
         };
         claims

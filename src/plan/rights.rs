@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::Plan;
 use crate::cluster::SYSTEM_NAMESPACE;
+use crate::data::DataSet;
 use crate::health::gate::{Gate, HttpTarget, Probe};
 use crate::manifest::Object;
 use crate::manifest::kinds::{holds_data, is_cluster_scoped, plural};
@@ -156,6 +157,14 @@ impl Rights {
                 &["get", "list", "watch", "create", "patch"],
             );
             self.add(None, ("", "persistentvolumes"), &["get", "list", "patch"]);
+        }
+        let looked_up = |set: &DataSet| set.restore.as_ref().is_some_and(|restore| restore.backups.is_some());
+        if plan.data_sets.iter().any(looked_up) {
+            let system = Some(SYSTEM_NAMESPACE);
+            self.add(system, ("batch", "jobs"), &["get", "list", "watch", "create", "delete"]);
+            self.add(system, ("", "pods"), &["list"]);
+            self.add(system, ("", "pods/log"), &["get"]);
+            self.add(system, ("", "secrets"), &["create", "delete"]);
         }
         for set in &plan.data_sets {
             set.proof.iter().chain(&set.identity).for_each(|gate| self.gate(plan, gate));

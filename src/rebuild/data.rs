@@ -21,6 +21,7 @@ pub async fn begin(cluster: &Cluster, plan: &Plan, emitter: &Emitter) -> Result<
             decision: set.word().to_owned(),
             source: set.source,
             claims: set.claims.clone(),
+            recovery_point: set.recovery_point,
         });
     }
     for left in &plan.data.left {

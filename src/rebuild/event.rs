@@ -197,12 +197,15 @@ pub enum EventKind {
     Decision {
         /// The data set.
         data_set: String,
-        /// `keep`, `adopt`, `copy` or `empty`: the most that is done about one of its claims.
+        /// `keep`, `adopt`, `restore`, `copy` or `empty`: the most that is done about one of its claims.
         decision: String,
         /// What templates see: where the contents came from, now or when the claims were made.
         source: Source,
         /// Its claims, each with the choice and the reason.
         claims: Vec<ClaimDecision>,
+        /// Up to when what is restored now was archived: what was written later is lost.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        recovery_point: Option<jiff::Timestamp>,
     },
     /// A phase begins.
     PhaseStarted {

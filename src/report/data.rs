@@ -1,6 +1,7 @@
 //! The table of data decisions: what is done about each data set, and from what.
 
-use super::text::{Line, Tone};
+use super::progress::Progress;
+use super::text::{Line, Tone, list};
 use crate::data::Decisions;
 
 /// The table as lines, with what survived and is not used below it; empty when nothing is done about any data set. `change`
@@ -23,7 +24,7 @@ pub fn table(decisions: &Decisions, change: &dyn Fn(&str) -> String) -> Vec<Line
         for (index, claim) in set.claims.iter().enumerate() {
             let name = if index == 0 { set.data_set.as_str() } else { "" };
             let tone = match claim.choice.word() {
-                "adopt" => Tone::Good,
+                "adopt" | "restore" => Tone::Good,
                 "empty" => Tone::Warn,
                 _ => Tone::Plain,
             };
@@ -46,11 +47,31 @@ pub fn table(decisions: &Decisions, change: &dyn Fn(&str) -> String) -> Vec<Line
     lines
 }
 
+/// What came back of the data, for the last screen: how far restored data reaches is what an accident has cost.
+pub fn brought_back(progress: &Progress) -> Vec<Line> {
+    let of = |word: &'static str| progress.decisions.iter().filter(move |it| it.decision == word);
+    let adopted: Vec<&str> = of("adopt").map(|it| it.data_set.as_str()).collect();
+    let mut lines = Vec::new();
+    if !adopted.is_empty() {
+        lines.push(format!("  {} back on the volumes that survived: nothing of it is lost", list(&adopted)).into());
+    }
+    lines.extend(of("restore").map(|it| {
+        let reach = it.recovery_point.map(|point| {
+            format!(
+                " as it was archived until {}; what was written later is lost",
+                point.strftime("%Y-%m-%d %H:%M:%S UTC")
+            )
+        });
+        format!("  {} back from its backup{}", it.data_set, reach.unwrap_or_default()).into()
+    }));
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::data::decide::Left;
-    use crate::data::{Choice, ClaimDecision, Decision, Source};
+    use crate::data::{Choice, ClaimDecision, Decision, Lineage, Source};
 
     fn claim(name: &str, choice: Choice, reason: &str) -> ClaimDecision {
         ClaimDecision { namespace: "shop".into(), name: name.into(), choice, reason: reason.into() }
@@ -62,8 +83,14 @@ mod tests {
 
     #[test]
     fn each_data_set_has_a_line_for_each_claim() {
-        let set =
-            |name: &str, claims| Decision { data_set: name.into(), source: Source::Adopt, claims, confirm: false };
+        let set = |name: &str, claims| Decision {
+            data_set: name.into(),
+            source: Source::Adopt,
+            claims,
+            lineage: Lineage::default(),
+            recovery_point: None,
+            confirm: false,
+        };
         let adopt = Choice::Adopt { volume: "pg-app-0".into() };
         let decisions = Decisions {
             sets: vec![
@@ -95,7 +122,39 @@ mod tests {
     #[test]
     fn where_all_is_as_it_was_nothing_is_shown() {
         let kept = vec![claim("data", Choice::Keep, "bound")];
-        let set = Decision { data_set: "db".into(), source: Source::Adopt, claims: kept, confirm: false };
+        let lineage = Lineage::default();
+        let set = Decision {
+            data_set: "db".into(),
+            source: Source::Adopt,
+            claims: kept,
+            lineage,
+            recovery_point: None,
+            confirm: false,
+        };
         assert_eq!(shown(&Decisions { sets: vec![set], ..Decisions::default() }), "");
+    }
+
+    #[test]
+    fn the_last_screen_says_how_far_restored_data_reaches() {
+        use crate::report::progress::Decided;
+        let decided = |name: &str, word: &str, point: Option<&str>| Decided {
+            data_set: name.into(),
+            decision: word.into(),
+            recovery_point: point.and_then(|point| point.parse().ok()),
+        };
+        let progress = Progress {
+            decisions: vec![
+                decided("app", "adopt", None),
+                decided("ingest", "restore", Some("2026-11-25T17:43:12Z")),
+                decided("fingerprint", "adopt", None),
+                decided("redis", "keep", None),
+            ],
+            ..Progress::default()
+        };
+        let shown: Vec<String> = brought_back(&progress).iter().map(|line| line.plain().trim().to_owned()).collect();
+        insta::assert_snapshot!(shown.join("\n"), @r"
+        app and fingerprint back on the volumes that survived: nothing of it is lost
+        ingest back from its backup as it was archived until 2026-11-25 17:43:12 UTC; what was written later is lost
+        ");
     }
 }

@@ -130,6 +130,7 @@ fn success(progress: &Progress, end: &End, setting: &Setting, width: usize) -> V
         let unchanged = if rest > 0 { format!(", {rest} already as the kit says") } else { String::new() };
         lines.push(format!("  {} written{unchanged}{gates}", count(end.written, "object")).into());
     }
+    lines.extend(super::data::brought_back(progress));
     lines.extend(resumed::lines(progress));
     lines.extend(left_the_kit(progress, width));
     lines.extend(switched_off(progress, width));
@@ -179,6 +180,7 @@ fn stopped(progress: &Progress, end: &End, setting: &Setting, width: usize) -> V
     }
     lines.extend(kept(progress, end.written, width));
     lines.extend(not_part(&progress.left_out));
+    lines.extend(super::data::brought_back(progress));
     lines.extend(resumed::lines(progress));
     lines.extend(left_the_kit(progress, width));
     lines.extend(switched_off(progress, width));

@@ -9,6 +9,17 @@ use crate::manifest::Origin;
 use crate::plan::down::Proof;
 use crate::rebuild::event::{Action, CriticalStep, Event, EventKind, ObjectName, Outcome, PhaseSummary, Resumes};
 
+/// What was done about a data set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decided {
+    /// Its name.
+    pub data_set: String,
+    /// The word for it.
+    pub decision: String,
+    /// Up to when it was archived, when it was restored.
+    pub recovery_point: Option<Timestamp>,
+}
+
 /// A run as far as its events have told.
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
@@ -46,6 +57,8 @@ pub struct Progress {
     pub deleted_data: Vec<(String, String, Option<String>)>,
     /// What left the kit and was deleted: `Kind/name`.
     pub pruned: Vec<String>,
+    /// What was done about data sets.
+    pub decisions: Vec<Decided>,
     /// What left the kit, or was to go, and stays: `Kind/name` and why.
     pub kept: Vec<(String, String)>,
     /// What stopped the run; usually one, more when several things failed at the same moment.
@@ -267,8 +280,10 @@ impl Progress {
                 self.run.clone_from(&event.run);
                 self.phases = phases.iter().map(Phase::ahead).collect();
             }
-            // Shown before the run was confirmed.
-            EventKind::Decision { .. } => {}
+            EventKind::Decision { data_set, decision, recovery_point, .. } => {
+                let (data_set, decision) = (data_set.clone(), decision.clone());
+                self.decisions.push(Decided { data_set, decision, recovery_point: *recovery_point });
+            }
             EventKind::PhaseStarted { phase } => {
                 let phase = self.phase(phase);
                 phase.state = PhaseState::Running;

@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test target uses a part of it")]
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Mutex;
@@ -359,12 +360,23 @@ pub fn finish(mut command: Command) -> Ran {
 /// Tries that a run gets to be fast: a machine that does something else for a moment says nothing about the run.
 const TRIES: usize = 5;
 
-/// Asserts that a run, or one of some more of the same, takes less than a limit.
+/// Processes that want a core, for each core, from which on a machine counts as busy.
+const BUSY: f64 = 2.0;
+
+/// Asserts that a run, or one of some more of the same, takes less than a limit. On a machine that is busy with other things it
+/// says so instead: time there says nothing.
 #[track_caller]
 pub fn fast(first: &Ran, limit: Duration, mut again: impl FnMut() -> Ran) {
     let mut took = vec![first.took];
     while took.iter().min().is_some_and(|fastest| *fastest >= limit) {
-        assert!(took.len() < TRIES, "each took {limit:?} or more: {took:?}");
+        if took.len() == TRIES {
+            let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+            let load: f64 = load.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or_default();
+            let cores = std::thread::available_parallelism().map_or(1.0, |cores| cores.get() as f64);
+            assert!(load > BUSY * cores, "each took {limit:?} or more: {took:?}");
+            let _ = writeln!(std::io::stdout(), "not measured: {took:?} at a load of {load} on {cores} cores");
+            return;
+        }
         took.push(again().took);
     }
 }

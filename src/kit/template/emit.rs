@@ -10,7 +10,9 @@ use tera::{Error, ErrorKind, Kwargs, State, Tera, TeraResult, Value};
 
 use super::rewrite::EMIT;
 use crate::data::Source;
+use crate::data::lineage::{FIELDS, Lineage};
 use crate::kit::Environment;
+use crate::manifest::mistake::nearest;
 use crate::manifest::yaml::quoted;
 use crate::secrets::SecretError;
 
@@ -94,6 +96,12 @@ impl Answers {
         source.unwrap_or(Source::Adopt).word().to_owned()
     }
 
+    fn lineage(&self, name: &str) -> Lineage {
+        self.data.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
+        let lineages = self.environment.as_ref().map(|environment| &environment.lineages);
+        lineages.and_then(|lineages| lineages.get(name).cloned()).unwrap_or_default()
+    }
+
     /// The names of images.
     pub fn image_names(&self) -> impl Iterator<Item = &str> {
         self.images().into_iter().flatten().map(|(name, _)| name.as_str())
@@ -145,18 +153,33 @@ pub fn register(tera: &mut Tera, answers: &Arc<Answers>) {
         images.image(only_name(&kwargs, "image")?)
     });
     let data = Arc::clone(answers);
-    tera.register_function("data", move |kwargs: Kwargs, _: &State| -> TeraResult<String> {
-        Ok(data.data(only_name(&kwargs, "data")?))
-    });
+    tera.register_function("data", move |kwargs: Kwargs, _: &State| -> TeraResult<String> { data_of(&data, &kwargs) });
     tera.register_filter("plain", plain);
     tera.register_filter("json", json);
     tera.register_filter("b64", b64);
     tera.register_filter(EMIT, emit);
 }
 
+/// `data(name=…)`: where a data set's contents come from; with `of=…`: what is known of its backups.
+fn data_of(answers: &Answers, kwargs: &Kwargs) -> TeraResult<String> {
+    let Some(field) = kwargs.get::<&str>("of")? else {
+        return Ok(answers.data(name_beside(kwargs, "data", &[])?));
+    };
+    let name = name_beside(kwargs, "data", &["of"])?;
+    answers.lineage(name).field(field).map(str::to_owned).ok_or_else(|| {
+        let near = nearest(field, FIELDS).map_or_else(|| FIELDS.join(", "), |near| format!("did you mean {near}?"));
+        Error::message(format!("data knows nothing of {field}: {near}"))
+    })
+}
+
 fn only_name<'k>(kwargs: &'k Kwargs, function: &str) -> TeraResult<&'k str> {
+    name_beside(kwargs, function, &[])
+}
+
+/// The argument `name`, which is a text and has only these others beside it.
+fn name_beside<'k>(kwargs: &'k Kwargs, function: &str, others: &[&str]) -> TeraResult<&'k str> {
     for (key, _) in kwargs.iter() {
-        if key.as_str() != Some("name") {
+        if key.as_str().is_none_or(|key| key != "name" && !others.contains(&key)) {
             return Err(Error::message(format!("{function} has no argument {key}, only name")));
         }
     }

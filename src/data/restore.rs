@@ -1,0 +1,233 @@
+//! The decision, as far as backups go: whether a data set of which nothing is there is restored and from which backup, and
+//! whether what survives is older than its own archive. Pure.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::answers::Answer;
+use super::backups::{Archive, Backup, History, facts, new_history};
+use super::claims::Expected;
+use super::decide::{Case, Choice, ClaimDecision, Stop};
+use super::lineage::Lineage;
+use super::spec::DataSet;
+use super::{Answers, Source, Survey};
+
+/// How much later than the release of a volume its archive may have been written to: clocks differ, and the last segments are
+/// archived while a server shuts down.
+const SLACK: SignedDuration = SignedDuration::from_mins(5);
+
+/// The data sets whose backups have to be looked up before anything can be decided: those of which no claim is bound and
+/// that are not told to be empty.
+pub fn to_look_up<'s>(
+    sets: &'s [DataSet],
+    claims: &[Expected],
+    survey: &Survey,
+    answers: &Answers,
+) -> Vec<&'s DataSet> {
+    let open = |set: &&DataSet| {
+        let own = claims.iter().filter(|claim| claim.data_set.as_deref() == Some(set.name.as_str()));
+        let mut live = own.clone().map(|claim| survey.claim(&claim.namespace, &claim.name));
+        let kept =
+            live.any(|live| live.is_some_and(|live| !live.deleting && live.record.is_some() || live.volume.is_some()));
+        let told = answers.of(&set.name).any(|answer| !matches!(answer, Answer::Restore { .. }));
+        set.restore.as_ref().is_some_and(|restore| restore.backups.is_some()) && own.count() > 0 && !kept && !told
+    };
+    sets.iter().filter(open).collect()
+}
+
+/// What a data set is restored from.
+pub(super) struct Restored {
+    /// Why and from what, in one line.
+    pub reason: String,
+    /// What is written on its claims.
+    pub lineage: Lineage,
+    /// Up to when it was archived.
+    pub point: Option<Timestamp>,
+}
+
+impl Case<'_> {
+    fn archive(&self) -> Option<&Archive> {
+        self.survey.archives.get(&self.set.name)
+    }
+
+    /// The restore that a person has asked for: of a certain backup or of the newest.
+    fn restore_told(&self) -> Option<Option<&str>> {
+        self.answers.of(&self.set.name).find_map(|answer| match answer {
+            Answer::Restore { backup } => Some(backup.as_deref()),
+            _ => None,
+        })
+    }
+
+    /// Whether a data set of which nothing is there is restored, and from what.
+    pub(super) fn restored(&self) -> Result<Option<Restored>, Stop> {
+        let told = self.restore_told();
+        let said_otherwise = self.answers.of(&self.set.name).any(|answer| *answer == Answer::Empty);
+        if told.is_none() && (said_otherwise || !self.set.sources.contains(&Source::Restore)) {
+            return Ok(None);
+        }
+        let histories = match self.archive() {
+            None if told.is_some() => return Err(self.by_hand("it can only be restored by hand")),
+            None => return Ok(None),
+            Some(Archive::Unknown(why)) => {
+                let facts = vec![why.clone()];
+                let ways = vec![
+                    "make the backups readable for the cluster, then run this again".to_owned(),
+                    self.told_empty_way(),
+                ];
+                return Err(self.stop("nothing of it is there, and its backups could not be looked up", facts, ways));
+            }
+            Some(Archive::Known(histories)) => histories,
+        };
+        let Some((history, backup)) = self.chosen(told.flatten())? else {
+            if told.is_some() {
+                return Err(self.stop(
+                    "there is no complete backup of it",
+                    self.listed(histories),
+                    vec![self.empty_way()],
+                ));
+            }
+            // What is archived belongs to a database that was there.
+            return if self.archive().is_some_and(Archive::holds_something) {
+                let why = "nothing of it is there, and its archive holds WAL but no complete backup";
+                Err(self.stop(why, self.listed(histories), vec![self.told_empty_way()]))
+            } else {
+                Ok(None)
+            };
+        };
+        if !self.may_restore(told.is_some(), history, backup)? {
+            return Ok(None);
+        }
+        let recover_to = self.answers.recover_to;
+        let until = recover_to.map(|time| format!(", recovered to {time:.0}")).unwrap_or_default();
+        let as_postgresql_reads_it = |time: Timestamp| time.strftime("%Y-%m-%d %H:%M:%S%.6f+00").to_string();
+        Ok(Some(Restored {
+            reason: format!("backup {}: {}{until}", backup.name, facts(history, backup, self.survey.now)),
+            lineage: Lineage {
+                backup: backup.name.clone(),
+                backup_history: history.name.clone(),
+                recover_to: recover_to.map(as_postgresql_reads_it).unwrap_or_default(),
+                history: new_history(self.survey.now),
+            },
+            point: recover_to.or_else(|| history.newest()),
+        }))
+    }
+
+    /// The backup to restore: that of a name, the newest, or the newest before the time that was asked for.
+    fn chosen(&self, name: Option<&str>) -> Result<Option<(&History, &Backup)>, Stop> {
+        let Some(archive) = self.archive() else { return Ok(None) };
+        let Archive::Known(histories) = archive else { return Ok(None) };
+        let found = match (name, self.answers.recover_to) {
+            (None, Some(time)) => archive.backup_before(time),
+            (name, _) => archive.backup(name),
+        };
+        match (name, self.answers.recover_to, found) {
+            (Some(name), _, None) => {
+                Err(self.stop(format!("there is no complete backup {name} of it"), self.listed(histories), Vec::new()))
+            }
+            (None, Some(time), None) if archive.backup(None).is_some() => {
+                let why = format!("no backup of it was finished before {time:.0}");
+                Err(self.stop(why, self.listed(histories), Vec::new()))
+            }
+            (Some(name), Some(time), Some((_, backup))) if backup.finished > time => {
+                let why =
+                    format!("backup {name} was finished after {time:.0}, so nothing can be recovered to that time");
+                Err(self.stop(why, self.listed(histories), Vec::new()))
+            }
+            (_, _, found) => Ok(found),
+        }
+    }
+
+    /// Whether a backup is restored, or the data set rather begins empty.
+    fn may_restore(&self, told: bool, history: &History, backup: &Backup) -> Result<bool, Stop> {
+        let fact = || vec![format!("backup {}: {}", backup.name, facts(history, backup, self.survey.now))];
+        let ways = || vec![format!("--data {}=restore:{}", self.set.name, backup.name), self.told_empty_way()];
+        if told {
+            return Ok(true);
+        }
+        let position = |source| self.set.sources.iter().position(|it| *it == source);
+        let empty_first =
+            position(Source::Empty).is_some_and(|empty| position(Source::Restore).is_some_and(|it| empty < it));
+        if empty_first && !self.policy.protected && self.policy.permits(Source::Empty) {
+            return Ok(false);
+        }
+        if !self.policy.permits(Source::Restore) {
+            let why = format!("a backup of it exists, and {} does not allow to restore", self.policy.place());
+            return Err(self.stop(why, fact(), ways()));
+        }
+        if !backup.gaps.is_empty() {
+            let why = "the WAL after its newest backup is not whole: recovery would end before the gap";
+            return Err(self.stop(why, fact(), ways()));
+        }
+        Ok(true)
+    }
+
+    /// All backups, a line each, and histories without one.
+    fn listed(&self, histories: &[History]) -> Vec<String> {
+        let mut lines = Vec::new();
+        for history in histories {
+            for backup in &history.backups {
+                lines.push(format!("backup {}: {}", backup.name, facts(history, backup, self.survey.now)));
+            }
+            if let (true, Some(newest)) = (history.backups.is_empty(), history.newest_wal) {
+                let place = if history.name.is_empty() { "its archive" } else { &history.name };
+                lines.push(format!("{place}: WAL until {newest:.0}, no complete backup"));
+            }
+        }
+        if lines.is_empty() {
+            lines.push("its archive is empty".to_owned());
+        }
+        lines
+    }
+
+    /// What survives must not be older than its own archive, and not another database: whatever was written since is lost when
+    /// it is adopted. What a person has decided is not asked again.
+    pub(super) fn compare_with_archive(&self, claims: &[ClaimDecision]) -> Result<(), Stop> {
+        let (Some(archive), None) = (self.archive(), self.answers.of(&self.set.name).next()) else { return Ok(()) };
+        let Some((history, backup)) = archive.backup(None) else { return Ok(()) };
+        let adopted = claims.iter().filter_map(|claim| match &claim.choice {
+            Choice::Adopt { volume } => self.survey.volume(volume),
+            _ => None,
+        });
+        for volume in adopted {
+            let identity = volume.marks.as_ref().and_then(|marks| marks.identity.as_ref());
+            let released = volume.since.filter(|_| volume.phase == "Released");
+            let why = match (identity, &backup.system_identifier, released, archive.newest()) {
+                (Some(here), Some(there), ..) if here != there => {
+                    format!("pv/{} and its newest backup hold different databases ({here} and {there})", volume.name)
+                }
+                (_, _, Some(released), Some(newest)) if newest > after(released) => {
+                    format!("pv/{} survives, and its archive was written to after the volume was released", volume.name)
+                }
+                _ => continue,
+            };
+            let lines = vec![
+                format!("pv/{}: {}", volume.name, volume.facts(self.survey.now)),
+                format!("backup {}: {}", backup.name, facts(history, backup, self.survey.now)),
+            ];
+            let ways = vec![
+                format!("--data {}=adopt:{}", self.set.name, volume.name),
+                format!("--data {}=restore", self.set.name),
+            ];
+            return Err(self.stop(why, lines, ways));
+        }
+        Ok(())
+    }
+
+    /// What survives and cannot be used without asking has a backup beside it.
+    pub(super) fn restore_way(&self) -> Option<(String, String)> {
+        let (history, backup) = self.archive()?.backup(None)?;
+        let fact = format!("backup {}: {}", backup.name, facts(history, backup, self.survey.now));
+        Some((fact, format!("--data {}=restore", self.set.name)))
+    }
+
+    /// The lineage of one that begins empty: where there is an archive, or may be one, it stays as it is.
+    pub(super) fn emptied(&self) -> Lineage {
+        let looked_up = self.set.restore.as_ref().is_some_and(|restore| restore.backups.is_some());
+        let untouched = matches!(self.archive(), Some(archive @ Archive::Known(_)) if !archive.holds_something());
+        let history = if looked_up && !untouched { new_history(self.survey.now) } else { String::new() };
+        Lineage { history, ..Lineage::default() }
+    }
+}
+
+fn after(released: Timestamp) -> Timestamp {
+    released.checked_add(SLACK).unwrap_or(released)
+}
