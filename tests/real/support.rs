@@ -97,9 +97,16 @@ impl Bed {
     /// What a command in a pod prints; panics when it fails.
     #[track_caller]
     pub fn exec(&self, namespace: &str, pod: &str, command: &[&str]) -> String {
+        self.exec_in(namespace, pod, None, command)
+    }
+
+    /// The same in a container that is named, as it must be where a pod has several.
+    #[track_caller]
+    pub fn exec_in(&self, namespace: &str, pod: &str, container: Option<&str>, command: &[&str]) -> String {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
+        let params = AttachParams { container: container.map(str::to_owned), ..AttachParams::default() };
         let (out, err, status) = self.block_on(async {
-            let mut process = pods.exec(pod, command.iter().copied(), &AttachParams::default()).await.unwrap();
+            let mut process = pods.exec(pod, command.iter().copied(), &params).await.unwrap();
             let (mut out, mut err) = (String::new(), String::new());
             let (mut stdout, mut stderr) = (process.stdout().unwrap(), process.stderr().unwrap());
             let status = process.take_status().unwrap();

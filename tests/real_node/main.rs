@@ -8,11 +8,13 @@ mod hidden;
 mod support;
 
 mod accident;
+mod archive;
 mod bed;
 mod broken;
 mod down;
 mod gates;
 mod interrupted;
+mod object_store;
 mod secrets;
 mod stack;
 

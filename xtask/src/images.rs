@@ -1,4 +1,5 @@
-//! The image set of the node bed: one docker-archive with every image that the kit's local environment names.
+//! The image set of the node bed: one docker-archive with every image that the kit's local environment names, and one more,
+//! an object store for tests.
 //!
 //! No registry is needed. A Debian root file system with PostgreSQL, Redis and Python is the layer that all images share;
 //! on it each image has a small layer of its own from `xtask/images/`. PostgreSQL, Patroni and Redis are the real programs,
@@ -22,13 +23,14 @@ use self::cache::Cache;
 use self::layer::{Blob, LayerBuilder};
 use self::references::References;
 use crate::progress::say;
+use crate::tools::{self, Tool, VERSITYGW};
 
 /// One image: how its own layer is made and how its program is started.
 struct Image {
     /// The key under `images:` in the kit's environments, and the folder below `xtask/images/`.
     key: &'static str,
-    /// Whether the layer with the stand-in programs is part of it.
-    standins: bool,
+    /// The layers below its own.
+    on: Below,
     entrypoint: &'static [&'static str],
     command: &'static [&'static str],
     /// The user the real image starts as; empty means root.
@@ -39,15 +41,29 @@ struct Image {
     folders: &'static [(&'static str, u64, u32)],
 }
 
+/// What an image's own layer lies on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Below {
+    /// Nothing: one static program.
+    Nothing,
+    /// The shared layer.
+    Debian,
+    /// The shared layer and the stand-in programs.
+    StandIns,
+}
+
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/lib/postgresql/15/bin";
 
 /// The environment of the kit whose image names are used.
 const ENVIRONMENT: &str = "local";
 
+/// The image that no environment of the kit names: tests need something to archive to.
+const OBJECT_STORE: &str = "versitygw";
+
 const IMAGES: &[Image] = &[
     Image {
         key: "postgresql",
-        standins: false,
+        on: Below::Debian,
         entrypoint: &["/usr/bin/dumb-init", "--", "/usr/local/bin/docker-entrypoint.sh"],
         command: &["patroni"],
         user: "",
@@ -57,7 +73,7 @@ const IMAGES: &[Image] = &[
     },
     Image {
         key: "redis",
-        standins: false,
+        on: Below::Debian,
         entrypoint: &["/usr/local/bin/docker-entrypoint.sh"],
         command: &["redis-server"],
         user: "",
@@ -67,7 +83,7 @@ const IMAGES: &[Image] = &[
     },
     Image {
         key: "server",
-        standins: true,
+        on: Below::StandIns,
         entrypoint: &["/usr/bin/dumb-init", "--"],
         command: &[],
         user: "1000",
@@ -77,7 +93,7 @@ const IMAGES: &[Image] = &[
     },
     Image {
         key: "index",
-        standins: true,
+        on: Below::StandIns,
         entrypoint: &["/usr/local/bin/docker-entrypoint.sh"],
         command: &["fpi-server", "--directory", "/var/lib/acoustid-index", "--address", "0.0.0.0", "--port", "6080"],
         user: "1000",
@@ -87,7 +103,7 @@ const IMAGES: &[Image] = &[
     },
     Image {
         key: "aserver",
-        standins: true,
+        on: Below::StandIns,
         entrypoint: &[],
         command: &["/aserver"],
         user: "",
@@ -97,7 +113,7 @@ const IMAGES: &[Image] = &[
     },
     Image {
         key: "mbslave",
-        standins: true,
+        on: Below::StandIns,
         entrypoint: &["/usr/bin/dumb-init", "--", "docker-entrypoint.sh"],
         command: &[],
         user: "",
@@ -107,10 +123,20 @@ const IMAGES: &[Image] = &[
     },
     Image {
         key: "traefik",
-        standins: true,
+        on: Below::StandIns,
         entrypoint: &["/entrypoint.sh"],
         command: &["traefik"],
         user: "",
+        folder: "/",
+        environment: &[],
+        folders: &[],
+    },
+    Image {
+        key: OBJECT_STORE,
+        on: Below::Nothing,
+        entrypoint: &["/usr/local/bin/versitygw"],
+        command: &[],
+        user: "1000",
         folder: "/",
         environment: &[],
         folders: &[],
@@ -125,13 +151,14 @@ const IMAGES: &[Image] = &[
 pub fn archive() -> Result<PathBuf> {
     let root = repository();
     let folder = root.join("xtask/images");
-    let references = References::read(&root.join("environments"), ENVIRONMENT)?;
+    let mut references = References::read(&root.join("environments"), ENVIRONMENT)?;
+    references.add(OBJECT_STORE, format!("docker.io/versity/versitygw:{VERSITYGW}"))?;
     for key in references.keys().filter(|key| IMAGES.iter().all(|image| image.key != *key)) {
         say(format_args!(
             "there is nothing that could stand in for the image `{key}`: pods that use it will not start"
         ));
     }
-    let tools = Tools::find(&root);
+    let tools = Tools::find(&root)?;
     let cache = Cache::open()?;
     let recipe = base::Recipe::read(&folder.join("base"))?;
 
@@ -141,6 +168,8 @@ pub fn archive() -> Result<PathBuf> {
         key.text(source);
     }
     key.tree(&folder)?;
+    // The folder's name is a key of what the program was built from, and sooner read than the program.
+    key.text(&tools.versitygw.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy());
     if let Some(wal_g) = &tools.wal_g {
         key.file(wal_g)?;
     }
@@ -157,14 +186,16 @@ pub fn archive() -> Result<PathBuf> {
     Ok(path)
 }
 
-/// What comes from outside the repository and may be absent.
+/// Programs from outside the repository.
 struct Tools {
+    versitygw: PathBuf,
+    /// May be absent.
     wal_g: Option<PathBuf>,
 }
 
 impl Tools {
     /// WAL-G is in no package registry; a folder `shared/tools` beside the repository may hold it.
-    fn find(root: &Path) -> Self {
+    fn find(root: &Path) -> Result<Self> {
         let folder = root.join("../shared/tools");
         let mut found: Vec<PathBuf> = std::fs::read_dir(&folder)
             .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
@@ -174,7 +205,7 @@ impl Tools {
             name.starts_with("wal-g-") && name.ends_with(".xz")
         });
         found.sort();
-        Self { wal_g: found.pop() }
+        Ok(Self { versitygw: tools::path(Tool::VersityGw)?, wal_g: found.pop() })
     }
 }
 
@@ -204,10 +235,11 @@ fn build_in(
     let mut blobs = vec![base.clone(), standins.clone()];
     for (image, name) in IMAGES.iter().filter_map(|image| Some((image, references.get(image.key)?))) {
         say(format_args!("image {name}"));
-        let mut layers = vec![base.clone()];
-        if image.standins {
-            layers.push(standins.clone());
-        }
+        let mut layers = match image.on {
+            Below::Nothing => Vec::new(),
+            Below::Debian => vec![base.clone()],
+            Below::StandIns => vec![base.clone(), standins.clone()],
+        };
         if let Some(own) = own_layer(work, folder, tools, image)? {
             blobs.push(own.clone());
             layers.push(own);
@@ -234,10 +266,10 @@ fn build_in(
     Ok(())
 }
 
-/// The image's own layer: its `rootfs` folder, the folders it must own, and for PostgreSQL what is fetched.
+/// The image's own layer: its `rootfs` folder, the folders it must own, and for some programs that are built or fetched.
 fn own_layer(work: &Path, folder: &Path, tools: &Tools, image: &Image) -> Result<Option<Blob>> {
     let rootfs = folder.join(image.key).join("rootfs");
-    if !rootfs.is_dir() && image.folders.is_empty() {
+    if !rootfs.is_dir() && image.folders.is_empty() && image.key != OBJECT_STORE {
         return Ok(None);
     }
     let mut layer = LayerBuilder::create(&work.join(format!("{}.tar", image.key)))?;
@@ -246,6 +278,9 @@ fn own_layer(work: &Path, folder: &Path, tools: &Tools, image: &Image) -> Result
     }
     if rootfs.is_dir() {
         layer.tree(&rootfs, "", |_| true)?;
+    }
+    if image.key == OBJECT_STORE {
+        layer.program(&tools.versitygw, "usr/local/bin/versitygw")?;
     }
     if image.key == "postgresql" {
         let patroni = base::patroni(&folder.join("postgresql/requirements.txt"), work)?;
@@ -265,7 +300,7 @@ fn own_layer(work: &Path, folder: &Path, tools: &Tools, image: &Image) -> Result
 /// The image configuration: what a registry would serve beside the layers.
 fn config(image: &Image, layers: &[Blob]) -> serde_json::Value {
     let mut environment = vec![PATH.to_owned()];
-    if image.standins {
+    if image.on == Below::StandIns {
         environment.push("PYTHONPATH=/opt/standins".to_owned());
         environment.push("PYTHONDONTWRITEBYTECODE=1".to_owned());
     }
@@ -316,7 +351,8 @@ mod tests {
     fn every_image_has_a_unique_key_and_a_folder() {
         let folder = repository().join("xtask/images");
         for (position, image) in IMAGES.iter().enumerate() {
-            assert!(folder.join(image.key).join("rootfs").is_dir(), "{} has no rootfs", image.key);
+            let own = folder.join(image.key).join("rootfs").is_dir();
+            assert_eq!(own, image.on != Below::Nothing, "{}", image.key);
             assert!(IMAGES[..position].iter().all(|other| other.key != image.key), "{} twice", image.key);
         }
     }

@@ -1,4 +1,4 @@
-//! The programs that make a cluster: taken from `$KUBEBUILDER_ASSETS` or built from pinned Go modules into the cache.
+//! The programs of clusters and their images: taken from `$KUBEBUILDER_ASSETS` or built from pinned Go modules into the cache.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,10 +12,12 @@ use crate::progress::{Step, interrupted};
 
 /// Version of Kubernetes; the same as in `go/kube/go.mod`. The last minor whose kubelet takes containerd 1.6 and cgroup v1.
 const KUBERNETES: &str = "v1.34.4";
+/// Version of the S3 gateway: also the tag of its image.
+pub const VERSITYGW: &str = "v1.8.0";
 /// Size without symbols matters more than stack traces with line numbers.
 const BUILD_FLAGS: [&str; 2] = ["-mod=readonly", "-trimpath"];
 
-/// One program of a cluster.
+/// One program of a cluster, or of an image made for one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tool {
     /// The store.
@@ -38,6 +40,8 @@ pub enum Tool {
     CoreDns,
     /// Makes volumes out of folders.
     LocalPath,
+    /// Serves a folder by the S3 protocol.
+    VersityGw,
 }
 
 impl Tool {
@@ -60,6 +64,7 @@ impl Tool {
             Self::Kwok => "kwok",
             Self::CoreDns => "coredns",
             Self::LocalPath => "local-path-provisioner",
+            Self::VersityGw => "versitygw",
         }
     }
 
@@ -85,6 +90,12 @@ impl Tool {
                 module: "github.com/rancher/local-path-provisioner",
                 package: "",
                 version: "v0.0.30",
+            },
+            Self::VersityGw => Source::Module {
+                group: "versitygw",
+                module: "github.com/versity/versitygw",
+                package: "/cmd/versitygw",
+                version: VERSITYGW,
             },
             kubernetes => {
                 let set = "-X k8s.io/component-base/version";

@@ -51,6 +51,17 @@ impl References {
         Ok(Self(merged))
     }
 
+    /// Adds an image that is not the kit's.
+    ///
+    /// # Errors
+    /// When the kit has one of this key, too.
+    pub fn add(&mut self, key: &str, reference: String) -> Result<()> {
+        match self.0.insert(key.to_owned(), reference) {
+            Some(theirs) => bail!("the image `{key}` is the kit's own: {theirs}"),
+            None => Ok(()),
+        }
+    }
+
     /// The image name for a key.
     pub fn get(&self, key: &str) -> Option<&str> {
         self.0.get(key).map(String::as_str)
@@ -88,6 +99,14 @@ mod tests {
         ]);
         let references = References::read(kit.path(), "local").unwrap();
         assert_eq!(references.iter().collect::<Vec<_>>(), [("a", "r/a:v1"), ("b", "r/b:v2")]);
+    }
+
+    #[test]
+    fn what_is_added_takes_nothing_from_the_kit() {
+        let mut references = References::read(kit(&[("local", "images: {a: 'r/a:v1'}")]).path(), "local").unwrap();
+        references.add("b", "r/b:v1".to_owned()).unwrap();
+        assert_eq!(references.get("b"), Some("r/b:v1"));
+        assert!(references.add("a", "r/b:v1".to_owned()).unwrap_err().to_string().contains("r/a:v1"));
     }
 
     #[test]

@@ -7,3 +7,4 @@ rm -rf "$root/usr/share/i18n" "$root"/usr/share/postgresql/15/man "$root/usr/sbi
     "$root"/var/lib/dpkg/*-old "$root/etc/redis/redis.conf"
 rm -f "$root/etc/hostname" "$root/etc/resolv.conf"
 install -d -o 999 -g 999 -m 2775 "$root/run/postgresql"
+install -d -o 999 -g 999 -m 750 "$root/var/log/pgbackrest"
