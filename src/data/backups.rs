@@ -124,18 +124,20 @@ at() {
     exit 64
 }
 at ""
-top=$(wal-g st ls) || exit $?
+# What a program says of its work would stand between its answers: it is shown when it fails.
+ask() { wal-g "$@" 2>/tmp/said || { code=$?; cat /tmp/said >&2; return $code; }; }
+top=$(ask st ls) || exit $?
 for history in "" $(printf '%s\n' "$top" | awk '$1 == "dir" && $NF ~ /^\/?history-/ { gsub("/", "", $NF); print $NF }'); do
     at "${history:+/$history}"
     echo "#rekindle history $history"
     echo "#rekindle backups"
-    wal-g backup-list --detail --json || exit $?
+    ask backup-list --detail --json || exit $?
     echo
     echo "#rekindle timelines"
-    wal-g wal-show --detailed-json || true
+    ask wal-show --detailed-json 2>/dev/null || true
     echo
     echo "#rekindle wal"
-    wal-g st ls wal_005 2>/dev/null | awk '$1 == "obj" { print $3 "T" $4 "Z", $NF }' | sort | tail -n 1
+    ask st ls wal_005 2>/dev/null | awk '$1 == "obj" { print $3 "T" $4 "Z", $NF }' | sort | tail -n 1
 done
 "##;
 
