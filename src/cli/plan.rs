@@ -128,6 +128,9 @@ pub fn run(context: &mut Context, args: &PlanArgs) -> Result<Exit, CliError> {
         };
         Ok((plan, proposal, saved, (cluster.context, cluster.version)))
     })?;
+    let refused = proposal.objects().filter(|object| object.intent == Intent::Refuse).count();
+    // What is refused can be executed by nobody.
+    let file = file.filter(|_| refused == 0);
     if let Some(file) = &file {
         save(context, file, &saved)?;
     }
@@ -140,6 +143,9 @@ pub fn run(context: &mut Context, args: &PlanArgs) -> Result<Exit, CliError> {
     }
     let go = context.command(&words);
     context.ui.say_lines(&summary(&plan.environment, &proposal, &go, false));
+    if refused > 0 {
+        return Ok(Exit::Protected);
+    }
     Ok(if args.exit_code && proposal.has_changes() { Exit::Changes } else { Exit::Done })
 }
 

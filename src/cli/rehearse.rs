@@ -43,7 +43,9 @@ Times are assumed, unless a real run has measured them:
 
 Examples:
   rekindle rehearse production
-  rekindle rehearse production --slow StatefulSet/postgresql-fingerprint=3h30m";
+  rekindle rehearse production --slow StatefulSet/postgresql-fingerprint=3h30m
+A time beyond the phase's own limits (phases.NAME.timeout and stall_timeout in
+the environment's file) ends as it would for real.";
 
 /// Arguments of `rehearse`.
 #[derive(Args, Debug)]

@@ -78,7 +78,7 @@ pub async fn diagnose(client: &Client, key: &ObjectKey, object: Option<&Value>) 
     let object = object.unwrap_or(&stub);
     let family = ask.family(key, object).await;
     // Logs and events do not wait for each other; half of the time is kept for them by `family`.
-    let (containers, events) = tokio::join!(ask.containers(&family.pods), ask.events(key, &family));
+    let (containers, events) = tokio::join!(ask.containers(&family.pods), ask.events(key, object, &family));
     Diagnosis { containers, events }
 }
 
@@ -216,8 +216,8 @@ impl Ask<'_> {
         }
     }
 
-    /// Events of the object, its pods, its ReplicaSet and its claims.
-    async fn events(&self, key: &ObjectKey, family: &Family) -> Vec<EventReport> {
+    /// Events of the object, its pods, its ReplicaSet and its claims; not those of an earlier one of the same name.
+    async fn events(&self, key: &ObjectKey, object: &Value, family: &Family) -> Vec<EventReport> {
         let mut subjects = vec![(key.kind.as_str(), key.name.as_str())];
         // Pods that are not fine come first; a healthy one has nothing to add.
         let mut pods: Vec<&Value> = family.pods.iter().collect();
@@ -233,8 +233,17 @@ impl Ask<'_> {
             let fields = format!("involvedObject.kind={kind},involvedObject.name={name}");
             self.list(&path, ListParams::default().fields(&fields), self.deadline)
         });
-        merge_events(join_all(lists).await.concat())
+        let mut events = join_all(lists).await.concat();
+        let uid = text(object, "/metadata/uid");
+        events.retain(|event| uid.is_empty() || !is_of_another(event, key, uid));
+        merge_events(events)
     }
+}
+
+/// Whether an event is about an object of this kind and name that is not the one with this UID.
+fn is_of_another(event: &Value, key: &ObjectKey, uid: &str) -> bool {
+    let of = |field: &str| text(event, &format!("/involvedObject/{field}"));
+    of("kind") == key.kind && of("name") == key.name && !of("uid").is_empty() && of("uid") != uid
 }
 
 fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
@@ -354,6 +363,22 @@ mod tests {
     use kube::client::Body;
 
     use super::*;
+
+    #[test]
+    fn events_of_an_earlier_one_of_the_same_name_are_not_its_own() {
+        let key = ObjectKey {
+            group: "batch".into(),
+            kind: "Job".into(),
+            namespace: Some("shop".into()),
+            name: "migrate".into(),
+        };
+        let event =
+            |kind: &str, name: &str, uid: &str| json!({"involvedObject": {"kind": kind, "name": name, "uid": uid}});
+        assert!(is_of_another(&event("Job", "migrate", "old"), &key, "new"));
+        assert!(!is_of_another(&event("Job", "migrate", "new"), &key, "new"));
+        assert!(!is_of_another(&event("Job", "migrate", ""), &key, "new"), "an event need not say the UID");
+        assert!(!is_of_another(&event("Pod", "migrate", "old"), &key, "new"));
+    }
 
     /// A cluster that answers paths (with their decoded query) that contain a text; everything else is not found.
     fn cluster(answers: Vec<(&'static str, String)>) -> (Client, Arc<Mutex<Vec<String>>>) {

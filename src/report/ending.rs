@@ -136,7 +136,8 @@ fn success(progress: &Progress, end: &End, setting: &Setting, width: usize) -> V
     lines.extend(switched_off(progress, width));
     lines.extend(not_part(&left_out));
     lines.extend(warnings(progress, width));
-    if !setting.hosts.is_empty() {
+    // Behind the doors of a part there is nothing yet.
+    if !setting.hosts.is_empty() && left_out.is_empty() {
         lines.extend(
             wrap(&setting.hosts.join("  "), width - 2)
                 .into_iter()

@@ -26,7 +26,11 @@ const SEED_BYTES: usize = 32;
 /// base64url, padded or not.
 const BASE64URL: GeneralPurpose = GeneralPurpose::new(
     &alphabet::URL_SAFE,
-    GeneralPurposeConfig::new().with_encode_padding(false).with_decode_padding_mode(DecodePaddingMode::Indifferent),
+    GeneralPurposeConfig::new()
+        .with_encode_padding(false)
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        // 43 characters that somebody has typed hold 258 bits: the two that are left over mean nothing.
+        .with_decode_allow_trailing_bits(true),
 );
 
 /// The opened contents of an environment's age file.
@@ -251,9 +255,15 @@ fn sound(value: &str) -> Result<(), String> {
 }
 
 fn decode_seed(value: &str) -> Result<Zeroizing<Vec<u8>>, String> {
-    let bytes = BASE64URL.decode(value.trim()).map(Zeroizing::new).map_err(|_| "is not base64url".to_owned())?;
+    let bytes = BASE64URL
+        .decode(value.trim())
+        .map(Zeroizing::new)
+        .map_err(|_| "is not base64url: at least 43 characters of A-Z a-z 0-9 - _".to_owned())?;
     if bytes.len() < SEED_BYTES {
-        return Err(format!("has {} bytes, and needs at least {SEED_BYTES}", bytes.len()));
+        return Err(format!(
+            "has {} bytes, and needs at least {SEED_BYTES}: 43 characters of A-Z a-z 0-9 - _",
+            bytes.len()
+        ));
     }
     Ok(bytes)
 }

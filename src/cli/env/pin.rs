@@ -53,6 +53,7 @@ pub struct PinArgs {
 pub fn run(context: &mut Context, kit: &Kit, args: &PinArgs) -> Result<Exit, CliError> {
     // What the command line changes is for one run; a pin stays.
     let plain = kit.environment(&args.environment, &Overrides::default())?;
+    let plain_uid = plain.cluster.uid.clone();
     let environment = context.pinned(plain)?;
     if environment.stack.is_empty() {
         kit.stack()?;
@@ -64,7 +65,9 @@ pub fn run(context: &mut Context, kit: &Kit, args: &PinArgs) -> Result<Exit, Cli
         gathered.look(&cluster, &environment.namespace).await;
         show(context, &cluster, &gathered);
         check_uid(args, &cluster)?;
-        let pinned = agrees(&gathered);
+        // A pin of one's own would hide from a person that the file of the kit, which others have too, has none.
+        let in_file = !matches!(kit.source, KitSource::Folder(_)) || plain_uid.as_deref() == Some(cluster.uid.as_str());
+        let pinned = in_file && agrees(&gathered);
         let remembered = remembers(&environment, &gathered);
         if pinned && remembered {
             context.ui.say(&format!("{} is pinned to this cluster already; nothing was written", environment.name));

@@ -66,7 +66,8 @@ pub fn run(context: &mut Context, args: &EditArgs) -> Result<Exit, CliError> {
             .map_err(|error| CliError::new(Exit::Kit, format!("the edited text is gone: {}", plain(&error))))?;
         if text == before && vault.exists() {
             context.ui.say("nothing was changed, nothing is written");
-            context.ui.say("to seal it to other recipients, set any of its values again:  rekindle secrets set");
+            let again = context.command(&["secrets", "set", &args.environment, "NAME"]);
+            context.ui.say(&format!("to seal it to other recipients, set any of its values again:   {again}"));
             return Ok(Exit::Done);
         }
         match check(&text, &vault) {

@@ -70,7 +70,7 @@ pub fn check_machine(name: &str) -> Result<()> {
     {
         if other.processes.iter().any(process::Process::alive) {
             bail!(
-                "only one node can exist on a machine at a time, and {} is one ({}); first: cargo xtask cluster down {}",
+                "only one node can exist on a machine at a time, and {} is one ({}); unless somebody's tests are at work on it: cargo xtask cluster down {}",
                 other.name,
                 text.trim(),
                 other.name
