@@ -175,6 +175,9 @@ pub async fn decided(
     objects::add_gates(&mut rendered, &decisions, &survey);
     objects::add(&mut rendered, &decisions, &survey, &plan.environment);
     let mut plan = Plan::of(&rendered)?;
+    for phase in &mut plan.phases {
+        phase.restored_bytes = decisions.restored_bytes(plan.claims.iter().filter(|claim| claim.phase == phase.name));
+    }
     plan.data = decisions;
     Ok(plan)
 }

@@ -105,6 +105,8 @@ pub struct Decision {
     pub lineage: Lineage,
     /// Up to when what is restored now was archived: what was written later is lost.
     pub recovery_point: Option<jiff::Timestamp>,
+    /// Bytes of the backup that is restored now, where they are known.
+    pub restored_bytes: Option<u64>,
     /// Whether a person has to type its name: it begins empty in a protected environment.
     pub confirm: bool,
 }
@@ -161,6 +163,12 @@ impl Decisions {
             Choice::Adopt { volume } => Some((claim, volume.as_str())),
             _ => None,
         })
+    }
+
+    /// Bytes of the largest backup that is restored into one of these claims.
+    pub fn restored_bytes<'c>(&self, claims: impl Iterator<Item = &'c Expected>) -> u64 {
+        let sets = claims.filter_map(|claim| self.of_claim(&claim.namespace, &claim.name));
+        sets.filter_map(|(set, _)| set.restored_bytes).max().unwrap_or_default()
     }
 
     /// What templates see of each data set.
@@ -309,14 +317,23 @@ impl<'a> Case<'a> {
         }
         self.compare_with_archive(&claims)?;
         let empty = claims.iter().any(|claim| claim.choice == Choice::Empty);
-        let mut recovery_point = None;
+        let (mut recovery_point, mut restored_bytes) = (None, None);
         if let Some(restored) = restored {
-            (source, lineage, recovery_point) = (Source::Restore, restored.lineage, restored.point);
+            (source, lineage) = (Source::Restore, restored.lineage);
+            (recovery_point, restored_bytes) = (restored.point, restored.size);
         } else if claims.iter().all(|claim| claim.choice == Choice::Empty) {
             lineage = self.emptied();
         }
         let confirm = empty && self.policy.protected && self.set.derived.is_none();
-        Ok(Decision { data_set: self.set.name.clone(), source, claims, lineage, recovery_point, confirm })
+        Ok(Decision {
+            data_set: self.set.name.clone(),
+            source,
+            claims,
+            lineage,
+            recovery_point,
+            restored_bytes,
+            confirm,
+        })
     }
 
     /// Where what is there comes from: it goes on with what its claims or its volume say.

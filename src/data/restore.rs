@@ -1,6 +1,8 @@
 //! The decision, as far as backups go: whether a data set of which nothing is there is restored and from which backup, and
 //! whether what survives is older than its own archive. Pure.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::answers::Answer;
@@ -14,6 +16,14 @@ use super::{Answers, Source, Survey};
 /// How much later than the release of a volume its archive may have been written to: clocks differ, and the last segments are
 /// archived while a server shuts down.
 const SLACK: SignedDuration = SignedDuration::from_mins(5);
+
+/// Bytes a second that a restore is given at least, when its time limits are counted: a slow network and a day of WAL to replay.
+const SLOWEST: u64 = 10 << 20;
+
+/// How much longer than usual a restore of this many bytes may take.
+pub fn allowance(bytes: u64) -> Duration {
+    Duration::from_secs(bytes / SLOWEST)
+}
 
 /// The data sets whose backups have to be looked up before anything can be decided: those of which no claim is bound and
 /// that are not told to be empty.
@@ -42,6 +52,8 @@ pub(super) struct Restored {
     pub lineage: Lineage,
     /// Up to when it was archived.
     pub point: Option<Timestamp>,
+    /// Bytes of the backup.
+    pub size: Option<u64>,
 }
 
 impl Case<'_> {
@@ -108,6 +120,7 @@ impl Case<'_> {
                 history: new_history(self.survey.now),
             },
             point: recover_to.or_else(|| history.newest()),
+            size: backup.size,
         }))
     }
 

@@ -157,7 +157,7 @@ mod tests {
 
     fn plan(items: Vec<Item>) -> Plan {
         let settings = PhaseSettings::default();
-        let phase = PlannedPhase { name: "services".into(), settings, items, gates: Vec::new() };
+        let phase = PlannedPhase { name: "services".into(), settings, restored_bytes: 0, items, gates: Vec::new() };
         Plan {
             environment: "a".into(),
             stack: "a".into(),

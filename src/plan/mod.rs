@@ -63,6 +63,8 @@ pub struct PlannedPhase {
     pub name: String,
     /// Its limits.
     pub settings: PhaseSettings,
+    /// Bytes of the largest backup that is restored in it: its limits grow with that.
+    pub restored_bytes: u64,
     /// Its objects.
     pub items: Vec<Item>,
     /// The gates that close it.
@@ -143,6 +145,7 @@ impl Plan {
             .map(|(phase, needs)| PlannedPhase {
                 name: phase.name.clone(),
                 settings: phase.settings.clone(),
+                restored_bytes: 0,
                 gates: phase.gates.clone(),
                 items: phase
                     .objects

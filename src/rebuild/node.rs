@@ -36,6 +36,12 @@ impl Limits {
         }
     }
 
+    /// The same for a phase in which data of this size is restored, during which nothing else may change.
+    pub fn with_restore(self, bytes: u64) -> Self {
+        let more = crate::data::restore::allowance(bytes);
+        Self { phase: self.phase + more, object: self.object + more, stall: self.stall + more, ..self }
+    }
+
     /// How long something that fails for this cause is given to heal.
     pub fn grace(&self, cause: Cause) -> Duration {
         match cause {
@@ -203,6 +209,16 @@ mod tests {
 
     fn pull(reason: &str) -> Status {
         Status::Failing { reason: reason.into(), cause: Cause::Pull }
+    }
+
+    #[test]
+    fn limits_grow_with_what_is_restored() {
+        let limits = Limits::of(&PhaseSettings::default());
+        assert_eq!(limits.with_restore(0).phase, limits.phase);
+        // 349 GB, as the fingerprint table alone.
+        let large = limits.with_restore(349_000_000_000);
+        assert_eq!(large.stall.as_secs() - limits.stall.as_secs(), 33_283);
+        assert_eq!(large.pull, limits.pull, "an image is no larger");
     }
 
     #[tokio::test(start_paused = true)]

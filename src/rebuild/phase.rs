@@ -81,7 +81,7 @@ fn own_limit(object: &Object) -> Option<Duration> {
 impl<'a> Phase<'a> {
     /// A phase that begins now.
     pub fn begin(plan: &'a PlannedPhase) -> Self {
-        let limits = Limits::of(&plan.settings);
+        let limits = Limits::of(&plan.settings).with_restore(plan.restored_bytes);
         let mut dependents = vec![Vec::new(); plan.items.len()];
         for (index, item) in plan.items.iter().enumerate() {
             for need in &item.needs {
@@ -210,6 +210,7 @@ mod tests {
         };
         let needs = vec![Need { item: 0, ready: false }, Need { item: 1, ready: true }];
         PlannedPhase {
+            restored_bytes: 0,
             name: "services".into(),
             settings: PhaseSettings::default(),
             items: vec![item("a", Vec::new()), item("b", Vec::new()), item("c", needs)],

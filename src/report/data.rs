@@ -89,6 +89,7 @@ mod tests {
             claims,
             lineage: Lineage::default(),
             recovery_point: None,
+            restored_bytes: None,
             confirm: false,
         };
         let adopt = Choice::Adopt { volume: "pg-app-0".into() };
@@ -129,6 +130,7 @@ mod tests {
             claims: kept,
             lineage,
             recovery_point: None,
+            restored_bytes: None,
             confirm: false,
         };
         assert_eq!(shown(&Decisions { sets: vec![set], ..Decisions::default() }), "");

@@ -24,14 +24,20 @@ fn local(bed: &Bed, command: &str, flags: &[String], more: &[&str]) -> Ran {
     finish(rekindle(None, &bed.kubeconfig, &[&[command, "local"], &flags[..], more].concat()))
 }
 
-/// Runs a script in the kit's PostgreSQL image beside the store: its exit code and what it printed.
-fn once(bed: &Bed, store: &ObjectStore, name: &str, script: &str, environment: &[(&str, &str)]) -> (i64, String) {
+/// The kit's PostgreSQL image.
+pub fn image(bed: &Bed, store: &ObjectStore) -> String {
     let rendered = local(bed, "render", &store.flags(), &["-o", "json"]).exit(0).events();
     let image = rendered
         .iter()
         .find(|object| object["kind"] == "StatefulSet" && object["metadata"]["name"] == "postgresql-app")
         .and_then(|object| object.pointer("/spec/template/spec/containers/0/image"))
-        .expect("the kit has an app cluster");
+        .and_then(serde_json::Value::as_str);
+    image.expect("the kit has an app cluster").to_owned()
+}
+
+/// Runs a script in the kit's PostgreSQL image beside the store: its exit code and what it printed.
+fn once(bed: &Bed, store: &ObjectStore, name: &str, script: &str, environment: &[(&str, &str)]) -> (i64, String) {
+    let image = image(bed, store);
     let environment: Vec<_> = environment.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
     let main = json!({"name": "main", "image": image, "args": ["sh", "-c", script], "env": environment});
     let pod = json!({

@@ -15,6 +15,7 @@ mod down;
 mod gates;
 mod interrupted;
 mod object_store;
+mod pgbackrest;
 mod restore;
 mod secrets;
 mod stack;

@@ -198,9 +198,16 @@ fn what_is_lost_with_its_volumes_comes_back_from_object_storage() {
     let next = stack.up(&["-o", "json"]).exit(0);
     assert_eq!(next.last()["written"], 0, "{}", next.stdout);
 
-    // Where the store cannot be read nothing begins empty, though the environment would allow it.
+    // Nothing begins empty, though the environment would allow it, where a store cannot be read, where it is another one than was
+    // written to, and where a backup is not complete.
     stack.lose(&["app"]);
-    let blind = stack.up(&["--set", "backups.endpoint=http://127.0.0.1:9"]).exit(4);
-    blind.says("postgresql-app").says("its backups could not be looked up").says("--data postgresql-app=empty");
-    assert!(bed.get("v1", "Namespace", None, &stack.space.name).is_none(), "nothing was written");
+    let refused = |flags: &[&str], why: &str| {
+        let ran = stack.up(flags).exit(4).says("postgresql-app").says(why).says("--data postgresql-app=empty");
+        assert!(bed.get("v1", "Namespace", None, &stack.space.name).is_none(), "nothing was written:\n{}", ran.stderr);
+    };
+    refused(&["--set", "backups.endpoint=http://127.0.0.1:9"], "its backups could not be looked up");
+    refused(&["--set", "backups.bucket=nowhere"], "its backups could not be looked up");
+    let complete = |path: &String| path.contains("/postgresql-app/") && path.ends_with("_backup_stop_sentinel.json");
+    store.files().keys().filter(|path| complete(path)).for_each(|path| store.remove(path));
+    refused(&[], "its archive holds WAL but no complete backup");
 }
