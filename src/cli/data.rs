@@ -122,12 +122,12 @@ async fn look_up(
     part: &Part,
     cluster: &Cluster,
     survey: &mut Survey,
-    answers: &Answers,
+    (policy, answers): (&Policy, &Answers),
 ) {
     let position = |phase: &str| plan.phases.iter().position(|known| known.name == phase);
     let of_part = |claim: &&Expected| position(&claim.phase).is_none_or(|index| part.holds(index));
     let claims: Vec<Expected> = plan.claims.iter().filter(of_part).cloned().collect();
-    let sets = restore::to_look_up(&plan.data_sets, &claims, survey, answers);
+    let sets = restore::to_look_up(&plan.data_sets, &claims, survey, policy, answers);
     if sets.is_empty() {
         return;
     }
@@ -159,8 +159,9 @@ pub async fn decided(
         return Ok(plan);
     }
     let mut survey = Survey::read(cluster, &plan.claims).await?;
-    look_up(context, &plan, part, cluster, &mut survey, &answers).await;
-    let decisions = decide(&plan, part, &survey, &policy(draft.environment), &answers);
+    let policy = policy(draft.environment);
+    look_up(context, &plan, part, cluster, &mut survey, (&policy, &answers)).await;
+    let decisions = decide(&plan, part, &survey, &policy, &answers);
     let mut decisions = decisions.map_err(|stops| refusal(&plan.environment, &stops, &again))?;
     decisions.settled = marks::settled(&survey, &plan.environment, &plan.claims, &plan.data_sets);
     let mut rendered = draft.rendered;

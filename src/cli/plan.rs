@@ -130,6 +130,9 @@ pub fn run(context: &mut Context, args: &PlanArgs) -> Result<Exit, CliError> {
     })?;
     let refused = proposal.objects().filter(|object| object.intent == Intent::Refuse).count();
     // What is refused can be executed by nobody.
+    if let Some(file) = file.as_ref().filter(|_| refused > 0) {
+        context.ui.say(&format!("{} was not written: up would stop at what is refused", file.display()));
+    }
     let file = file.filter(|_| refused == 0);
     if let Some(file) = &file {
         save(context, file, &saved)?;

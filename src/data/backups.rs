@@ -124,6 +124,8 @@ at() {
     exit 64
 }
 at ""
+# Somebody waits for the answer: WAL-G would try for minutes.
+export S3_MAX_RETRIES=${S3_MAX_RETRIES:-3}
 # What a program says of its work would stand between its answers: it is shown when it fails.
 ask() { wal-g "$@" 2>/tmp/said || { code=$?; cat /tmp/said >&2; return $code; }; }
 top=$(ask st ls) || exit $?

@@ -219,7 +219,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_begins_empty_beside_an_archive_unless_a_person_or_the_kit_says_so(world in world()) {
+    fn nothing_begins_empty_beside_an_archive_unless_a_person_the_kit_or_the_environment_says_so(world in world()) {
         let World { sets, survey, policy, answers } = world;
         let Ok(decisions) = decide_all(&sets, &expected(), &survey, &policy, &answers) else { return Ok(()) };
         for decision in &decisions.sets {
@@ -232,8 +232,9 @@ proptest! {
             let position = |source| set.sources.iter().position(|it| *it == source);
             let kit = position(Source::Restore).is_none_or(|restore| position(Source::Empty).is_some_and(|it| it < restore));
             let told = answers.of(&set.name).any(|answer| *answer == Answer::Empty);
+            let narrowed = !policy.permits(Source::Restore);
             let nothing = matches!(archive, Archive::Known(_)) && !archive.holds_something();
-            prop_assert!(nothing || told || kit, "{decision:?} {archive:?}");
+            prop_assert!(nothing || told || kit || narrowed, "{decision:?} {archive:?}");
             // And never archives over what is there.
             prop_assert!(nothing || set.restore.is_none() || !decision.lineage.history.is_empty(), "{decision:?}");
         }

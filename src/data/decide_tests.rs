@@ -377,7 +377,8 @@ const TABLE: &[Row] = table![
     "up to a time before the one that is said", "backups", ["archive - b1@100 b2@200"], "protected", "db=restore:b2 to:150" => "stop: backup b2 was finished after 1970-01-01T00:02:30Z, so nothing can be recovered to that time";
     "several copies", "backups claims:3 replicated", ["archive - b1@100"], "protected", "" => "restore b1, copy, copy: restore, new history";
     "several parts", "backups claims:2", ["archive - b1@100"], "protected", "" => "restore b1, restore b1: restore, new history";
-    "the environment does not allow to restore", "backups", ["archive - b1@100"], "allow:adopt,empty", "" => "stop: a backup of it exists, and shop does not allow to restore";
+    "the environment does not restore: the archive stays as it is", "backups", [], "allow:adopt,empty", "" => "empty: empty, new history";
+    "the environment does not restore, protected", "backups", [], "protected allow:adopt", "" => "stop: nothing of shop/data-0 is there, and shop does not let it begin empty";
     "the environment does not allow to restore, said", "backups", ["archive - b1@100"], "allow:adopt", "db=restore" => "restore b1: restore, new history";
     "a backup, empty may be", "backups", ["archive - b1@100"], "", "allow-empty:db" => "restore b1: restore, new history";
     "a backup, protected, empty may be", "backups", ["archive - b1@100"], "protected", "allow-empty:db" => "restore b1: restore, new history";

@@ -8,7 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::answers::Answer;
 use super::backups::{Archive, Backup, History, facts, new_history};
 use super::claims::Expected;
-use super::decide::{Case, Choice, ClaimDecision, Stop};
+use super::decide::{Case, Choice, ClaimDecision, Policy, Stop};
+use super::evidence::Claim;
 use super::lineage::Lineage;
 use super::spec::DataSet;
 use super::{Answers, Source, Survey};
@@ -25,21 +26,26 @@ pub fn allowance(bytes: u64) -> Duration {
     Duration::from_secs(bytes / SLOWEST)
 }
 
-/// The data sets whose backups have to be looked up before anything can be decided: those of which no claim is bound and
-/// that are not told to be empty.
+/// The data sets whose backups have to be looked up before anything can be decided: those of which no claim is bound, that may
+/// be restored here, and about which nothing else was said.
 pub fn to_look_up<'s>(
     sets: &'s [DataSet],
     claims: &[Expected],
     survey: &Survey,
+    policy: &Policy,
     answers: &Answers,
 ) -> Vec<&'s DataSet> {
     let open = |set: &&DataSet| {
         let own = claims.iter().filter(|claim| claim.data_set.as_deref() == Some(set.name.as_str()));
-        let mut live = own.clone().map(|claim| survey.claim(&claim.namespace, &claim.name));
-        let kept =
-            live.any(|live| live.is_some_and(|live| !live.deleting && live.record.is_some() || live.volume.is_some()));
-        let told = answers.of(&set.name).any(|answer| !matches!(answer, Answer::Restore { .. }));
-        set.restore.as_ref().is_some_and(|restore| restore.backups.is_some()) && own.count() > 0 && !kept && !told
+        let is_kept = |live: &Claim| !live.deleting && live.record.is_some() || live.volume.is_some();
+        let kept = own.clone().filter_map(|it| survey.claim(&it.namespace, &it.name)).any(is_kept);
+        let is_restore = |answer: &Answer| matches!(answer, Answer::Restore { .. });
+        let wanted = match answers.of(&set.name).next() {
+            Some(_) => answers.of(&set.name).all(is_restore),
+            None => set.sources.contains(&Source::Restore) && policy.permits(Source::Restore),
+        };
+        let known = set.restore.as_ref().is_some_and(|restore| restore.backups.is_some());
+        known && wanted && !kept && own.count() > 0
     };
     sets.iter().filter(open).collect()
 }
@@ -73,7 +79,8 @@ impl Case<'_> {
     pub(super) fn restored(&self) -> Result<Option<Restored>, Stop> {
         let told = self.restore_told();
         let said_otherwise = self.answers.of(&self.set.name).any(|answer| *answer == Answer::Empty);
-        if told.is_none() && (said_otherwise || !self.set.sources.contains(&Source::Restore)) {
+        let may_be = self.set.sources.contains(&Source::Restore) && self.policy.permits(Source::Restore);
+        if told.is_none() && (said_otherwise || !may_be) {
             return Ok(None);
         }
         let histories = match self.archive() {
@@ -161,10 +168,6 @@ impl Case<'_> {
             position(Source::Empty).is_some_and(|empty| position(Source::Restore).is_some_and(|it| empty < it));
         if empty_first && !self.policy.protected && self.policy.permits(Source::Empty) {
             return Ok(false);
-        }
-        if !self.policy.permits(Source::Restore) {
-            let why = format!("a backup of it exists, and {} does not allow to restore", self.policy.place());
-            return Err(self.stop(why, fact(), ways()));
         }
         if !backup.gaps.is_empty() {
             let why = "the WAL after its newest backup is not whole: recovery would end before the gap";

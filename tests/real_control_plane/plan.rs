@@ -89,7 +89,7 @@ fn drift_is_shown_although_the_kit_has_not_changed() {
         space.name
     );
     bed.apply_as("somebody", &theirs);
-    let refused = run(&kit, &bed, &["plan", "test", "--exit-code"]).exit(9).says("1 refused");
+    let refused = run(&kit, &bed, &["plan", "test", "--exit-code"]).exit(4).says("1 refused");
     shows(&refused, "✗ refuse ConfigMap/settings");
     assert!(refused.stdout.contains("somebody") && refused.stdout.contains("data.key"), "{}", refused.stdout);
     let taken = run(&kit, &bed, &["plan", "test", "--take-ownership"]).exit(0).says("1 to change");
@@ -114,7 +114,7 @@ fn what_cannot_be_changed_in_place_and_what_is_not_ours_is_told_before() {
     run(&kit, &bed, &until).exit(0);
     let made = job("example/image:1").replace("{name: once}", &format!("{{name: once, namespace: {}}}", space.name));
     bed.apply_as("somebody", &made);
-    let foreign = run(&kit, &bed, &["plan", "test"]).exit(0).says("1 refused");
+    let foreign = run(&kit, &bed, &["plan", "test"]).exit(4).says("1 refused");
     shows(&foreign, "✗ refuse Job/once");
     let adopted = run(&kit, &bed, &["plan", "test", "--adopt=Job/once", "--take-ownership"]).exit(0);
     shows(&adopted, "+ adopt Job/once");
@@ -123,7 +123,7 @@ fn what_cannot_be_changed_in_place_and_what_is_not_ours_is_told_before() {
     kit.remove("templates/services/once.yaml");
     run(&kit, &bed, &["up", "test"]).exit(0);
     kit.write("templates/services/api.yaml", &deployment("api", 0).replace("{app: api}", "{app: other}"));
-    let immutable = run(&kit, &bed, &["plan", "test"]).exit(0).says("1 refused");
+    let immutable = run(&kit, &bed, &["plan", "test"]).exit(4).says("1 refused");
     shows(&immutable, "✗ refuse Deployment/api");
     assert!(immutable.stdout.contains("rekindle.dev/replace"), "{}", immutable.stdout);
     let allowed = deployment("api", 0).replace("{app: api}", "{app: other}");
