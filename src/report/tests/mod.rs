@@ -113,7 +113,6 @@ fn a_part_of_the_phases_is_named_as_such() {
 
       3 objects written
       not part of this run: services
-      https://acoustid.org  https://api.acoustid.org
     ");
 }
 
