@@ -67,7 +67,7 @@ pub async fn remove(
         release_claims(cluster, kind, key, uid, deadline).await?;
     }
     if may_own_claims(key)
-        && let Some(claim) = owned_claim(cluster, key.namespace.as_deref(), uid).await?
+        && let Some(claim) = patiently(deadline, || owned_claim(cluster, key.namespace.as_deref(), uid)).await?
     {
         return Err(RemovalError::Stuck(format!("{}, so it was not deleted", Reason::Owns(claim))));
     }
@@ -105,6 +105,22 @@ pub async fn remove(
             return Err(RemovalError::Stuck(waits.reason));
         }
         waits.tell();
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LATER);
+    }
+}
+
+/// Asks a question again for as long as it is not answered for a moment, until the deadline.
+async fn patiently<T, F>(deadline: Instant, ask: impl Fn() -> F) -> Result<T, ClusterError>
+where
+    F: Future<Output = Result<T, ClusterError>>,
+{
+    let mut pause = SOON;
+    loop {
+        match ask().await {
+            Err(error) if error.is_transient() && Instant::now() < deadline => {}
+            answer => return answer,
+        }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LATER);
     }
@@ -165,7 +181,7 @@ async fn release_claims(
     deadline: Instant,
 ) -> Result<(), RemovalError> {
     let namespace = key.namespace.as_deref();
-    let Some(live) = members::read(cluster, key, true).await? else { return Ok(()) };
+    let Some(live) = patiently(deadline, || members::read(cluster, key, true)).await? else { return Ok(()) };
     let policy = "/spec/persistentVolumeClaimRetentionPolicy";
     let takes = |when: &str| text(&live, &format!("{policy}/{when}")) == "Delete";
     if text(&live, "/metadata/uid") != uid || !(takes("whenDeleted") || takes("whenScaled")) {

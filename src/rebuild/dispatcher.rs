@@ -12,7 +12,7 @@ use super::data;
 use super::emitter::Emitter;
 use super::ending::refusal;
 use super::event::{CriticalStep, Event, EventKind, ObjectName, Outcome, PhaseSummary, Resumes, seconds};
-use super::node::State;
+use super::node::{Node, State};
 use super::path::critical;
 use super::phase::{Failure, Phase};
 use super::prune;
@@ -24,7 +24,7 @@ use crate::cluster::inventory::Inventory;
 use crate::cluster::lock::Lost;
 use crate::cluster::observe::{Surroundings, standing};
 use crate::cluster::watch::Seen;
-use crate::cluster::{Cluster, ClusterError};
+use crate::cluster::{Cluster, ClusterError, members};
 use crate::health::gate::{Asker, StandIn};
 use crate::manifest::ObjectKey;
 use crate::plan::decide::{Adoption, Wishes, strangers};
@@ -33,6 +33,10 @@ use crate::plan::propose::states;
 use crate::plan::standing::Standing;
 use crate::plan::{Plan, PlannedPhase};
 use crate::secrets::redact::Redactor;
+
+/// How often and how far apart an API server is asked before it is said that it does not answer.
+const LAST_QUESTIONS: usize = 4;
+const LAST_PAUSE: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// How a run is to be done.
 #[derive(Clone, Default)]
@@ -370,7 +374,7 @@ impl Dispatcher<'_> {
                 Some(seen) = self.sightings.recv() => self.saw(phase, seen),
                 () = tokio::time::sleep_until(deadline) => {
                     let mut failure = phase.overdue(Instant::now());
-                    if self.unreachable {
+                    if self.unreachable && !self.answers(phase).await {
                         // Nothing is known of the objects since.
                         (failure.objects, failure.gates) = (Vec::new(), Vec::new());
                         (failure.outcome, failure.exit) = (Outcome::Unreachable, 5);
@@ -379,6 +383,23 @@ impl Dispatcher<'_> {
                 }
             }
         }
+    }
+
+    /// Whether the API server tells of what is waited for now: a watch that broke and goes on says nothing until something
+    /// changes.
+    async fn answers(&self, phase: &Phase<'_>) -> bool {
+        let waiting = phase.nodes.iter().position(Node::is_under_way).map(|index| &phase.plan.items[index].key);
+        for _ in 0..LAST_QUESTIONS {
+            let asked = match waiting {
+                Some(key) => members::read(&self.cluster, key, false).await.map(drop),
+                None => self.cluster.verify_identity().await,
+            };
+            match asked {
+                Err(error) if error.is_transient() => tokio::time::sleep(LAST_PAUSE).await,
+                _ => return true,
+            }
+        }
+        false
     }
 
     /// A request has ended.

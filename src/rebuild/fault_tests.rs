@@ -178,6 +178,9 @@ fn client(server: &Arc<Mutex<Server>>) -> Client {
                 // Latency, so that virtual time passes.
                 tokio::time::sleep(Duration::from_millis(5)).await;
                 if let Some(lines) = lines {
+                    if matches!(server.lock().unwrap().fault(&format!("WATCH {path}")), Some(Fault::LostAnswer)) {
+                        return Err(std::io::Error::other("connection reset by peer"));
+                    }
                     let Some(lines) = lines else {
                         tokio::time::sleep(Duration::from_secs(60)).await;
                         return Ok(Response::new(Body::from(Vec::new())));
@@ -404,6 +407,23 @@ async fn a_server_that_stays_away_is_told_and_blamed() {
         })
         .collect();
     assert_eq!(warnings, ["the API server at https://test does not answer: connection reset by peer; still trying"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_back_and_has_no_news_is_not_blamed() {
+    let faults = [Fault::Pass, Fault::Pass, Fault::Pass].into_iter().chain(std::iter::repeat_n(Fault::LostAnswer, 5));
+    let server = Server {
+        // The watch that begins again after these has nothing to tell.
+        faults: vec![("WATCH /apis/apps/v1/namespaces/space/deployments", faults.collect())],
+        ..watched(vec![vec![json!({"type": "MODIFIED", "object": deployment(100, false)})]])
+    };
+    let (_, exit, events, _) = rebuild(server, &plan(&[DEPLOYMENT])).await;
+    assert!(
+        events
+            .iter()
+            .any(|event| matches!(&event.kind, EventKind::Warning { message } if message.contains("still trying")))
+    );
+    assert_eq!((exit, outcome(&events)), (7, Outcome::Unhealthy));
 }
 
 #[tokio::test(start_paused = true)]

@@ -99,20 +99,27 @@ struct Former {
 }
 
 async fn send_until_answered(sending: &Sending, note: impl Fn(&str)) -> Result<(Action, Value), ApplyError> {
-    let Sending { cluster, kind, object, known, limit, .. } = sending;
+    let Sending { cluster, object, known, .. } = sending;
     let mut ending = sending.ending.clone();
     let mut backoff = Backoff(Duration::from_millis(100));
     let mut former = None;
     let mut told = String::new();
     let mut since = tokio::time::Instant::now();
-    if let Some(live) = known.as_ref().filter(|live| !sending.adopting && is_failed_job(object, live)) {
+    let failed = known.as_ref().filter(|live| !sending.adopting && is_failed_job(object, live));
+    if failed.is_some() {
         note("the failed Job is being removed to run it again");
-        cluster.verify_before_write().await.map_err(refusal)?;
-        delete_and_wait(cluster, kind, live, false, *limit).await.map_err(refusal)?;
-        former = Some(Former { action: Action::Replaced, live: live.clone() });
     }
     loop {
-        let mut answer = sending.attempt(former.as_ref()).await;
+        let mut answer = match failed.filter(|_| former.is_none()) {
+            Some(live) => match sending.remove_failed(live).await {
+                Ok(made) => {
+                    former = Some(made);
+                    continue;
+                }
+                Err(error) => Err(error),
+            },
+            None => sending.attempt(former.as_ref()).await,
+        };
         if let (Err(ApplyError::Immutable(message)), None) = (&answer, &former) {
             match sending.make_room(message, &note).await {
                 Ok(made) => {
@@ -180,6 +187,13 @@ impl Sending {
                 apply(cluster, kind, &beside(object, &live), self.force).await
             }
         }
+    }
+
+    /// Deletes a Job that has failed, so that it can be made again.
+    async fn remove_failed(&self, live: &Value) -> Result<Former, ApplyError> {
+        self.cluster.verify_before_write().await.map_err(refusal)?;
+        delete_and_wait(&self.cluster, &self.kind, live, false, self.limit).await.map_err(refusal)?;
+        Ok(Former { action: Action::Replaced, live: live.clone() })
     }
 
     /// Deletes what stands there and cannot be changed, if it is ours and its kind has a way to be made again.

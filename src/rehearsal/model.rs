@@ -48,6 +48,8 @@ pub struct Model {
     pub fates: BTreeMap<String, Fate>,
     /// Share of requests that the API server answers with an error, 0 to 1.
     pub errors: f64,
+    /// Whether containers that crash tell the settings they were started with, passwords among them.
+    pub careless: bool,
     /// Rights that are not given, as `verb resource`.
     pub denied: Vec<String>,
 }
@@ -70,6 +72,7 @@ impl Default for Model {
             measured: BTreeMap::new(),
             fates: BTreeMap::new(),
             errors: 0.0,
+            careless: false,
             denied: Vec::new(),
         }
     }

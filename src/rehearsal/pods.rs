@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::controllers::Step;
@@ -187,6 +189,8 @@ pub fn live(world: &mut World, key: &Key, of: &str, life: Life) {
             }
         }
         Life::Ready if fate == Some(Fate::Never) => next(world, Life::Ready, NEVER),
+        // It was made never to end, and has been mended since.
+        Life::Ready if workload.starts_with("Job/") => next(world, Life::Ended, Duration::ZERO),
         Life::Ready => {
             let after = world.elapsed().as_millis().to_string();
             world.edit(key, |pod| {
@@ -201,6 +205,8 @@ pub fn live(world: &mut World, key: &Key, of: &str, life: Life) {
             });
         }
         Life::Ended if fate == Some(Fate::Crash) => crash(world, key, of, &pod, &now),
+        // It was about to crash, and has been mended since.
+        Life::Ended if !workload.starts_with("Job/") => next(world, Life::Ready, Duration::ZERO),
         Life::Ended => world.edit(key, |pod| {
             pod["status"]["phase"] = json!("Succeeded");
             set_condition(pod, "Ready", "False", "PodCompleted", &now);
@@ -314,10 +320,27 @@ fn event(world: &mut World, key: &Key, pod: &Value, reason: &str, message: &str)
     world.make(&Key::new("", "events", &key.namespace, &name), body);
 }
 
+/// The variables of a pod's containers that come from Secrets, as `NAME=value`.
+fn secrets(world: &World, pod: &Value) -> Vec<String> {
+    let variables = list(pod, "/spec/containers").flat_map(|container| list(container, "/env"));
+    let told = variables.filter_map(|variable| {
+        let source = variable.pointer("/valueFrom/secretKeyRef")?;
+        let key = Key::new("", "secrets", text(pod, "/metadata/namespace"), text(source, "/name"));
+        let value = world.store.get(&key)?.get("data")?.get(text(source, "/key"))?.as_str()?;
+        let value = String::from_utf8(STANDARD.decode(value).ok()?).ok()?;
+        Some(format!("{}={value}", text(variable, "/name")))
+    });
+    told.collect()
+}
+
 /// What the containers of a pod have written last.
 pub fn last_words(world: &World, pod: &Value) -> String {
     match world.model.fate(&workload(world, pod)) {
-        Some(Fate::Crash) => "rehearsal: this container was made to exit with code 1\n".into(),
+        Some(Fate::Crash) => {
+            let secrets = if world.model.careless { secrets(world, pod).join(" ") } else { String::new() };
+            let with = if secrets.is_empty() { String::new() } else { format!(" with {secrets}") };
+            format!("rehearsal: this container was made to exit with code 1{with}\n")
+        }
         Some(Fate::Never) => "rehearsal: this container was made to run without ever becoming ready\n".into(),
         _ => String::new(),
     }

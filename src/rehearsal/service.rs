@@ -27,14 +27,20 @@ pub type Answered = UnsyncBoxBody<Bytes, Infallible>;
 pub struct Simulation {
     world: Arc<Mutex<World>>,
     faults: Arc<Mutex<Faults>>,
+    /// Told of each request that arrives, before it takes effect.
+    witness: Option<Arc<Witness>>,
 }
+
+/// Sees the cluster as it is and a request that is about to take effect in it.
+pub type Witness = dyn Fn(&World, &Ask<'_>) + Send + Sync;
 
 impl Simulation {
     /// A simulation of a world in which nothing goes wrong but what its model says. Must be made inside a runtime: its
     /// controllers work as a task of it.
     pub fn new(world: World, faults: Faults) -> Self {
         let alive = world.alive;
-        let simulation = Self { world: Arc::new(Mutex::new(world)), faults: Arc::new(Mutex::new(faults)) };
+        let world = Arc::new(Mutex::new(world));
+        let simulation = Self { world, faults: Arc::new(Mutex::new(faults)), witness: None };
         if alive {
             let world = simulation.world.clone();
             tokio::spawn(work(world));
@@ -52,20 +58,31 @@ impl Simulation {
         *self.faults.lock().unwrap_or_else(PoisonError::into_inner) = faults;
     }
 
+    /// The same cluster for another client, whose requests are told to a witness.
+    #[must_use]
+    pub fn witnessed(&self, witness: impl Fn(&World, &Ask<'_>) + Send + Sync + 'static) -> Self {
+        Self { witness: Some(Arc::new(witness)), ..self.clone() }
+    }
+
     /// A client that speaks to it.
     pub fn client(&self) -> Client {
         let simulation = self.clone();
         let service = tower::service_fn(move |request: Request<Body>| {
             let simulation = simulation.clone();
-            async move { simulation.serve(request).await }
+            async move {
+                let (parts, body) = request.into_parts();
+                let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
+                simulation.serve(parts, body).await
+            }
         });
         Client::new(service, "default")
     }
 
     /// Answers a request after the time that it takes.
-    async fn serve(&self, request: Request<Body>) -> Result<Response<Answered>, std::io::Error> {
-        let (parts, body) = request.into_parts();
-        let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
+    ///
+    /// # Errors
+    /// When the connection is made to break.
+    pub async fn serve(&self, parts: http::request::Parts, body: Bytes) -> std::io::Result<Response<Answered>> {
         let (read, write) = {
             let world = self.world();
             (world.model.read, world.model.write)
@@ -109,7 +126,11 @@ impl Simulation {
             agent: text(header::USER_AGENT),
             body,
         };
-        api::answer(&mut self.world(), &ask)
+        let mut world = self.world();
+        if let Some(witness) = &self.witness {
+            witness(&world, &ask);
+        }
+        api::answer(&mut world, &ask)
     }
 
     /// The events of a watch, as they come, until its time is up.

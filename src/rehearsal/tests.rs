@@ -240,3 +240,33 @@ async fn kinds_of_a_definition_are_served_after_a_moment() {
     assert!(cluster.kinds.get("example.org/v1", "Thing").is_some());
     assert_eq!(cluster.nodes, Some(4));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_is_asked_for_until_it_is_answered() {
+    use crate::cluster::removal::remove;
+    use crate::manifest::ObjectKey;
+
+    let simulation = simulation(true);
+    let cluster = simulation.connect().await.unwrap();
+    let sets = api(&simulation, "apps/v1", "StatefulSet");
+    let set = json!({
+        "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "db"},
+        "spec": {"serviceName": "db", "replicas": 0, "selector": {"matchLabels": {"app": "db"}}, "template": {
+            "metadata": {"labels": {"app": "db"}}, "spec": {"containers": [{"name": "db", "image": "db:1"}]},
+        }},
+    });
+    let key = ObjectKey {
+        group: "apps".into(),
+        kind: "StatefulSet".into(),
+        namespace: Some("space".into()),
+        name: "db".into(),
+    };
+    for seed in 0..20 {
+        simulation.go_wrong(Faults::none());
+        let made = apply(&sets, "one", false, set.clone()).await.unwrap();
+        simulation.go_wrong(Faults::new(seed, 0.4));
+        let uid = made["metadata"]["uid"].as_str().unwrap();
+        let limit = Duration::from_secs(600);
+        remove(&cluster, &key, uid, limit, |_| {}).await.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    }
+}

@@ -6,6 +6,7 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use clap::Args;
 
+use crate::cargo::cargo;
 use crate::progress::say;
 
 /// Arguments of `simulate`.
@@ -17,22 +18,35 @@ pub struct SimulateArgs {
     /// Replay this one
     #[arg(long)]
     seed: Option<u64>,
+    /// Leave these objects out of its kit, by their numbers
+    #[arg(long, requires = "seed", value_name = "NUMBERS")]
+    without: Option<String>,
 }
 
-/// Runs the seeds with an optimised build; the test that does it lives beside the simulation, in `src/rehearsal/seeds.rs`.
+/// The command that runs so many seeds; the test that does it lives beside the simulation, in `src/rehearsal/seeds/`.
+pub fn seeds(count: u64, optimised: bool) -> Command {
+    let mut arguments = vec!["test", "--lib"];
+    arguments.extend(optimised.then_some("--release"));
+    arguments.extend(["rehearsal::seeds", "--", "--nocapture"]);
+    let mut command = cargo(&arguments);
+    command.env("REKINDLE_SEEDS", count.to_string());
+    command
+}
+
+/// Runs the seeds with an optimised build.
 ///
 /// # Errors
 /// When an invariant does not hold for one of them; what is printed names the command that replays it.
 pub fn simulate(args: &SimulateArgs) -> Result<()> {
-    let mut command = Command::new("cargo");
-    command.args(["test", "--release", "--lib", "rehearsal::seeds", "--", "--nocapture"]);
-    command.env("REKINDLE_SEEDS", args.seeds.to_string());
+    let mut command = seeds(args.seeds, true);
     if let Some(seed) = args.seed {
         command.env("REKINDLE_SEED", seed.to_string());
     }
+    if let Some(without) = &args.without {
+        command.env("REKINDLE_WITHOUT", without);
+    }
     let began = Instant::now();
-    let ended = command.status()?;
-    if !ended.success() {
+    if !command.status()?.success() {
         bail!("an invariant does not hold");
     }
     let seeds = if args.seed.is_some() { 1 } else { args.seeds };

@@ -14,10 +14,13 @@ use crate::cargo::{cargo, run, workspace};
 use crate::cluster::{Bed, Borrowed, Kind, node_unavailable};
 use crate::progress::{Step, duration, interrupted, say};
 use crate::tools::{self, Tool, run_quietly};
-use crate::{cache, images, packages};
+use crate::{cache, images, packages, simulate};
 
 /// cargo-deny's version; built into the cache when it is not there.
 const CARGO_DENY: &str = "0.20.2";
+
+/// Seeds that are simulated; `cargo xtask simulate` runs more.
+const SEEDS: u64 = 300;
 
 /// Arguments of `test`.
 #[derive(Args)]
@@ -41,6 +44,8 @@ pub enum Layer {
     Doc,
     /// Tests inside the code and in its documentation
     Unit,
+    /// Runs of the engine by chance against the simulated cluster: 300 seeds
+    Simulation,
     /// Tests that run the binary, without a cluster
     BlackBox,
     /// Licences, sources and duplicates of dependencies
@@ -134,6 +139,7 @@ fn run_layer(layer: Layer, background: &mut Background) -> Result<()> {
             run(cargo(&["test", "--workspace", "--lib", "--bins"]))?;
             run(cargo(&["test", "--workspace", "--doc"]))
         }
+        Layer::Simulation => run(simulate::seeds(SEEDS, false)),
         Layer::BlackBox => {
             background.join(layer)?;
             let names = black_box_targets()?;

@@ -3,6 +3,7 @@
 mod apply;
 mod kit;
 mod measure;
+mod rehearse;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -12,6 +13,22 @@ use clap::{Args, Subcommand};
 pub enum BenchCommand {
     /// Apply many objects for the first time, and again unchanged
     Apply(ApplyArgs),
+    /// Rehearse a generated kit of many objects in many layers
+    Rehearse(RehearseArgs),
+}
+
+/// Arguments of `bench rehearse`.
+#[derive(Args)]
+pub struct RehearseArgs {
+    /// How many objects
+    #[arg(long, default_value_t = 5000, value_parser = clap::value_parser!(u32).range(1..=50_000))]
+    objects: u32,
+    /// In how many layers, each of which needs the one before
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=5000))]
+    layers: u32,
+    /// How often it is measured; medians are shown
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
+    rounds: u32,
 }
 
 /// Arguments of `bench apply`.
@@ -35,5 +52,6 @@ pub struct ApplyArgs {
 pub fn run(command: &BenchCommand) -> Result<()> {
     match command {
         BenchCommand::Apply(args) => apply::run(args),
+        BenchCommand::Rehearse(args) => rehearse::run(args),
     }
 }

@@ -1,0 +1,312 @@
+//! One operator at work, the way `rekindle up` goes: guard, look, record, lock, run. Everything that is written on the way is
+//! looked at by the invariants of the API server's side.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use http::Method;
+use tokio::sync::{mpsc, watch};
+
+use super::scene::{Misplaced, SPACE, Scene};
+use crate::cluster::binding::{self, Binding, Record};
+use crate::cluster::lock::{Claim, Holder, Lock, LockError, Process};
+use crate::cluster::{Cluster, ClusterError, residents};
+use crate::plan::Plan;
+use crate::plan::down::Scope;
+use crate::plan::guard::{Pin, Reached, Subject, may_write, needs_residents};
+use crate::rebuild::event::{Event, EventKind};
+use crate::rebuild::{Options, Part, assess, down};
+use crate::rehearsal::api::Ask;
+use crate::rehearsal::store::Key;
+use crate::rehearsal::{Simulation, World};
+use crate::secrets::redact::Redactor;
+
+/// How an operator's work ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// With this exit code.
+    Run(u8),
+    /// The guard said no.
+    Guard,
+    /// Something of the kit is somebody else's.
+    NotOurs,
+    /// Somebody else is at work.
+    Held,
+    /// The process was killed.
+    Dead,
+}
+
+/// What is looked at across all operators of a scene.
+#[derive(Default)]
+pub struct Watched {
+    /// Invariants that did not hold.
+    pub broken: Vec<String>,
+    /// Nothing at all may be written at the moment, for this reason.
+    pub sealed: Option<&'static str>,
+    /// How often objects of the kit were made.
+    pub made: BTreeMap<Key, usize>,
+    /// What may be made once more: it vanished.
+    pub again: Vec<Key>,
+    /// What was sent or deleted in the environment's namespace, and by which run.
+    pub sent: Vec<(String, Key)>,
+}
+
+/// An operator.
+pub struct Operator<'s> {
+    pub scene: &'s Scene,
+    pub simulation: Simulation,
+    pub name: &'static str,
+    pub watched: Arc<Mutex<Watched>>,
+    pub misplaced: Option<Misplaced>,
+    /// Everything that was told, as it came; what is there at that moment can be asked.
+    pub events: Vec<Event>,
+    /// Sees each event at its moment.
+    pub at: fn(&Scene, &World, &Event) -> Result<(), String>,
+}
+
+/// How often a run that cannot begin is begun again.
+const TRIES: usize = 3000;
+
+/// A request that would change something.
+fn writes(ask: &Ask<'_>) -> bool {
+    *ask.method != Method::GET && !ask.path.contains("accessreview") && ask.query.get("dryRun").is_none()
+}
+
+impl<'s> Operator<'s> {
+    pub fn new(scene: &'s Scene, simulation: &Simulation, name: &'static str, watched: &Arc<Mutex<Watched>>) -> Self {
+        let foreign: Vec<Key> = scene.foreign.iter().map(|(key, _)| key.clone()).collect();
+        let (told, jobs) = (
+            watched.clone(),
+            scene.items.iter().filter(|item| item.kind == "Job").map(super::scene::Item::key).collect::<Vec<_>>(),
+        );
+        let simulation = simulation.witnessed(move |world, ask| {
+            if !writes(ask) {
+                return;
+            }
+            let mut told = told.lock().unwrap();
+            let what = format!("{name} {} {}", ask.method, ask.path);
+            if let Some(why) = told.sealed {
+                told.broken.push(format!("{what}: nothing may be written, {why}"));
+            }
+            let Some(target) = crate::rehearsal::request::target(ask.path) else { return };
+            let namespace = target.namespace.clone().unwrap_or_default();
+            let object = target.name.clone().unwrap_or_default();
+            let key = Key::new(&target.group, &target.resource, &namespace, &object);
+            if foreign.contains(&key) {
+                told.broken.push(format!("{what}: it is somebody else's"));
+            }
+            let data = ["persistentvolumeclaims", "persistentvolumes", "namespaces", "customresourcedefinitions"];
+            if *ask.method == Method::DELETE && data.contains(&target.resource.as_str()) {
+                told.broken.push(format!("{what}: data is deleted without permission"));
+            }
+            let own = namespace == "rekindle-system"
+                || object == "rekindle-system"
+                || (target.resource == "namespaces" && object.is_empty());
+            if !own && holder(world).as_deref() != Some(name) {
+                told.broken.push(format!("{what}: {:?} holds the lock", holder(world)));
+            }
+            if namespace == SPACE {
+                told.sent.push((name.to_owned(), key.clone()));
+            }
+            if *ask.method == Method::PATCH && namespace == SPACE && world.store.get(&key).is_none() {
+                let times = told.made.entry(key.clone()).or_default();
+                *times += 1;
+                let times = *times;
+                let allowed = 1 + told.again.iter().filter(|again| **again == key).count();
+                if times > allowed && !jobs.contains(&key) {
+                    told.broken.push(format!("{what}: made {times} times"));
+                }
+            }
+        });
+        Self {
+            scene,
+            simulation,
+            name,
+            watched: watched.clone(),
+            misplaced: None,
+            events: Vec::new(),
+            at: |_, _, _| Ok(()),
+        }
+    }
+
+    fn subject(&self) -> Subject {
+        let pin = |uid: &str| Some(Pin { uid: uid.to_owned(), ..Pin::default() });
+        let pin = match self.misplaced {
+            Some(Misplaced::Pin) => pin("another"),
+            Some(Misplaced::Others) => None,
+            _ => pin(&uid(&self.simulation.world())),
+        };
+        Subject { name: "test".into(), stack: "test".into(), pin, ..Subject::default() }
+    }
+
+    async fn guard(&self, cluster: &Cluster) -> Result<Option<Binding>, ClusterError> {
+        let subject = self.subject();
+        let records = binding::records(cluster).await?;
+        let reached = Reached { uid: cluster.uid.clone(), ..Reached::default() };
+        let mut decision = may_write(&subject, &reached, &records, &residents::Residents::new());
+        if needs_residents(&decision) {
+            let residents = residents::look(cluster, &records, SPACE).await;
+            decision = may_write(&subject, &reached, &records, &residents);
+        }
+        let record = Record {
+            environment: "test".into(),
+            cluster: cluster.uid.clone(),
+            stack: "test".into(),
+            namespaces: [SPACE.to_owned()].into(),
+            ..Record::default()
+        };
+        let known = records.iter().any(|known| known.environment == "test");
+        Ok(decision.is_ok().then(|| Binding { record, by: self.name.into(), known }))
+    }
+
+    async fn lock(&self, cluster: &Cluster) -> Result<Lock, LockError> {
+        // Nothing is known of its process, as from another machine.
+        let holder = Holder::new("me".into(), "here".into(), self.name.into(), Process::default());
+        let claim = Claim { holder, now: jiff::Timestamp::UNIX_EPOCH, probe: |_| None, breaking: None };
+        Lock::take(cluster, "test", claim, |_, _| {}).await
+    }
+
+    /// `rekindle up`, once.
+    async fn once(&mut self, plan: &Plan, redactor: &Redactor) -> Result<Ended, ClusterError> {
+        let cluster = self.simulation.connect().await?;
+        let Some(binding) = self.guard(&cluster).await? else { return Ok(Ended::Guard) };
+        match assess(&cluster, plan, &Part::of(plan, None, None), &crate::plan::decide::Wishes::default(), None).await {
+            Err(ClusterError::NotOurs(_)) => return Ok(Ended::NotOurs),
+            Err(error) => return Err(error),
+            Ok(_) => {}
+        }
+        let binding = binding.renew(&cluster).await?;
+        let lock = match self.lock(&cluster).await {
+            Err(LockError::Held(_)) => return Ok(Ended::Held),
+            Err(LockError::Cluster(error)) => return Err(error),
+            Ok(lock) => lock,
+        };
+        let options = Options {
+            run: self.name.into(),
+            started: jiff::Timestamp::UNIX_EPOCH,
+            stand_in: Some(self.simulation.answers()),
+            lock: Some(lock.lost()),
+            binding: Some(binding),
+            redactor: redactor.clone(),
+            ..Options::default()
+        };
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let (_stop, stopped) = watch::channel(false);
+        let work = crate::rebuild::run(cluster, plan, options, sender, stopped);
+        let ended = self.follow(work, receiver).await;
+        lock.release().await;
+        match ended {
+            Err(ClusterError::NotOurs(_)) => Ok(Ended::NotOurs),
+            ended => ended.map(Ended::Run),
+        }
+    }
+
+    async fn follow(
+        &mut self,
+        work: impl Future<Output = Result<u8, ClusterError>>,
+        mut receiver: mpsc::UnboundedReceiver<Event>,
+    ) -> Result<u8, ClusterError> {
+        let mut work = std::pin::pin!(work);
+        let mut ended = None;
+        loop {
+            tokio::select! {
+                biased;
+                event = receiver.recv() => match event {
+                    Some(event) => {
+                        if let Err(why) = (self.at)(self.scene, &self.simulation.world(), &event) {
+                            self.watched.lock().unwrap().broken.push(why);
+                        }
+                        self.events.push(event);
+                    }
+                    None => return ended.unwrap_or(Ok(1)),
+                },
+                code = &mut work, if ended.is_none() => {
+                    ended = Some(Ok(code?));
+                }
+            }
+        }
+    }
+
+    /// `rekindle up` until it can begin: a run that cannot even look is begun again, as a person would.
+    pub async fn up(&mut self, plan: &Plan) -> Ended {
+        let redactor = Redactor::default();
+        redactor.add(&self.scene.secret);
+        let mut last = String::new();
+        for _ in 0..TRIES {
+            self.events.clear();
+            match self.once(plan, &redactor).await {
+                Ok(ended) => {
+                    self.told_no_secret(&redactor);
+                    return ended;
+                }
+                Err(error) => {
+                    let text = redactor.redact(&error.to_string());
+                    assert!(!text.contains(&self.scene.secret), "{text}");
+                    assert!(error.is_transient(), "{text}");
+                    last = text;
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            }
+        }
+        panic!("the cluster was not reached in {TRIES} tries: {last}");
+    }
+
+    /// The same, killed after some time.
+    pub async fn killed(&mut self, plan: &Plan, after: Duration) -> Ended {
+        tokio::time::timeout(after, self.up(plan)).await.unwrap_or(Ended::Dead)
+    }
+
+    /// `rekindle down`.
+    pub async fn down(&mut self, scope: &Scope) -> u8 {
+        let cluster = self.simulation.connect().await.unwrap();
+        let lock = self.lock(&cluster).await.unwrap();
+        let survey = down::survey(&cluster, scope).await.unwrap();
+        let options = down::Options {
+            run: self.name.into(),
+            started: jiff::Timestamp::UNIX_EPOCH,
+            delete_data: Vec::new(),
+            lock: Some(lock.lost()),
+            notices: Vec::new(),
+        };
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let (_stop, stopped) = watch::channel(false);
+        self.events.clear();
+        let work = async { Ok(down::run(cluster, scope, survey, options, sender, stopped).await) };
+        let exit = self.follow(work, receiver).await.unwrap();
+        lock.release().await;
+        exit
+    }
+
+    /// Nothing that leaves the process holds a secret: neither for programs nor for people.
+    fn told_no_secret(&self, redactor: &Redactor) {
+        for event in &self.events {
+            let mut event = event.clone();
+            crate::report::sanitize::map_text(&mut event, &|text| redactor.redact(text));
+            let text = serde_json::to_string(&event).unwrap();
+            assert!(!text.contains(&self.scene.secret), "a secret is told: {text}");
+        }
+    }
+
+    /// What the last event says: how it ended and how many objects it wrote.
+    pub fn written(&self) -> usize {
+        match self.events.last().map(|event| &event.kind) {
+            Some(EventKind::RunFinished { written, .. }) => *written,
+            other => panic!("no last event: {other:?}"),
+        }
+    }
+}
+
+/// The run that holds the lock.
+fn holder(world: &World) -> Option<String> {
+    let leases = ("coordination.k8s.io".to_owned(), "leases".to_owned());
+    let (_, lease) = world.store.list(&leases, Some("rekindle-system")).next()?;
+    let identity = lease.pointer("/spec/holderIdentity")?.as_str()?;
+    identity.split(" run ").nth(1).map(str::to_owned)
+}
+
+/// Which cluster it is.
+pub fn uid(world: &World) -> String {
+    let system = world.store.get(&Key::new("", "namespaces", "", "kube-system")).unwrap();
+    system["metadata"]["uid"].as_str().unwrap().to_owned()
+}
