@@ -56,18 +56,23 @@ pub enum Archive {
 }
 
 impl Archive {
+    /// Every complete backup with its history.
+    fn all(&self) -> impl Iterator<Item = (&History, &Backup)> {
+        let histories: &[History] = match self {
+            Self::Unknown(_) => &[],
+            Self::Known(histories) => histories,
+        };
+        histories.iter().flat_map(|history| history.backups.iter().map(move |backup| (history, backup)))
+    }
+
     /// The newest complete backup and its history; with a name, that one.
     pub fn backup(&self, name: Option<&str>) -> Option<(&History, &Backup)> {
-        let Self::Known(histories) = self else { return None };
-        let all = histories.iter().flat_map(|history| history.backups.iter().map(move |backup| (history, backup)));
-        all.filter(|(_, backup)| name.is_none_or(|name| backup.name == name)).max_by_key(|(_, backup)| backup.finished)
+        self.all().filter(|(_, backup)| name.is_none_or(|name| backup.name == name)).max_by_key(|(_, backup)| backup.finished)
     }
 
     /// The newest complete backup that was finished before a time.
     pub fn backup_before(&self, time: Timestamp) -> Option<(&History, &Backup)> {
-        let Self::Known(histories) = self else { return None };
-        let all = histories.iter().flat_map(|history| history.backups.iter().map(move |backup| (history, backup)));
-        all.filter(|(_, backup)| backup.finished <= time).max_by_key(|(_, backup)| backup.finished)
+        self.all().filter(|(_, backup)| backup.finished <= time).max_by_key(|(_, backup)| backup.finished)
     }
 
     /// When something was last written to any history.
