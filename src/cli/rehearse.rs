@@ -1,5 +1,7 @@
 //! `rekindle rehearse`: the rebuild in a simulated cluster, in virtual time.
 
+mod serve;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -41,11 +43,15 @@ Times are assumed, unless a real run has measured them:
   rekindle up staging -o json > run.jsonl
   rekindle rehearse staging --measured run.jsonl
 
+A time beyond the phase's own limits (phases.NAME.timeout and stall_timeout in
+the environment's file) ends as it would for real.
+
+With --serve the simulated cluster stays afterwards, for kubectl, until Ctrl-C.
+
 Examples:
   rekindle rehearse production
-  rekindle rehearse production --slow StatefulSet/postgresql-fingerprint=3h30m
-A time beyond the phase's own limits (phases.NAME.timeout and stall_timeout in
-the environment's file) ends as it would for real.";
+  rekindle rehearse production --serve
+  rekindle rehearse production --slow StatefulSet/postgresql-fingerprint=3h30m";
 
 /// Arguments of `rehearse`.
 #[derive(Args, Debug)]
@@ -72,6 +78,9 @@ pub struct RehearseArgs {
     /// Take times from the events of a real run: the output of `rekindle up -o json` (repeatable)
     #[arg(long, value_name = "FILE")]
     measured: Vec<std::path::PathBuf>,
+    /// Keep the simulated cluster for kubectl, on a loopback address [default: a free port]
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true, default_missing_value = "127.0.0.1:0")]
+    serve: Option<std::net::SocketAddr>,
 }
 
 /// Runs the command.
@@ -101,10 +110,14 @@ pub fn run(context: &mut Context, args: &RehearseArgs) -> Result<Exit, CliError>
         took: 0.0,
     };
     drop(rendered);
-    let (progress, exit) = rehearse(context, args, &plan, model, nodes)?;
+    let socket = args.serve.map(serve::open).transpose()?;
+    let rehearsed = rehearse(context, args, &plan, model, nodes)?;
     let took = began.elapsed().as_secs_f64();
-    show(context, args, &progress, rehearsal::Setting { took, ..setting });
-    Ok(exit)
+    show(context, args, &rehearsed.progress, rehearsal::Setting { took, ..setting });
+    if let Some(socket) = socket {
+        serve::until_stopped(context, &rehearsed.runtime, rehearsed.simulation, socket)?;
+    }
+    Ok(rehearsed.exit)
 }
 
 /// Renders with the environment's secrets or, where no identity opens them, with stand-ins; says which, and whether it takes
@@ -240,6 +253,14 @@ fn left_out(rendered: &Rendered, needs: &Needs) -> Vec<String> {
     sentences
 }
 
+/// A rehearsal that has ended, with its cluster.
+struct Rehearsed {
+    progress: Progress,
+    exit: Exit,
+    runtime: tokio::runtime::Runtime,
+    simulation: Simulation,
+}
+
 /// Runs the engine against the simulation until its last event.
 fn rehearse(
     context: &mut Context,
@@ -247,7 +268,7 @@ fn rehearse(
     plan: &Plan,
     model: Model,
     nodes: usize,
-) -> Result<(Progress, Exit), CliError> {
+) -> Result<Rehearsed, CliError> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -258,7 +279,7 @@ fn rehearse(
     let started = jiff::Timestamp::now();
     let redactor = context.ui.redactor_mut().clone();
     let mut view = View::new(context);
-    let exit = runtime.block_on(async {
+    let (exit, simulation) = runtime.block_on(async {
         let simulation = Simulation::new(World::new(started, nodes, model, true), Faults::none());
         let cluster = simulation.connect().await?;
         simulation.go_wrong(faults);
@@ -278,11 +299,15 @@ fn rehearse(
                     view.progress = Progress::default();
                     view.ui.say(&format!("it could not begin, as an operator would see: {error}; begun again"));
                 }
-                ended => return Ok::<_, CliError>(ended.map(Exit::from_code)?),
+                ended => {
+                    let exit = Exit::from_code(ended?);
+                    simulation.go_wrong(Faults::none());
+                    return Ok::<_, CliError>((exit, simulation));
+                }
             }
         }
     })?;
-    Ok((view.progress, exit))
+    Ok(Rehearsed { progress: view.progress, exit, runtime, simulation })
 }
 
 /// How often a run that could not begin is begun again.

@@ -14,7 +14,7 @@ use super::schema::Kind;
 use super::status::{self, Refusal, invalid, refusal};
 use super::store::Key;
 use super::world::World;
-use super::{defaults, discovery, typed, validate};
+use super::{defaults, discovery, tables, typed, validate};
 
 /// What is asked.
 #[derive(Debug)]
@@ -63,6 +63,8 @@ pub struct Watch {
     pub limit: Duration,
     /// Whether only metadata is wanted.
     pub metadata_only: bool,
+    /// Whether objects are wanted as rows of tables.
+    pub table: bool,
     /// Whether bookmarks are wanted.
     pub bookmarks: bool,
 }
@@ -94,6 +96,11 @@ fn route(world: &mut World, ask: &Ask<'_>) -> Answered {
         ["apis"] if aggregated => return Ok(Answer::Discovery(discovery::aggregated(&world.kinds, false))),
         ["api"] => return Ok(Answer::Json(200, json!({"kind": "APIVersions", "versions": ["v1"]}))),
         ["apis"] => return Ok(Answer::Json(200, discovery::groups(&world.kinds))),
+        ["openapi", "v3", rest @ ..] => {
+            return discovery::openapi(&world.kinds, &rest.join("/"))
+                .map(|document| Answer::Json(200, document))
+                .ok_or_else(status::no_such_path);
+        }
         ["api", version] => return listed(discovery::resources(&world.kinds, "", version)),
         ["apis", group, version] => return listed(discovery::resources(&world.kinds, group, version)),
         _ => {}
@@ -104,6 +111,10 @@ fn route(world: &mut World, ask: &Ask<'_>) -> Answered {
         let served = world.kinds.iter().any(|kind| kind.group == target.group && kind.version == target.version);
         return if served { Err(status::no_such_path()) } else { Ok(Answer::Text(404, "404 page not found\n".into())) };
     };
+    if ask.content_type.contains("protobuf") && *ask.method != Method::DELETE {
+        let message = format!("the simulated API server reads JSON, no {}", ask.content_type);
+        return Err(refusal(415, "UnsupportedMediaType", message, json!({})));
+    }
     if kind.namespaced && target.namespace.is_none() && target.name.is_some() {
         return Err(status::no_such_path());
     }
@@ -154,8 +165,15 @@ fn get(world: &World, ask: &Ask<'_>, target: &Target, kind: &Kind, name: &str) -
     match target.part.as_deref() {
         Some("log") if kind.resource == "pods" => Ok(Answer::Text(200, super::pods::last_words(world, object))),
         Some(part) if !kind.parts.iter().any(|known| known == part) => Err(status::no_such_path()),
+        None if tables::wanted(ask.accept) => Ok(Answer::Json(200, row(world, kind, object))),
         _ => Ok(Answer::Json(200, shown(object, metadata_only(ask)))),
     }
+}
+
+/// One object as a table.
+fn row(world: &World, kind: &Kind, object: &Value) -> Value {
+    let revision = object.pointer("/metadata/resourceVersion").cloned().unwrap_or_default();
+    tables::table(kind, std::iter::once(object), &world.now(), json!({"resourceVersion": revision}))
 }
 
 fn list(world: &World, ask: &Ask<'_>, target: &Target, kind: &Kind) -> Answered {
@@ -196,6 +214,10 @@ fn list(world: &World, ask: &Ask<'_>, target: &Target, kind: &Kind) -> Answered 
             metadata["remainingItemCount"] = rest.into();
         }
     }
+    if tables::wanted(ask.accept) {
+        let objects = page.iter().map(|(_, object)| object.as_ref());
+        return Ok(Answer::Json(200, tables::table(kind, objects, &world.now(), metadata)));
+    }
     let items: Vec<Value> = page
         .into_iter()
         .map(|(_, object)| {
@@ -230,6 +252,7 @@ fn watch(world: &World, ask: &Ask<'_>, target: &Target, kind: Arc<Kind>) -> Answ
         after,
         limit: Duration::from_secs(limit),
         metadata_only: metadata_only(ask),
+        table: tables::wanted(ask.accept),
         bookmarks: ask.query.is_true("allowWatchBookmarks"),
     }))
 }
@@ -861,7 +884,11 @@ pub fn events(world: &World, watch: &mut Watch) -> Result<Vec<Value>, Value> {
             (true, false) => "DELETED",
             (false, false) => continue,
         };
-        told.push(json!({"type": kind, "object": shown(&change.last, watch.metadata_only)}));
+        let object = match watch.table {
+            true => row(world, &watch.kind, &change.last),
+            false => shown(&change.last, watch.metadata_only),
+        };
+        told.push(json!({"type": kind, "object": object}));
     }
     watch.after = world.store.revision();
     Ok(told)

@@ -85,3 +85,34 @@ pub fn resources(kinds: &[Arc<Kind>], group: &str, version: &str) -> Option<Valu
     let found = !resources.is_empty();
     found.then(|| json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": name, "resources": resources}))
 }
+
+/// `GET /openapi/v3` (empty `of`) and `GET /openapi/v3/apis/GROUP/VERSION`: no schemas, only as much as a client needs to know
+/// that the server itself validates fields and makes dry runs.
+pub fn openapi(kinds: &[Arc<Kind>], of: &str) -> Option<Value> {
+    let path = |kind: &Kind| match kind.group.as_str() {
+        "" => format!("api/{}", kind.version),
+        group => format!("apis/{group}/{}", kind.version),
+    };
+    if of.is_empty() {
+        let urls = kinds.iter().map(|kind| path(kind)).map(|path| {
+            let url = json!({"serverRelativeURL": format!("/openapi/v3/{path}")});
+            (path, url)
+        });
+        return Some(json!({"paths": urls.collect::<serde_json::Map<_, _>>()}));
+    }
+    let here: Vec<_> = kinds.iter().filter(|kind| path(kind) == of).collect();
+    if here.is_empty() {
+        return None;
+    }
+    let parameter = |name: &str| json!({"name": name, "in": "query", "schema": {"type": "string"}});
+    let parameters = json!([parameter("dryRun"), parameter("fieldManager"), parameter("fieldValidation")]);
+    let paths = here.into_iter().map(|kind| {
+        let space = if kind.namespaced { "namespaces/{namespace}/" } else { "" };
+        let operation = json!({"parameters": parameters, "responses": {"200": {"description": "OK"}},
+            "x-kubernetes-action": "patch", "x-kubernetes-group-version-kind": gvk(kind)});
+        (format!("/{of}/{space}{}/{{name}}", kind.resource), json!({"patch": operation}))
+    });
+    let paths: serde_json::Map<_, _> = paths.collect();
+    Some(json!({"openapi": "3.0.0", "info": {"title": "Kubernetes", "version": "simulated"}, "paths": paths,
+        "components": {"schemas": {}}}))
+}

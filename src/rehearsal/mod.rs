@@ -8,7 +8,8 @@
 //! | [`store`], [`world`] | what is there, what time it is, what will happen |
 //! | [`api`] with [`request`], [`patch`], [`defaults`], [`validate`], [`deletion`], [`discovery`], [`status`] | the API server |
 //! | [`controllers`], [`pods`], [`model`] | everything that acts by itself, and how long it takes |
-//! | [`service`], [`faults`] | the way between a client and it |
+//! | [`service`], [`server`], [`faults`] | the way between a client and it: in this process, or over a socket |
+//! | [`tables`] | objects as `kubectl get` shows them |
 //! | [`answers`] | what gates are told |
 //!
 //! How far it is like the real one is held by `tests/real_control_plane/simulated.rs`; what is known to differ stands in
@@ -29,9 +30,11 @@ pub mod patch;
 pub mod pods;
 pub mod request;
 pub mod schema;
+pub mod server;
 pub mod service;
 pub mod status;
 pub mod store;
+pub mod tables;
 pub mod typed;
 pub mod validate;
 pub mod world;

@@ -72,3 +72,12 @@ fn without_a_key_stand_ins_take_the_place_of_secrets() {
     assert!(outcome.stderr.contains("stand-ins take the place of all secrets"), "{outcome}");
     assert!(!outcome.stderr.contains("stand-in-for-"), "{outcome}");
 }
+
+#[test]
+fn the_simulated_cluster_is_served_to_this_machine_alone() {
+    let outcome = Place::new().run(&["rehearse", "production", "--serve=0.0.0.0:0"]);
+    assert_eq!(outcome.code, Some(2), "{outcome}");
+    for told in ["no address of this machine alone", "asks nobody who they are", "--serve=127.0.0.1:PORT"] {
+        assert!(outcome.stderr.contains(told), "{told:?} is missing: {outcome}");
+    }
+}

@@ -13,6 +13,7 @@ mod down;
 mod guard;
 mod health;
 mod killed;
+mod kubectl;
 mod lock;
 mod ownership;
 mod plan;

@@ -1,0 +1,45 @@
+//! The simulation on a socket, for programs that are no part of this process: `rekindle rehearse --serve`.
+
+use http_body_util::BodyExt as _;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use super::{CONTEXT, Simulation};
+
+/// Serves until it is dropped, each connection as a task of its own. Whoever reaches the socket may do everything: it belongs
+/// on a loopback address.
+pub async fn serve(simulation: Simulation, listener: TcpListener) {
+    loop {
+        let Ok((connection, _)) = listener.accept().await else {
+            // Too many open files, most likely: some will be closed.
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            continue;
+        };
+        let simulation = simulation.clone();
+        let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
+            let simulation = simulation.clone();
+            async move {
+                let (parts, body) = request.into_parts();
+                let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
+                simulation.serve(parts, body).await
+            }
+        });
+        // A client that goes away in the middle is nothing to tell anybody.
+        tokio::spawn(async move {
+            let _ =
+                hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(connection), service).await;
+        });
+    }
+}
+
+/// A kubeconfig that leads to a served simulation.
+pub fn kubeconfig(address: std::net::SocketAddr) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": CONTEXT,
+        "clusters": [{"name": CONTEXT, "cluster": {"server": format!("http://{address}")}}],
+        "users": [{"name": CONTEXT, "user": {}}],
+        "contexts": [{"name": CONTEXT, "context": {"cluster": CONTEXT, "user": CONTEXT}}],
+    })
+}
