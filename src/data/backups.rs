@@ -67,7 +67,9 @@ impl Archive {
 
     /// The newest complete backup and its history; with a name, that one.
     pub fn backup(&self, name: Option<&str>) -> Option<(&History, &Backup)> {
-        self.all().filter(|(_, backup)| name.is_none_or(|name| backup.name == name)).max_by_key(|(_, backup)| backup.finished)
+        self.all()
+            .filter(|(_, backup)| name.is_none_or(|name| backup.name == name))
+            .max_by_key(|(_, backup)| backup.finished)
     }
 
     /// The newest complete backup that was finished before a time.
