@@ -7,6 +7,7 @@ use super::running::run_id;
 use super::settings::Context;
 use super::{CliError, Exit};
 use crate::cluster::{Cluster, SYSTEM_NAMESPACE};
+use crate::data::backups::Archive;
 use crate::data::claims::Expected;
 use crate::data::decide::{Policy, decide_all};
 use crate::data::{Answers, Decisions, Source, Stop, Survey, lookup, marks, objects, restore};
@@ -115,22 +116,29 @@ pub struct Draft<'a> {
     pub words: Vec<String>,
 }
 
-/// Looks up the backups of what is not there, by Jobs in the cluster.
+/// Looks up the backups of what is not there, by Jobs in the cluster. The keys to them go into no cluster that is not the
+/// environment's own.
 async fn look_up(
     context: &mut Context,
     plan: &Plan,
-    part: &Part,
-    cluster: &Cluster,
+    reach: &Reach<'_>,
     survey: &mut Survey,
     (policy, answers): (&Policy, &Answers),
-) {
+) -> Result<(), CliError> {
+    let (part, cluster) = (reach.part, reach.cluster);
     let position = |phase: &str| plan.phases.iter().position(|known| known.name == phase);
     let of_part = |claim: &&Expected| position(&claim.phase).is_none_or(|index| part.holds(index));
     let claims: Vec<Expected> = plan.claims.iter().filter(of_part).cloned().collect();
     let sets = restore::to_look_up(&plan.data_sets, &claims, survey, policy, answers);
     if sets.is_empty() {
-        return;
+        return Ok(());
     }
+    if !reach.bound {
+        let why = "up would refuse this cluster, and so the keys to the backups are not given to it";
+        survey.archives = sets.iter().map(|set| (set.name.clone(), Archive::Unknown(why.into()))).collect();
+        return Ok(());
+    }
+    cluster.verify_identity().await?;
     let names: Vec<&str> = sets.iter().map(|set| set.name.as_str()).collect();
     if !context.json() {
         context.ui.say(&format!(
@@ -139,9 +147,21 @@ async fn look_up(
         ));
     }
     survey.archives = lookup::look_up(cluster, &sets, &run_id()).await.into_iter().collect();
+    Ok(())
 }
 
-/// Looks at volumes and claims, decides about each data set, and plans with the decisions. Writes nothing.
+/// The cluster that is reached, and how far that goes.
+pub struct Reach<'a> {
+    /// The cluster.
+    pub cluster: &'a Cluster,
+    /// The phases that are meant.
+    pub part: &'a Part,
+    /// Whether the environment and the cluster agree on each other, so that something may be written.
+    pub bound: bool,
+}
+
+/// Looks at volumes and claims, decides about each data set, and plans with the decisions. Writes nothing but the Jobs that look
+/// up backups, which it takes away again.
 ///
 /// # Errors
 /// Exit 4 with the facts when something is not certain, exit 3 when the kit is wrong for a decision, those of reading.
@@ -150,18 +170,17 @@ pub async fn decided(
     args: &DataArgs,
     draft: Draft<'_>,
     plan: Plan,
-    part: &Part,
-    cluster: &Cluster,
+    reach: &Reach<'_>,
 ) -> Result<Plan, CliError> {
     let again = context.command(&draft.words);
     let answers = args.answers(&plan)?;
     if plan.claims.iter().all(|claim| claim.data_set.is_none()) {
         return Ok(plan);
     }
-    let mut survey = Survey::read(cluster, &plan.claims).await?;
+    let mut survey = Survey::read(reach.cluster, &plan.claims).await?;
     let policy = policy(draft.environment);
-    look_up(context, &plan, part, cluster, &mut survey, (&policy, &answers)).await;
-    let decisions = decide(&plan, part, &survey, &policy, &answers);
+    look_up(context, &plan, reach, &mut survey, (&policy, &answers)).await?;
+    let decisions = decide(&plan, reach.part, &survey, &policy, &answers);
     let mut decisions = decisions.map_err(|stops| refusal(&plan.environment, &stops, &again))?;
     decisions.settled = marks::settled(&survey, &plan.environment, &plan.claims, &plan.data_sets);
     let mut rendered = draft.rendered;

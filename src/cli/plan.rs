@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::connection::block_on;
-use super::data::{self, DataArgs, Draft, decided};
+use super::data::{self, DataArgs, Draft, Reach, decided};
 use super::error::plain;
 use super::journal;
 use super::ownership::{WishArgs, check_names};
@@ -93,10 +93,18 @@ pub fn run(context: &mut Context, args: &PlanArgs) -> Result<Exit, CliError> {
     let wishes = args.wishes.wishes();
     let (plan, proposal, saved, reached) = block_on(async {
         let cluster = context.connect(&environment).await?;
+        // What up would refuse may be looked at all the same.
+        let bound = match context.connect_bound(&environment, "up").await {
+            Ok(_) => true,
+            Err(refusal) => {
+                context.ui.say(&format!("up would stop here: {}", refusal.message));
+                false
+            }
+        };
         let part = Part::of(&plan, None, None);
         let words = vec!["plan".to_owned(), args.environment.clone()];
         let draft = Draft { kit: &kit, environment: &environment, vault: &vault, rendered, words };
-        let plan = decided(context, &args.data, draft, plan, &part, &cluster).await?;
+        let plan = decided(context, &args.data, draft, plan, &Reach { cluster: &cluster, part: &part, bound }).await?;
         let standing = standing(&cluster, &plan).await?;
         let intents: HashMap<ObjectKey, Intent> =
             plan.items().map(|item| (item.key.clone(), decide(item, &standing, &wishes).intent)).collect();

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::connection::block_on;
-use super::data::{self, DataArgs, Draft};
+use super::data::{self, DataArgs, Draft, Reach};
 use super::identities::explain;
 use super::lock::Wish;
 use super::ownership::{self, WishArgs};
@@ -133,7 +133,8 @@ pub fn run(context: &mut Context, args: &UpArgs) -> Result<Exit, CliError> {
         let words = args.words();
         let draft = Draft { kit: &kit, environment: &environment, vault: &vault, rendered, words };
         let said = saved.as_ref().map_or_else(|| args.data.clone(), |saved| DataArgs::saved(&saved.data));
-        let plan = data::decided(context, &said, draft, plan, &part, &cluster).await?;
+        let plan =
+            data::decided(context, &said, draft, plan, &Reach { cluster: &cluster, part: &part, bound: true }).await?;
         if let Some(saved) = &saved {
             data::still_holds(&saved.data, &plan.data).map_err(|error| saved::refuse(context, args, &error))?;
         }

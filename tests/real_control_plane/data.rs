@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::BED;
 use super::killed::killed;
 use super::proxy::Cut;
-use super::support::{Bed, Kit, Ran, Space, run, start};
+use super::support::{Bed, Kit, Ran, Space, finish, rekindle, run, start};
 
 const CLAIM: (&str, &str) = ("v1", "PersistentVolumeClaim");
 
@@ -648,4 +648,23 @@ fn a_saved_plan_does_not_hold_when_something_else_would_be_done_about_data() {
     run(&kit, &bed, &["plan", "test", "-o", file]).exit(0);
     run(&kit, &bed, &["up", "test", "--plan", file]).exit(0);
     assert_eq!(live(&bed, &space, "data")["spec"]["volumeName"], volume.as_str());
+}
+
+#[test]
+#[ignore = "needs a real control plane"]
+fn the_keys_to_backups_are_given_to_no_cluster_that_up_would_refuse() {
+    let bed = Bed::from_variable(BED);
+    let space = Space::new(&bed, "keys");
+    let lookup = "{tool: wal-g, image: example/wal-g, env: {AWS_SECRET_ACCESS_KEY: hidden}}";
+    let set = format!("claims: [data], sources: [adopt, restore, empty], restore: {{backups: {lookup}}}");
+    let kit = kit(&space, "protected: true\n", &set);
+    let nowhere = tempfile::tempdir().unwrap();
+    let mut plan = rekindle(Some(&kit), &bed.kubeconfig, &["plan", "test"]);
+    plan.env("XDG_CONFIG_HOME", nowhere.path());
+    finish(plan).exit(4).says("up would stop here").says("the keys to the backups are not given to it");
+    let ours =
+        |object: &Value| object["metadata"]["name"].as_str().is_some_and(|name| name.starts_with("backups-ledger"));
+    for (version, kind) in [("batch/v1", "Job"), ("v1", "Secret")] {
+        assert!(!bed.list(version, kind, "rekindle-system").iter().any(ours), "{kind}");
+    }
 }
