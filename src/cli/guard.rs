@@ -144,6 +144,25 @@ impl Context {
     /// Exit 5 when the cluster is not reached, exit 4 when it is another one.
     pub async fn connect(&self, environment: &Environment) -> Result<Cluster, CliError> {
         let environment = &self.pinned(environment.clone())?;
+        self.look_from(environment).await.map(|(cluster, _)| cluster)
+    }
+
+    /// Connects to plan: as [`Context::connect`], and with why `up` would be refused, where it would be. Writes nothing.
+    ///
+    /// # Errors
+    /// As [`Context::connect`].
+    pub async fn connect_to_plan(
+        &mut self,
+        environment: &Environment,
+    ) -> Result<(Cluster, Option<CliError>), CliError> {
+        let environment = &self.pinned(environment.clone())?;
+        let (cluster, gathered) = self.look_from(environment).await?;
+        let refusal = self.agree(environment, &cluster, gathered, "up").await.err();
+        Ok((cluster, refusal))
+    }
+
+    /// Reaches the cluster of an environment with its pin, and refuses another one.
+    async fn look_from(&self, environment: &Environment) -> Result<(Cluster, Gathered), CliError> {
         let cluster = self.reach(environment).await?;
         let mut gathered = Gathered::of(self, environment, &cluster).await;
         if let Err(refusal) = may_read(&gathered.subject, &gathered.reached) {
@@ -152,7 +171,7 @@ impl Context {
             gathered.look(&cluster, &environment.namespace).await;
             return Err(gathered.refuse(self, &refusal, "status"));
         }
-        Ok(cluster)
+        Ok((cluster, gathered))
     }
 
     /// Connects to write: the environment and the cluster must agree on each other. Writes nothing. The binding is to be
@@ -167,14 +186,26 @@ impl Context {
     ) -> Result<(Cluster, Binding), CliError> {
         let environment = &self.pinned(environment.clone())?;
         let cluster = self.reach(environment).await?;
-        let mut gathered = Gathered::of(self, environment, &cluster).await;
-        gathered.read_records(&cluster).await?;
+        let gathered = Gathered::of(self, environment, &cluster).await;
+        let binding = self.agree(environment, &cluster, gathered, verb).await?;
+        Ok((cluster, binding))
+    }
+
+    /// Whether the environment and the cluster agree on each other, so that something may be written.
+    async fn agree(
+        &mut self,
+        environment: &Environment,
+        cluster: &Cluster,
+        mut gathered: Gathered,
+        verb: &str,
+    ) -> Result<Binding, CliError> {
+        gathered.read_records(cluster).await?;
         let decide = |gathered: &Gathered| {
             may_write(&gathered.subject, &gathered.reached, &gathered.records, &gathered.residents)
         };
         let mut decision = decide(&gathered);
         if needs_residents(&decision) {
-            gathered.look(&cluster, &environment.namespace).await;
+            gathered.look(cluster, &environment.namespace).await;
             decision = decide(&gathered);
         }
         match decision {
@@ -182,7 +213,7 @@ impl Context {
                 gathered.say(self, &pass.notes);
                 let record = record(environment, &gathered);
                 let known = gathered.records.iter().any(|known| known.environment == record.environment);
-                Ok((cluster, Binding { record, by: who(), known }))
+                Ok(Binding { record, by: who(), known })
             }
             Err(refusal) => Err(gathered.refuse(self, &refusal, verb)),
         }

@@ -92,15 +92,12 @@ pub fn run(context: &mut Context, args: &PlanArgs) -> Result<Exit, CliError> {
     check_names(&plan, &args.wishes.adopt)?;
     let wishes = args.wishes.wishes();
     let (plan, proposal, saved, reached) = block_on(async {
-        let cluster = context.connect(&environment).await?;
+        let (cluster, refusal) = context.connect_to_plan(&environment).await?;
         // What up would refuse may be looked at all the same.
-        let bound = match context.connect_bound(&environment, "up").await {
-            Ok(_) => true,
-            Err(refusal) => {
-                context.ui.say(&format!("up would stop here: {}", refusal.message));
-                false
-            }
-        };
+        if let Some(refusal) = &refusal {
+            context.ui.say(&format!("up would stop here: {}", refusal.message));
+        }
+        let bound = refusal.is_none();
         let part = Part::of(&plan, None, None);
         let words = vec!["plan".to_owned(), args.environment.clone()];
         let draft = Draft { kit: &kit, environment: &environment, vault: &vault, rendered, words };

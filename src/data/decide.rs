@@ -302,10 +302,10 @@ impl<'a> Case<'a> {
             let (choice, reason) = match found {
                 Found::Decided(choice, reason) => (choice, reason),
                 Found::Kept(_, reason) => (Choice::Keep, reason),
-                Found::Gone(_) if self.set.replicated && (kept || adopted) => {
-                    (Choice::Copy, "filled by the claims beside it".to_owned())
-                }
-                Found::Gone(_) if restored.is_some() && self.set.replicated && !claims.is_empty() => {
+                // Of what is restored, the first claim is what the others copy from.
+                Found::Gone(_)
+                    if self.set.replicated && (kept || adopted || restored.is_some() && !claims.is_empty()) =>
+                {
                     (Choice::Copy, "filled by the claims beside it".to_owned())
                 }
                 Found::Gone(candidates) => match &restored {

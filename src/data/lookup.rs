@@ -24,7 +24,7 @@ const TIME_TO_LIVE: u32 = 300;
 
 /// Looks up the backups of some data sets, all at once. What cannot be found out is an answer, too.
 pub async fn look_up(cluster: &Cluster, sets: &[&DataSet], run: &str) -> Vec<(String, Archive)> {
-    let asked = sets.iter().filter_map(|set| Some((*set, set.restore.as_ref()?.backups.as_ref()?)));
+    let asked = sets.iter().filter_map(|set| Some((*set, set.lookup()?)));
     let all = asked.map(|(set, lookup)| async move {
         let name = job_name(&set.name, run);
         let found = match tokio::time::timeout(LONGEST, one(cluster, &name, lookup)).await {

@@ -44,8 +44,7 @@ pub fn to_look_up<'s>(
             Some(_) => answers.of(&set.name).all(is_restore),
             None => set.sources.contains(&Source::Restore) && policy.permits(Source::Restore),
         };
-        let known = set.restore.as_ref().is_some_and(|restore| restore.backups.is_some());
-        known && wanted && !kept && own.count() > 0
+        set.lookup().is_some() && wanted && !kept && own.count() > 0
     };
     sets.iter().filter(open).collect()
 }
@@ -65,6 +64,11 @@ pub(super) struct Restored {
 impl Case<'_> {
     fn archive(&self) -> Option<&Archive> {
         self.survey.archives.get(&self.set.name)
+    }
+
+    /// A backup with its facts, in one line.
+    fn told(&self, (history, backup): (&History, &Backup)) -> String {
+        format!("backup {}: {}", backup.name, facts(history, backup, self.survey.now))
     }
 
     /// The restore that a person has asked for: of a certain backup or of the newest.
@@ -119,7 +123,7 @@ impl Case<'_> {
         let until = recover_to.map(|time| format!(", recovered to {time:.0}")).unwrap_or_default();
         let as_postgresql_reads_it = |time: Timestamp| time.strftime("%Y-%m-%d %H:%M:%S%.6f+00").to_string();
         Ok(Some(Restored {
-            reason: format!("backup {}: {}{until}", backup.name, facts(history, backup, self.survey.now)),
+            reason: format!("{}{until}", self.told((history, backup))),
             lineage: Lineage {
                 backup: backup.name.clone(),
                 backup_history: history.name.clone(),
@@ -158,8 +162,6 @@ impl Case<'_> {
 
     /// Whether a backup is restored, or the data set rather begins empty.
     fn may_restore(&self, told: bool, history: &History, backup: &Backup) -> Result<bool, Stop> {
-        let fact = || vec![format!("backup {}: {}", backup.name, facts(history, backup, self.survey.now))];
-        let ways = || vec![format!("--data {}=restore:{}", self.set.name, backup.name), self.told_empty_way()];
         if told {
             return Ok(true);
         }
@@ -171,7 +173,8 @@ impl Case<'_> {
         }
         if !backup.gaps.is_empty() {
             let why = "the WAL after its newest backup is not whole: recovery would end before the gap";
-            return Err(self.stop(why, fact(), ways()));
+            let ways = vec![format!("--data {}=restore:{}", self.set.name, backup.name), self.told_empty_way()];
+            return Err(self.stop(why, vec![self.told((history, backup))], ways));
         }
         Ok(true)
     }
@@ -180,9 +183,7 @@ impl Case<'_> {
     fn listed(&self, histories: &[History]) -> Vec<String> {
         let mut lines = Vec::new();
         for history in histories {
-            for backup in &history.backups {
-                lines.push(format!("backup {}: {}", backup.name, facts(history, backup, self.survey.now)));
-            }
+            lines.extend(history.backups.iter().map(|backup| self.told((history, backup))));
             if let (true, Some(newest)) = (history.backups.is_empty(), history.newest_wal) {
                 let place = if history.name.is_empty() { "its archive" } else { &history.name };
                 lines.push(format!("{place}: WAL until {newest:.0}, no complete backup"));
@@ -198,7 +199,7 @@ impl Case<'_> {
     /// it is adopted. What a person has decided is not asked again.
     pub(super) fn compare_with_archive(&self, claims: &[ClaimDecision]) -> Result<(), Stop> {
         let (Some(archive), None) = (self.archive(), self.answers.of(&self.set.name).next()) else { return Ok(()) };
-        let Some((history, backup)) = archive.backup(None) else { return Ok(()) };
+        let Some(newest) = archive.backup(None) else { return Ok(()) };
         let adopted = claims.iter().filter_map(|claim| match &claim.choice {
             Choice::Adopt { volume } => self.survey.volume(volume),
             _ => None,
@@ -206,19 +207,16 @@ impl Case<'_> {
         for volume in adopted {
             let identity = volume.marks.as_ref().and_then(|marks| marks.identity.as_ref());
             let released = volume.since.filter(|_| volume.phase == "Released");
-            let why = match (identity, &backup.system_identifier, released, archive.newest()) {
+            let why = match (identity, &newest.1.system_identifier, released, archive.newest()) {
                 (Some(here), Some(there), ..) if here != there => {
                     format!("pv/{} and its newest backup hold different databases ({here} and {there})", volume.name)
                 }
-                (_, _, Some(released), Some(newest)) if newest > after(released) => {
+                (_, _, Some(released), Some(written)) if written > after(released) => {
                     format!("pv/{} survives, and its archive was written to after the volume was released", volume.name)
                 }
                 _ => continue,
             };
-            let lines = vec![
-                format!("pv/{}: {}", volume.name, volume.facts(self.survey.now)),
-                format!("backup {}: {}", backup.name, facts(history, backup, self.survey.now)),
-            ];
+            let lines = vec![format!("pv/{}: {}", volume.name, volume.facts(self.survey.now)), self.told(newest)];
             let ways = vec![
                 format!("--data {}=adopt:{}", self.set.name, volume.name),
                 format!("--data {}=restore", self.set.name),
@@ -230,16 +228,15 @@ impl Case<'_> {
 
     /// What survives and cannot be used without asking has a backup beside it.
     pub(super) fn restore_way(&self) -> Option<(String, String)> {
-        let (history, backup) = self.archive()?.backup(None)?;
-        let fact = format!("backup {}: {}", backup.name, facts(history, backup, self.survey.now));
-        Some((fact, format!("--data {}=restore", self.set.name)))
+        let newest = self.archive()?.backup(None)?;
+        Some((self.told(newest), format!("--data {}=restore", self.set.name)))
     }
 
     /// The lineage of one that begins empty: where there is an archive, or may be one, it stays as it is.
     pub(super) fn emptied(&self) -> Lineage {
-        let looked_up = self.set.restore.as_ref().is_some_and(|restore| restore.backups.is_some());
         let untouched = matches!(self.archive(), Some(archive @ Archive::Known(_)) if !archive.holds_something());
-        let history = if looked_up && !untouched { new_history(self.survey.now) } else { String::new() };
+        let history =
+            if self.set.lookup().is_some() && !untouched { new_history(self.survey.now) } else { String::new() };
         Lineage { history, ..Lineage::default() }
     }
 }

@@ -112,6 +112,11 @@ impl Tool {
 }
 
 impl DataSet {
+    /// How its backups are looked up, where they can be.
+    pub fn lookup(&self) -> Option<&Lookup> {
+        self.restore.as_ref()?.backups.as_ref()
+    }
+
     /// Reads a DataSet document. `default_namespace` is used unless `metadata.namespace` names another one.
     ///
     /// # Errors

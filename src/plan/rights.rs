@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 
 use super::Plan;
 use crate::cluster::SYSTEM_NAMESPACE;
-use crate::data::DataSet;
 use crate::health::gate::{Gate, HttpTarget, Probe};
 use crate::manifest::Object;
 use crate::manifest::kinds::{holds_data, is_cluster_scoped, plural};
@@ -158,8 +157,7 @@ impl Rights {
             );
             self.add(None, ("", "persistentvolumes"), &["get", "list", "patch"]);
         }
-        let looked_up = |set: &DataSet| set.restore.as_ref().is_some_and(|restore| restore.backups.is_some());
-        if plan.data_sets.iter().any(looked_up) {
+        if plan.data_sets.iter().any(|set| set.lookup().is_some()) {
             let system = Some(SYSTEM_NAMESPACE);
             self.add(system, ("batch", "jobs"), &["get", "list", "watch", "create", "delete"]);
             self.add(system, ("", "pods"), &["list"]);
