@@ -10,7 +10,7 @@ use crate::cluster::{Cluster, SYSTEM_NAMESPACE};
 use crate::data::backups::Archive;
 use crate::data::claims::Expected;
 use crate::data::decide::{Policy, decide_all};
-use crate::data::{Answers, Decisions, Source, Stop, Survey, lookup, marks, objects, restore};
+use crate::data::{Answers, DataSet, Decisions, Source, Stop, Survey, lookup, marks, objects, restore};
 use crate::kit::{Environment, Kit, Rendered};
 use crate::manifest::mistake::nearest;
 use crate::plan::proposal::{Outdated, SavedData};
@@ -18,7 +18,7 @@ use crate::plan::{Plan, full_name};
 use crate::rebuild::Part;
 use crate::report::data::table;
 use crate::report::sanitize::clean;
-use crate::report::text::count;
+use crate::report::text::{count, list};
 use crate::secrets::Vault;
 
 /// What a person has decided about data; `up` and `plan` have these flags.
@@ -33,6 +33,9 @@ pub struct DataArgs {
     /// Recover what is restored up to this time, as in 2026-11-25T17:40:00Z; without it, to the end of the archive
     #[arg(long, value_name = "TIME")]
     pub recover_to: Option<jiff::Timestamp>,
+    /// Let a stand-by take over: what follows another environment's archive stops following it and takes writes
+    #[arg(long)]
+    pub promote: bool,
     /// Give the name that a protected environment wants typed for a data set that begins empty (repeatable)
     #[arg(long, value_name = "DATASET")]
     pub confirm_data: Vec<String>,
@@ -46,20 +49,21 @@ impl DataArgs {
         let all =
             flags.iter().flat_map(|(flag, values)| values.iter().map(move |value| [(*flag).to_owned(), value.clone()]));
         let recover_to = self.recover_to.map(|time| ["--recover-to".to_owned(), time.to_string()]);
-        all.flatten().chain(recover_to.into_iter().flatten()).collect()
+        let promote = self.promote.then(|| "--promote".to_owned());
+        all.flatten().chain(recover_to.into_iter().flatten()).chain(promote).collect()
     }
 
     /// What a saved plan was told. Names that have to be typed are typed when it is executed.
     pub fn saved(saved: &SavedData) -> Self {
         let (data, allow_empty) = (saved.given.clone(), saved.allow_empty.clone());
-        Self { data, allow_empty, recover_to: saved.recover_to, confirm_data: Vec::new() }
+        Self { data, allow_empty, recover_to: saved.recover_to, promote: saved.promote, confirm_data: Vec::new() }
     }
 
     /// What a saved plan keeps of them, with what came of them.
     pub fn to_save(&self, decisions: &Decisions) -> SavedData {
         let choices = SavedData::choices_of(decisions);
         let (given, allow_empty) = (self.data.clone(), self.allow_empty.clone());
-        SavedData { given, allow_empty, recover_to: self.recover_to, choices }
+        SavedData { given, allow_empty, recover_to: self.recover_to, promote: self.promote, choices }
     }
 
     /// The answers. Every name must be one of the kit's.
@@ -71,6 +75,7 @@ impl DataArgs {
             given: Vec::new(),
             allow_empty: self.allow_empty.iter().cloned().collect(),
             recover_to: self.recover_to,
+            promote: self.promote,
         };
         for text in &self.data {
             let read = Answers::read(text);
@@ -116,6 +121,22 @@ pub struct Draft<'a> {
     pub words: Vec<String>,
 }
 
+impl Draft<'_> {
+    /// Renders again where templates see other decisions than before.
+    fn see(&mut self, decisions: &Decisions) -> Result<(), CliError> {
+        let seen = &self.rendered.environment;
+        let (words, lineages) = (decisions.words(), decisions.lineages());
+        let known = |name: &str| seen.lineages.get(name).cloned().unwrap_or_default();
+        if words.iter().any(|(name, source)| seen.data_source(name) != *source)
+            || lineages.iter().any(|(name, lineage)| known(name) != *lineage)
+        {
+            let environment = Environment { data: words, lineages, ..self.environment.clone() };
+            self.rendered = self.kit.render(&environment, self.vault)?;
+        }
+        Ok(())
+    }
+}
+
 /// Looks up the backups of what is not there, by Jobs in the cluster. The keys to them go into no cluster that is not the
 /// environment's own.
 async fn look_up(
@@ -125,17 +146,17 @@ async fn look_up(
     survey: &mut Survey,
     (policy, answers): (&Policy, &Answers),
 ) -> Result<(), CliError> {
-    let (part, cluster) = (reach.part, reach.cluster);
-    let position = |phase: &str| plan.phases.iter().position(|known| known.name == phase);
-    let of_part = |claim: &&Expected| position(&claim.phase).is_none_or(|index| part.holds(index));
-    let claims: Vec<Expected> = plan.claims.iter().filter(of_part).cloned().collect();
+    let cluster = reach.cluster;
+    let claims = reach.claims(plan);
     let sets = restore::to_look_up(&plan.data_sets, &claims, survey, policy, answers);
     if sets.is_empty() {
         return Ok(());
     }
     if !reach.bound {
         let why = "up would refuse this cluster, and so the keys to the backups are not given to it";
-        survey.archives = sets.iter().map(|set| (set.name.clone(), Archive::Unknown(why.into()))).collect();
+        let unknown = |set: &&DataSet| (set.name.clone(), Archive::Unknown(why.into()));
+        survey.archives = sets.iter().map(unknown).collect();
+        survey.followed = sets.iter().filter(|set| set.follow().is_some()).map(unknown).collect();
         return Ok(());
     }
     cluster.verify_identity().await?;
@@ -146,7 +167,7 @@ async fn look_up(
             names.join(", ")
         ));
     }
-    survey.archives = lookup::look_up(cluster, &sets, &run_id()).await.into_iter().collect();
+    lookup::look_up(cluster, &sets, &run_id(), survey).await;
     Ok(())
 }
 
@@ -154,10 +175,22 @@ async fn look_up(
 pub struct Reach<'a> {
     /// The cluster.
     pub cluster: &'a Cluster,
-    /// The phases that are meant.
-    pub part: &'a Part,
+    /// The first phase that is meant, where it is not the first of all.
+    pub from: Option<&'a str>,
+    /// The last one that is meant, where it is not the last of all.
+    pub until: Option<&'a str>,
     /// Whether the environment and the cluster agree on each other, so that something may be written.
     pub bound: bool,
+}
+
+impl Reach<'_> {
+    /// The claims of the phases that are meant.
+    fn claims(&self, plan: &Plan) -> Vec<Expected> {
+        let part = Part::of(plan, self.from, self.until);
+        let position = |phase: &str| plan.phases.iter().position(|known| known.name == phase);
+        let of_part = |claim: &&Expected| position(&claim.phase).is_none_or(|index| part.holds(index));
+        plan.claims.iter().filter(of_part).cloned().collect()
+    }
 }
 
 /// Looks at volumes and claims, decides about each data set, and plans with the decisions. Writes nothing but the Jobs that look
@@ -180,18 +213,24 @@ pub async fn decided(
     let mut survey = Survey::read(reach.cluster, &plan.claims).await?;
     let policy = policy(draft.environment);
     look_up(context, &plan, reach, &mut survey, (&policy, &answers)).await?;
-    let decisions = decide(&plan, reach.part, &survey, &policy, &answers);
-    let mut decisions = decisions.map_err(|stops| refusal(&plan.environment, &stops, &again))?;
-    decisions.settled = marks::settled(&survey, &plan.environment, &plan.claims, &plan.data_sets);
-    let mut rendered = draft.rendered;
-    let (words, lineages) = (decisions.words(), decisions.lineages());
-    let known = |name: &str| draft.environment.lineages.get(name).cloned().unwrap_or_default();
-    if words.iter().any(|(name, source)| draft.environment.data_source(name) != *source)
-        || lineages.iter().any(|(name, lineage)| known(name) != *lineage)
-    {
-        let environment = Environment { data: words, lineages, ..draft.environment.clone() };
-        rendered = draft.kit.render(&environment, draft.vault)?;
+    let name = plan.environment.clone();
+    let refused = |stops: Vec<Stop>| refusal(&name, &stops, &again);
+    let stand_bys = stand_bys(&plan, &survey);
+    let (mut draft, mut plan) = (draft, plan);
+    if args.promote && stand_bys.is_empty() {
+        return Err(CliError::new(Exit::Usage, format!("--promote: nothing of {name} follows another archive")));
     }
+    // What waits while something is a stand-by is not there to be decided about.
+    if !stand_bys.is_empty() {
+        let first = decide_all(&stand_bys, &reach.claims(&plan), &survey, &policy, &answers).map_err(refused)?;
+        draft.see(&first)?;
+        plan = Plan::of(&draft.rendered)?;
+        tell_what_waits(context, &first, &draft)?;
+    }
+    let mut decisions = decide(&plan, reach, &survey, &policy, &answers).map_err(refused)?;
+    decisions.settled = marks::settled(&survey, &plan.environment, &plan.claims, &plan.data_sets);
+    draft.see(&decisions)?;
+    let mut rendered = draft.rendered;
     objects::add_gates(&mut rendered, &decisions, &survey);
     objects::add(&mut rendered, &decisions, &survey, &plan.environment);
     let mut plan = Plan::of(&rendered)?;
@@ -200,6 +239,34 @@ pub async fn decided(
     }
     plan.data = decisions;
     Ok(plan)
+}
+
+/// The data sets that follow another environment's archive, or would when they are made.
+fn stand_bys(plan: &Plan, survey: &Survey) -> Vec<DataSet> {
+    let follows = |set: &&DataSet| {
+        let mut own = plan.claims.iter().filter(|claim| claim.data_set.as_deref() == Some(set.name.as_str()));
+        let is_standby = |claim: &Expected| {
+            survey.claim(&claim.namespace, &claim.name).is_some_and(|live| !live.lineage.standby.is_empty())
+        };
+        set.follow().is_some() || own.any(is_standby)
+    };
+    plan.data_sets.iter().filter(follows).cloned().collect()
+}
+
+/// Says which phases are left out, and why.
+fn tell_what_waits(context: &mut Context, decisions: &Decisions, draft: &Draft<'_>) -> Result<(), CliError> {
+    let following: Vec<&str> = decisions.following().map(|set| set.data_set.as_str()).collect();
+    let waiting = draft.kit.waiting_phases()?;
+    if following.is_empty() || waiting.is_empty() || context.json() {
+        return Ok(());
+    }
+    context.ui.say(&format!(
+        "left out while {} follow{} another environment's archive: {}",
+        list(&following),
+        if following.len() == 1 { "s" } else { "" },
+        waiting.join(", ")
+    ));
+    Ok(())
 }
 
 fn policy(environment: &Environment) -> Policy {
@@ -215,7 +282,7 @@ fn policy(environment: &Environment) -> Policy {
 /// Decides about everything; what is uncertain in phases that are not part of the run stops nothing.
 fn decide(
     plan: &Plan,
-    part: &Part,
+    reach: &Reach<'_>,
     survey: &Survey,
     policy: &Policy,
     answers: &Answers,
@@ -225,9 +292,7 @@ fn decide(
         Ok(decisions) => return Ok(decisions),
         Err(stops) => stops,
     };
-    let position = |phase: &str| plan.phases.iter().position(|known| known.name == phase);
-    let claims: Vec<_> =
-        plan.claims.iter().filter(|it| position(&it.phase).is_none_or(|index| part.holds(index))).cloned().collect();
+    let claims = reach.claims(plan);
     if claims.len() == plan.claims.len() {
         return Err(stops);
     }

@@ -24,7 +24,6 @@ use crate::plan::estimate::estimate;
 use crate::plan::proposal::{Intent, Proposal, SavedPlan, digest};
 use crate::plan::propose::{Surroundings, propose, states};
 use crate::plan::{Item, Plan};
-use crate::rebuild::Part;
 use crate::rebuild::event::VERSION;
 use crate::rebuild::prune::planned;
 use crate::report::plan::{header, rows, summary};
@@ -98,10 +97,11 @@ pub fn run(context: &mut Context, args: &PlanArgs) -> Result<Exit, CliError> {
             context.ui.say(&format!("up would stop here: {}", refusal.message));
         }
         let bound = refusal.is_none();
-        let part = Part::of(&plan, None, None);
         let words = vec!["plan".to_owned(), args.environment.clone()];
         let draft = Draft { kit: &kit, environment: &environment, vault: &vault, rendered, words };
-        let plan = decided(context, &args.data, draft, plan, &Reach { cluster: &cluster, part: &part, bound }).await?;
+        let plan =
+            decided(context, &args.data, draft, plan, &Reach { cluster: &cluster, from: None, until: None, bound })
+                .await?;
         let standing = standing(&cluster, &plan).await?;
         let intents: HashMap<ObjectKey, Intent> =
             plan.items().map(|item| (item.key.clone(), decide(item, &standing, &wishes).intent)).collect();

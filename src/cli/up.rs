@@ -74,7 +74,7 @@ pub struct UpArgs {
     #[arg(long)]
     pub break_lock: bool,
     /// Execute a saved plan: exactly that, or nothing where something has changed since
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "until", "take_ownership", "adopt", "data", "allow_empty", "recover_to"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "until", "take_ownership", "adopt", "data", "allow_empty", "recover_to", "promote"])]
     pub plan: Option<std::path::PathBuf>,
     #[command(flatten)]
     pub wishes: WishArgs,
@@ -129,12 +129,16 @@ pub fn run(context: &mut Context, args: &UpArgs) -> Result<Exit, CliError> {
             saved.is_for(&cluster.uid).map_err(|error| saved::refuse(context, args, &error))?;
         }
         context.check_rights(&cluster, &plan).await?;
-        let part = Part::of(&plan, args.from.as_deref(), args.until.as_deref());
         let words = args.words();
         let draft = Draft { kit: &kit, environment: &environment, vault: &vault, rendered, words };
         let said = saved.as_ref().map_or_else(|| args.data.clone(), |saved| DataArgs::saved(&saved.data));
-        let plan =
-            data::decided(context, &said, draft, plan, &Reach { cluster: &cluster, part: &part, bound: true }).await?;
+        let (from, until) = (args.from.as_deref(), args.until.as_deref());
+        let reach = Reach { cluster: &cluster, from, until, bound: true };
+        let plan = data::decided(context, &said, draft, plan, &reach).await?;
+        // A stand-by has fewer phases than its kit.
+        for (flag, name) in [("--from", from), ("--until", until)] {
+            check_phase(&plan, flag, name)?;
+        }
         if let Some(saved) = &saved {
             data::still_holds(&saved.data, &plan.data).map_err(|error| saved::refuse(context, args, &error))?;
         }

@@ -32,6 +32,8 @@ pub struct Answers {
     pub allow_empty: BTreeSet<String>,
     /// `--recover-to TIME`: what is restored is recovered up to then, and not to the end of the archive.
     pub recover_to: Option<jiff::Timestamp>,
+    /// `--promote`: what follows another environment's archive stops following it and takes writes.
+    pub promote: bool,
 }
 
 /// What can be answered, for messages.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::answers::{Answer, Answers};
 use super::claims::Expected;
 use super::evidence::{Candidate, Claim, Marks, Record, Volume, candidates, contradiction, obstacle, remarks};
-use super::lineage::Lineage;
+use super::lineage::{Lineage, PROMOTED};
 use super::spec::DataSet;
 use super::survey::Survey;
 use super::{COPY, Source};
@@ -109,6 +109,8 @@ pub struct Decision {
     pub restored_bytes: Option<u64>,
     /// Whether a person has to type its name: it begins empty in a protected environment.
     pub confirm: bool,
+    /// Whether it stops following another environment's archive now.
+    pub promoted: bool,
 }
 
 impl Decision {
@@ -116,6 +118,7 @@ impl Decision {
     pub fn word(&self) -> &'static str {
         let has = |choice: &str| self.claims.iter().any(|claim| claim.choice.word() == choice);
         match () {
+            () if self.promoted => "promote",
             () if has("adopt") => "adopt",
             () if has("restore") => "restore",
             () if has("empty") => "empty",
@@ -165,15 +168,25 @@ impl Decisions {
         })
     }
 
-    /// Bytes of the largest backup that is restored into one of these claims.
+    /// Bytes of the largest backup that is restored into one of these claims, or was before it was cut off.
     pub fn restored_bytes<'c>(&self, claims: impl Iterator<Item = &'c Expected>) -> u64 {
-        let sets = claims.filter_map(|claim| self.of_claim(&claim.namespace, &claim.name));
-        sets.filter_map(|(set, _)| set.restored_bytes).max().unwrap_or_default()
+        let bytes = |claim: &Expected| {
+            let (set, decision) = self.of_claim(&claim.namespace, &claim.name)?;
+            // One that an earlier run began to restore and that was never seen healthy.
+            let begun = decision.choice == Choice::Keep && !self.settled.contains(&claim.place());
+            set.restored_bytes.or_else(|| set.lineage.bytes().filter(|_| begun))
+        };
+        claims.filter_map(bytes).max().unwrap_or_default()
     }
 
     /// What templates see of each data set.
     pub fn words(&self) -> BTreeMap<String, Source> {
         self.sets.iter().map(|set| (set.data_set.clone(), set.source)).collect()
+    }
+
+    /// What follows another environment's archive when all of this is done.
+    pub fn following(&self) -> impl Iterator<Item = &Decision> {
+        self.sets.iter().filter(|set| set.lineage.follows())
     }
 
     /// What templates see of each data set's backups.
@@ -325,6 +338,10 @@ impl<'a> Case<'a> {
             lineage = self.emptied();
         }
         let confirm = empty && self.policy.protected && self.set.derived.is_none();
+        let promoted = self.answers.promote && lineage.follows();
+        if promoted {
+            PROMOTED.clone_into(&mut lineage.standby);
+        }
         Ok(Decision {
             data_set: self.set.name.clone(),
             source,
@@ -333,6 +350,7 @@ impl<'a> Case<'a> {
             recovery_point,
             restored_bytes,
             confirm,
+            promoted,
         })
     }
 
@@ -340,8 +358,7 @@ impl<'a> Case<'a> {
     fn lineage(&self, found: &[Found<'_>]) -> Lineage {
         let of_volume = |name: &str| {
             let marks = self.survey.volume(name).and_then(|volume| volume.marks.as_ref());
-            let history = marks.map(|marks| marks.history.clone()).unwrap_or_default();
-            Lineage { history, ..Lineage::default() }
+            marks.map(|marks| marks.lineage.clone()).unwrap_or_default()
         };
         let adopted = found.iter().find_map(|it| match it {
             Found::Decided(Choice::Adopt { volume }, _) => Some(of_volume(volume)),

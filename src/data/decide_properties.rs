@@ -14,6 +14,7 @@ use super::backups::{Archive, Backup, History};
 use super::claims::{Expected, Maker};
 use super::decide::{Choice, Policy, decide_all};
 use super::evidence::{Claim, ClaimRef, Marks, Record, Volume, contradiction, evidence};
+use super::lineage::{FOLLOWING, Lineage, PROMOTED};
 use super::spec::{DataSet, Derived, Holder, Lookup, Restore, Tool};
 use super::survey::Survey;
 use crate::manifest::Origin;
@@ -56,8 +57,9 @@ fn claim() -> impl Strategy<Value = Claim> {
         Some(Record::From(Source::Adopt)),
         Some(Record::From(Source::Empty)),
     ]);
-    (0..3_usize, phase, proptest::option::of(0..7_u8), any::<bool>(), record).prop_map(
-        |(name, phase, volume, deleting, record)| Claim {
+    let standby = prop::sample::select(vec!["", FOLLOWING, PROMOTED]);
+    (0..3_usize, phase, proptest::option::of(0..7_u8), any::<bool>(), record, standby).prop_map(
+        |(name, phase, volume, deleting, record, standby)| Claim {
             namespace: "shop".into(),
             name: CLAIMS[name].into(),
             uid: "c0".into(),
@@ -65,6 +67,7 @@ fn claim() -> impl Strategy<Value = Claim> {
             volume: volume.map(|volume| format!("pv{volume}")),
             deleting,
             record,
+            lineage: Lineage { standby: standby.into(), ..Lineage::default() },
             ..Claim::default()
         },
     )
@@ -114,10 +117,14 @@ struct World {
     answers: Answers,
 }
 
+fn lookup() -> Lookup {
+    Lookup { tool: Tool::WalG, image: "pg".into(), user: None, env: BTreeMap::new() }
+}
+
 fn world() -> impl Strategy<Value = World> {
     let set = |name: &'static str, claims: &'static [&'static str]| {
-        (sources(), any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
-            move |(sources, replicated, derived, backups)| DataSet {
+        (sources(), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
+            move |(sources, replicated, derived, backups, follows)| DataSet {
                 name: name.into(),
                 namespace: "shop".into(),
                 origin: Origin::default(),
@@ -126,8 +133,9 @@ fn world() -> impl Strategy<Value = World> {
                 replicated,
                 derived: derived.then(|| Derived { from: "others".into(), estimate: None }),
                 restore: backups.then(|| Restore {
-                    by_hand: None,
-                    backups: Some(Lookup { tool: Tool::WalG, image: "pg".into(), user: None, env: BTreeMap::new() }),
+                    backups: Some(lookup()),
+                    follow: follows.then(lookup),
+                    ..Restore::default()
                 }),
                 proof: None,
                 identity: None,
@@ -141,20 +149,22 @@ fn world() -> impl Strategy<Value = World> {
     let answers = (
         prop::collection::vec(answer(), 0..3),
         prop::collection::btree_set(prop::sample::select(vec!["db".to_owned(), "files".to_owned()]), 0..2),
+        any::<bool>(),
     );
-    let archives =
-        prop::collection::btree_map(prop::sample::select(vec!["db".to_owned(), "files".to_owned()]), archive(), 0..3);
-    (sets, volumes, claims, policy, answers, archives).prop_map(
-        |(sets, mut volumes, mut claims, policy, answers, archives)| {
+    let archives = || {
+        prop::collection::btree_map(prop::sample::select(vec!["db".to_owned(), "files".to_owned()]), archive(), 0..3)
+    };
+    (sets, volumes, claims, policy, answers, archives(), archives()).prop_map(
+        |(sets, mut volumes, mut claims, policy, answers, archives, followed)| {
             let mut names = BTreeSet::new();
             volumes.retain(|volume| names.insert(volume.name.clone()));
             let mut names = BTreeSet::new();
             claims.retain(|claim| names.insert(claim.name.clone()));
             World {
                 sets: vec![sets.0, sets.1],
-                survey: Survey { volumes, claims, archives, ..Survey::default() },
+                survey: Survey { volumes, claims, archives, followed, ..Survey::default() },
                 policy: Policy { environment: "shop".into(), protected: policy.0, allow: policy.1, allowed_at: None },
-                answers: Answers { given: answers.0, allow_empty: answers.1, recover_to: None },
+                answers: Answers { given: answers.0, allow_empty: answers.1, recover_to: None, promote: answers.2 },
             }
         },
     )
@@ -237,6 +247,30 @@ proptest! {
             prop_assert!(nothing || told || kit || narrowed, "{decision:?} {archive:?}");
             // And never archives over what is there.
             prop_assert!(nothing || set.restore.is_none() || !decision.lineage.history.is_empty(), "{decision:?}");
+        }
+    }
+
+    #[test]
+    fn a_stand_by_takes_over_when_a_person_says_so_and_never_archives_where_something_is(world in world()) {
+        let World { sets, survey, policy, answers } = world;
+        let Ok(decisions) = decide_all(&sets, &expected(), &survey, &policy, &answers) else { return Ok(()) };
+        for decision in &decisions.sets {
+            let set = sets.iter().find(|set| set.name == decision.data_set).unwrap();
+            let lineage = &decision.lineage;
+            let restored = decision.claims.iter().any(|claim| matches!(claim.choice, Choice::Restore { .. }));
+            let live = |state: &str| decision.claims.iter().any(|claim| {
+                survey.claim(&claim.namespace, &claim.name).is_some_and(|it| it.lineage.standby == state)
+            });
+            if answers.promote {
+                prop_assert!(!lineage.follows(), "{decision:?}");
+            } else if lineage.standby == PROMOTED {
+                prop_assert!(live(PROMOTED), "{decision:?}");
+            }
+            // Only what follows the archive of another is made as a follower.
+            prop_assert!(!(restored && lineage.follows()) || set.follow().is_some(), "{decision:?}");
+            let own = survey.archives.get(&set.name);
+            let fresh = own.is_some_and(|own| matches!(own, Archive::Known(_)) && !own.holds_something());
+            prop_assert!(!restored || fresh || !lineage.history.is_empty(), "{decision:?}");
         }
     }
 

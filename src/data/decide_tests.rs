@@ -79,7 +79,8 @@ fn volume(words: &str) -> Volume {
                 volume.marks = Some(Marks { environment, claim, data_set, ..Marks::default() });
             }
             "identity" => volume.marks.as_mut().unwrap().identity = Some(value.into()),
-            "history" => volume.marks.as_mut().unwrap().history = value.into(),
+            "history" => volume.marks.as_mut().unwrap().lineage.history = value.into(),
+            "standby" => volume.marks.as_mut().unwrap().lineage.standby = value.into(),
             "since" => volume.since = jiff::Timestamp::from_second(value.parse().unwrap()).ok(),
             "deleting" => volume.deleting = true,
             "unreachable" => volume.reachable = Some(false),
@@ -94,7 +95,7 @@ fn volume(words: &str) -> Volume {
 }
 
 /// Words for a claim in `shop`: its name, then facts. `bound:PV`, `pending`, `pending:PV`, `lost:PV`, `deleting`,
-/// `record:WORD`, `ours`.
+/// `record:WORD`, `ours`, `standby:WORD`.
 fn claim(words: &str) -> Claim {
     let mut words = words.split_whitespace();
     let mut claim = Claim {
@@ -114,6 +115,7 @@ fn claim(words: &str) -> Claim {
             "deleting" => claim.deleting = true,
             "record" if value == COPY => claim.record = Some(Record::Copy),
             "record" => claim.record = Some(Record::From(Source::of(value).unwrap())),
+            "standby" => claim.lineage.standby = value.into(),
             "ours" => claim.environment = Some("shop".into()),
             other => panic!("{other}"),
         }
@@ -136,6 +138,10 @@ fn policy(words: &str) -> Policy {
 fn answers(words: &str) -> Answers {
     let mut answers = Answers::default();
     for word in words.split_whitespace() {
+        if word == "promote" {
+            answers.promote = true;
+            continue;
+        }
         if let Some(second) = word.strip_prefix("to:") {
             answers.recover_to = jiff::Timestamp::from_second(second.parse().unwrap()).ok();
             continue;
@@ -154,14 +160,15 @@ fn data_set(words: &str) -> (DataSet, usize) {
         match word.split_once(':') {
             None if word == "replicated" => set.replicated = true,
             None if word == "derived" => set.derived = Some(Derived { from: "others".into(), estimate: None }),
-            None if word == "backups" => {
+            None if word == "backups" || word == "follows" => {
                 let (image, env) = ("pg".into(), std::collections::BTreeMap::new());
                 let backups = Some(Lookup { tool: Tool::WalG, image, user: None, env });
-                set.restore = Some(Restore { by_hand: None, backups });
+                let follow = backups.clone().filter(|_| word == "follows");
+                set.restore = Some(Restore { backups, follow, ..Restore::default() });
                 set.sources = Source::ALL.to_vec();
             }
             None if word == "restorable" => {
-                set.restore = Some(Restore { by_hand: Some("fetch it".into()), backups: None });
+                set.restore = Some(Restore { by_hand: Some("fetch it".into()), ..Restore::default() });
                 set.sources = Source::ALL.to_vec();
             }
             Some(("claims", number)) => count = number.parse().unwrap(),
@@ -219,6 +226,7 @@ fn run(row: &Row) -> Result<Decisions, Vec<Stop>> {
     for words in row.there {
         match words.split_once(' ').unwrap() {
             ("archive", rest) => drop(survey.archives.insert("db".into(), archive(rest))),
+            ("followed", rest) => drop(survey.followed.insert("db".into(), archive(rest))),
             ("pv", rest) => survey.volumes.push(volume(rest)),
             ("pvc", rest) => survey.claims.push(claim(rest)),
             _ => panic!("{words}"),
@@ -251,6 +259,12 @@ fn outcome(row: &Row) -> String {
                     "" => "",
                     "history-19700101t024640z" => ", new history",
                     _ => ", its history",
+                },
+                match lineage.standby.as_str() {
+                    "" => "",
+                    "following" => ", follows",
+                    _ if set.promoted => ", promoted now",
+                    _ => ", promoted",
                 },
             ];
             format!("{}: {}{}{confirm}", choices.join(", "), set.source, told.concat())
@@ -415,6 +429,30 @@ const TABLE: &[Row] = table![
     "restored before, restore is said again", "backups", ["pvc data-0 bound:p1 record:restore ours", "pv p1 bound holds:shop/data-0"], "protected", "db=restore" => "keep: restore";
     "bound with contents, restore is said", "backups", ["pvc data-0 bound:p1 record:empty ours", "pv p1 bound holds:shop/data-0"], "protected", "db=restore" => "stop: it cannot be restored: what is there is never overwritten";
     "restored before, its volume survives", "backups", ["archive - b1@100", "pv p1 released marked:shop:shop/data-0 history:history-5 identity:7"], "protected", "" => "adopt p1: adopt, its history";
+    // A stand-by: it follows the archive of another environment.
+    "a stand-by, nothing of its own", "follows", ["archive nothing", "followed - b1@100 wal@900"], "", "" => "restore b1: restore, follows";
+    "a stand-by, protected", "follows", ["archive nothing", "followed - b1@100"], "protected", "" => "restore b1: restore, follows";
+    "a stand-by of a later history", "follows", ["archive nothing", "followed - b1@100 | history-1 b2@200"], "protected", "" => "restore b2: restore from history-1, follows";
+    "a stand-by that may begin empty follows all the same", "follows sources:adopt,empty,restore", ["archive nothing", "followed - b1@100"], "", "" => "restore b1: restore, follows";
+    "a stand-by, promoted at once", "follows", ["archive nothing", "followed - b1@100"], "", "promote" => "restore b1: restore, promoted";
+    "a stand-by up to a time", "follows", ["archive nothing", "followed - b1@100"], "", "to:150" => "stop: a stand-by follows its archive to the end, and cannot stop at a time";
+    "a stand-by up to a time, promoted at once", "follows", ["archive nothing", "followed - b1@100"], "", "to:150 promote" => "restore b1: restore to a time, promoted";
+    "a stand-by of nothing", "follows", ["archive nothing", "followed nothing"], "", "" => "stop: there is no complete backup in the archive that it follows";
+    "a stand-by of nothing, said empty", "follows", ["archive nothing", "followed nothing"], "", "db=empty" => "empty: empty";
+    "a stand-by of WAL without a backup", "follows", ["archive nothing", "followed - wal@100"], "", "" => "stop: there is no complete backup in the archive that it follows";
+    "a stand-by of what cannot be read", "follows", ["archive nothing", "followed unknown"], "", "" => "stop: nothing of it is there, and the backups of the archive that it follows could not be looked up";
+    "a stand-by whose own archive cannot be read", "follows", ["archive unknown", "followed - b1@100"], "", "" => "stop: nothing of it is there, and its own backups could not be looked up";
+    "a stand-by with a gap", "follows", ["archive nothing", "followed - b1@100!"], "", "" => "stop: the WAL after its newest backup is not whole: recovery would end before the gap";
+    "a stand-by that was promoted before", "follows", ["archive - b5@500", "followed - b1@100"], "", "" => "stop: nothing of it is there, and it has an archive of its own: it was promoted before";
+    "a stand-by that was promoted before, its own is said", "follows", ["archive - b5@500", "followed - b1@100"], "", "db=restore:b5" => "restore b5: restore, new history";
+    "a stand-by that was promoted before, the other is said", "follows", ["archive - b5@500", "followed - b1@100"], "", "db=restore:b1" => "restore b1: restore, new history, follows";
+    "it follows", "follows", ["pvc data-0 bound:p1 record:restore standby:following ours", "pv p1 bound holds:shop/data-0"], "protected", "" => "keep: restore, follows";
+    "it follows, and is promoted", "follows", ["pvc data-0 bound:p1 record:restore standby:following ours", "pv p1 bound holds:shop/data-0"], "protected", "promote" => "keep: restore, promoted now";
+    "promoted, and told once more", "follows", ["pvc data-0 bound:p1 record:restore standby:promoted ours", "pv p1 bound holds:shop/data-0"], "protected", "promote" => "keep: restore, promoted";
+    "it followed, its volume survives", "follows", ["archive nothing", "followed - b1@100 wal@2000", "pv p1 released since:1000 marked:shop:shop/data-0 standby:following"], "protected", "" => "adopt p1: adopt, follows";
+    "it followed, its volume survives and is promoted", "follows", ["archive nothing", "followed - b1@100", "pv p1 released marked:shop:shop/data-0 standby:following"], "protected", "promote" => "adopt p1: adopt, promoted now";
+    "it was promoted, its volume survives", "follows", ["archive - b5@500", "followed - b1@100", "pv p1 released since:1000 marked:shop:shop/data-0 standby:promoted"], "protected", "" => "adopt p1: adopt, promoted";
+    "the kit follows no more", "backups", ["pvc data-0 bound:p1 record:restore standby:following ours", "pv p1 bound holds:shop/data-0"], "protected", "" => "keep: restore, follows";
     // Several claims.
     "both survive", "claims:2", ["pv p0 released of:shop/data-0", "pv p1 released of:shop/data-1"], "protected", "" => "adopt p0, adopt p1: adopt";
     "half survives", "claims:2", ["pv p0 released of:shop/data-0"], "", "" => "stop: only a part of it survives: nothing of shop/data-1 is there";

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::claims::Expected;
-use super::lineage::{HISTORY_ANNOTATION, Lineage};
+use super::lineage::Lineage;
 use super::quantity::{bytes, size};
 use super::{CLAIM_ANNOTATION, COPY, DATA_ANNOTATION, DATA_SET_ANNOTATION, IDENTITY_ANNOTATION, Source};
 use crate::cluster::observe::environment_of;
@@ -67,8 +67,8 @@ pub struct Marks {
     pub data_set: String,
     /// The answer to the data set's identity.
     pub identity: Option<String>,
-    /// The history that it archives to; empty for the first one.
-    pub history: String,
+    /// What lasts as long as its bytes: where they archive to, and for a stand-by what it follows.
+    pub lineage: Lineage,
 }
 
 /// A claim that is there.
@@ -137,7 +137,7 @@ impl Volume {
             claim: annotation(CLAIM_ANNOTATION).unwrap_or_default(),
             data_set: annotation(DATA_SET_ANNOTATION).unwrap_or_default(),
             identity: annotation(IDENTITY_ANNOTATION),
-            history: annotation(HISTORY_ANNOTATION).unwrap_or_default(),
+            lineage: Lineage::of(live.pointer("/metadata/annotations").and_then(Value::as_object)).lasting(),
         });
         let since = some(live, "/status/lastPhaseTransitionTime").and_then(|time| time.parse().ok());
         Self {

@@ -12,6 +12,16 @@ pub const BACKUP_HISTORY_ANNOTATION: &str = "rekindle.dev/backup-history";
 pub const RECOVER_TO_ANNOTATION: &str = "rekindle.dev/recover-to";
 /// Annotation of a claim and of its volume: the history that it archives to; absent for the first one.
 pub const HISTORY_ANNOTATION: &str = "rekindle.dev/history";
+/// Annotation of a claim and of its volume: whether it follows the archive of another environment ([`FOLLOWING`]) or was promoted
+/// since ([`PROMOTED`]); absent for one that was never a stand-by.
+pub const STANDBY_ANNOTATION: &str = "rekindle.dev/standby";
+/// Annotation of a claim: bytes of the backup that it was restored from.
+pub const SIZE_ANNOTATION: &str = "rekindle.dev/backup-size";
+
+/// It replays what another environment archives, and takes no writes.
+pub const FOLLOWING: &str = "following";
+/// It followed another environment's archive until it was promoted.
+pub const PROMOTED: &str = "promoted";
 
 /// Where a data set comes from, as far as backups go. Everything is empty for one that was never restored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,18 +34,45 @@ pub struct Lineage {
     pub recover_to: String,
     /// The history that it archives to.
     pub history: String,
+    /// [`FOLLOWING`], [`PROMOTED`] or nothing.
+    pub standby: String,
+    /// Bytes of the backup, as a number.
+    pub size: String,
 }
 
 /// What templates may ask of a data set with `data(name=…, of=…)`.
-pub const FIELDS: [&str; 4] = ["backup", "backup_history", "recover_to", "history"];
+pub const FIELDS: [&str; 6] = ["backup", "backup_history", "recover_to", "history", "standby", "size"];
 
 impl Lineage {
-    fn fields(&self) -> [(&'static str, &'static str, &String); 4] {
+    /// Whether it follows the archive of another environment now.
+    pub fn follows(&self) -> bool {
+        self.standby == FOLLOWING
+    }
+
+    /// Bytes of the backup, where they are known.
+    pub fn bytes(&self) -> Option<u64> {
+        self.size.parse().ok()
+    }
+
+    /// What of it lasts as long as the bytes do, whatever claim holds them: where they archive to, and for a stand-by what it
+    /// follows.
+    #[must_use]
+    pub fn lasting(&self) -> Self {
+        let history = self.history.clone();
+        match self.standby.as_str() {
+            "" => Self { history, ..Self::default() },
+            _ => Self { recover_to: String::new(), size: String::new(), ..self.clone() },
+        }
+    }
+
+    fn fields(&self) -> [(&'static str, &'static str, &String); 6] {
         [
             (FIELDS[0], BACKUP_ANNOTATION, &self.backup),
             (FIELDS[1], BACKUP_HISTORY_ANNOTATION, &self.backup_history),
             (FIELDS[2], RECOVER_TO_ANNOTATION, &self.recover_to),
             (FIELDS[3], HISTORY_ANNOTATION, &self.history),
+            (FIELDS[4], STANDBY_ANNOTATION, &self.standby),
+            (FIELDS[5], SIZE_ANNOTATION, &self.size),
         ]
     }
 
@@ -55,6 +92,8 @@ impl Lineage {
             backup_history: text(BACKUP_HISTORY_ANNOTATION),
             recover_to: text(RECOVER_TO_ANNOTATION),
             history: text(HISTORY_ANNOTATION),
+            standby: text(STANDBY_ANNOTATION),
+            size: text(SIZE_ANNOTATION),
         }
     }
 
@@ -79,14 +118,33 @@ mod tests {
             backup_history: String::new(),
             recover_to: "2026-11-25 17:43:12+00".into(),
             history: "history-1".into(),
+            standby: FOLLOWING.into(),
+            size: "12".into(),
         };
         let mut annotations = Map::new();
         lineage.write(&mut annotations);
-        assert_eq!(annotations.len(), 3);
+        assert_eq!(annotations.len(), 5);
+        assert_eq!(lineage.bytes(), Some(12));
         assert_eq!(Lineage::of(Some(&annotations)), lineage);
         assert_eq!(lineage.field("history"), Some("history-1"));
         assert_eq!(lineage.field("backup_history"), Some(""));
         assert_eq!(lineage.field("name"), None);
         assert_eq!(Lineage::of(None), Lineage::default());
+    }
+
+    #[test]
+    fn a_volume_keeps_what_its_bytes_are_bound_to() {
+        let restored = Lineage {
+            backup: "base_1".into(),
+            recover_to: "2026-11-25 17:43:12+00".into(),
+            history: "history-1".into(),
+            size: "12".into(),
+            ..Lineage::default()
+        };
+        assert_eq!(restored.lasting(), Lineage { history: "history-1".into(), ..Lineage::default() });
+        let follower = Lineage { standby: FOLLOWING.into(), ..restored };
+        let lasting = follower.lasting();
+        assert_eq!((lasting.backup.as_str(), lasting.standby.as_str()), ("base_1", FOLLOWING));
+        assert_eq!((lasting.size.as_str(), lasting.recover_to.as_str()), ("", ""));
     }
 }

@@ -1,6 +1,7 @@
 //! Asking for backups: a short Job in Rekindle's own namespace, with the data set's own keys, because whoever runs Rekindle may
 //! not reach the store. What it made is removed again, whatever came of it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -12,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::backups::{Archive, read, script};
 use super::spec::{DataSet, Lookup};
+use super::survey::Survey;
 use crate::cluster::connect::timed;
 use crate::cluster::system::{MANAGED_BY_LABEL, make_namespace};
 use crate::cluster::{Cluster, ClusterError, SYSTEM_NAMESPACE};
@@ -22,20 +24,32 @@ const LONGEST: Duration = Duration::from_secs(180);
 /// How long a Job that was left behind by a killed run stays, in seconds.
 const TIME_TO_LIVE: u32 = 300;
 
-/// Looks up the backups of some data sets, all at once. What cannot be found out is an answer, too.
-pub async fn look_up(cluster: &Cluster, sets: &[&DataSet], run: &str) -> Vec<(String, Archive)> {
-    let asked = sets.iter().filter_map(|set| Some((*set, set.lookup()?)));
-    let all = asked.map(|(set, lookup)| async move {
-        let name = job_name(&set.name, run);
+/// Looks up the backups of some data sets, and the archives that they follow, all at once. What cannot be found out is an
+/// answer, too.
+pub async fn look_up(cluster: &Cluster, sets: &[&DataSet], run: &str, survey: &mut Survey) {
+    let own = sets.iter().filter_map(|set| Some((set.name.clone(), set.lookup()?, job_name(&set.name, run))));
+    let followed = sets.iter().filter_map(|set| {
+        let name = job_name(&set.name, &format!("{run}-follow"));
+        Some((set.name.clone(), set.follow()?, name))
+    });
+    let (own, followed) = tokio::join!(ask(cluster, own), ask(cluster, followed));
+    (survey.archives, survey.followed) = (own, followed);
+}
+
+async fn ask<'s>(
+    cluster: &Cluster,
+    asked: impl Iterator<Item = (String, &'s Lookup, String)>,
+) -> BTreeMap<String, Archive> {
+    let all = asked.map(|(set, lookup, name)| async move {
         let found = match tokio::time::timeout(LONGEST, one(cluster, &name, lookup)).await {
             Ok(Ok(printed)) => read(lookup.tool, &printed).map_or_else(Archive::Unknown, Archive::Known),
             Ok(Err(why)) => Archive::Unknown(why),
             Err(_) => Archive::Unknown(unfinished(cluster, &name).await),
         };
         clear(cluster, &name).await;
-        (set.name.clone(), found)
+        (set, found)
     });
-    join_all(all).await
+    join_all(all).await.into_iter().collect()
 }
 
 /// The name of the Job and its Secret: that of a data set is at most 63 characters long, as that of a Job.

@@ -7,7 +7,6 @@ use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::claims::Expected;
-use super::lineage::HISTORY_ANNOTATION;
 use super::spec::DataSet;
 use super::survey::Survey;
 use super::{CLAIM_ANNOTATION, DATA_SET_ANNOTATION, IDENTITY_ANNOTATION};
@@ -85,7 +84,7 @@ fn missing(
                     && marks.claim == claim.place()
                     && marks.data_set == *data_set
                     && identity.is_none_or(|identity| marks.identity.as_ref() == Some(identity))
-                    && marks.history == live.lineage.history
+                    && marks.lineage == live.lineage.lasting()
             });
             // A volume of another environment keeps its marks: they say whose it was.
             let foreign = volume.marks.as_ref().is_some_and(|marks| marks.environment != environment);
@@ -97,8 +96,8 @@ fn missing(
             if let Some(identity) = identity {
                 annotations[IDENTITY_ANNOTATION] = identity.clone().into();
             }
-            if !live.lineage.history.is_empty() {
-                annotations[HISTORY_ANNOTATION] = live.lineage.history.clone().into();
+            if let Some(annotations) = annotations.as_object_mut() {
+                live.lineage.lasting().write(annotations);
             }
             let mut labels = json!({ENVIRONMENT_LABEL: name});
             if let Some(instance) = instance {

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::claims::{Expected, Maker};
-use super::decide::{Choice, Decisions};
+use super::decide::{Choice, Decision, Decisions};
 use super::evidence::{Claim, Record};
 use super::survey::Survey;
 use super::{COPY, DATA_ANNOTATION, DataSet, Lineage, Source};
@@ -21,7 +21,8 @@ pub fn add(rendered: &mut Rendered, decisions: &Decisions, survey: &Survey, envi
     for claim in &claims {
         let Some((set, decision)) = decisions.of_claim(&claim.namespace, &claim.name) else { continue };
         let live = survey.claim(&claim.namespace, &claim.name).filter(|live| !live.deleting);
-        let Some(body) = body(claim, &decision.choice, &set.lineage, live, survey, environment) else { continue };
+        let lineage = lineage_of(set, &decision.choice, live);
+        let Some(body) = body(claim, &decision.choice, &lineage, live, survey, environment) else { continue };
         let Some(phase) = rendered.phases.iter_mut().find(|phase| phase.name == claim.phase) else { continue };
         let place = |object: &Object, kind: &str, name: &str| {
             object.kind() == kind && object.name() == name && object.namespace() == Some(claim.namespace.as_str())
@@ -69,6 +70,16 @@ pub fn add_gates(rendered: &mut Rendered, decisions: &Decisions, survey: &Survey
     }
 }
 
+/// What is written on a claim: one that is there keeps what it was made with, unless it is promoted.
+fn lineage_of(set: &Decision, choice: &Choice, live: Option<&Claim>) -> Lineage {
+    let Some(live) = live.filter(|_| *choice == Choice::Keep) else { return set.lineage.clone() };
+    let mut lineage = live.lineage.clone();
+    if set.promoted && lineage.follows() {
+        lineage.standby.clone_from(&set.lineage.standby);
+    }
+    lineage
+}
+
 /// The claim as it is sent; `None` when it is not ours to send: somebody else made it, and it is used as it is.
 fn body(
     claim: &Expected,
@@ -101,8 +112,7 @@ fn body(
     }
     let annotations = annotations.as_object_mut()?;
     annotations.insert(DATA_ANNOTATION.into(), word.into());
-    // One that is there keeps what it was made with.
-    live.filter(|_| *choice == Choice::Keep).map_or(lineage, |live| &live.lineage).write(annotations);
+    lineage.write(annotations);
     let spec = body.get_mut("spec")?.as_object_mut()?;
     if let Some(name) = &volume {
         // A volume binds to a claim of its own class; for one without a class that must be said.
@@ -171,8 +181,8 @@ mod tests {
         ] {
             let first = body(&expected(), &choice, &lineage, None, &survey(), "shop").unwrap_or_default();
             let live = bound(&first, "shop");
-            let again = body(&expected(), &Choice::Keep, &Lineage::default(), Some(&live), &survey(), "shop")
-                .unwrap_or_default();
+            let again =
+                body(&expected(), &Choice::Keep, &live.lineage, Some(&live), &survey(), "shop").unwrap_or_default();
             assert_eq!(first.to_string(), again.to_string());
         }
     }

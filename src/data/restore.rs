@@ -10,7 +10,7 @@ use super::backups::{Archive, Backup, History, facts, new_history};
 use super::claims::Expected;
 use super::decide::{Case, Choice, ClaimDecision, Policy, Stop};
 use super::evidence::Claim;
-use super::lineage::Lineage;
+use super::lineage::{FOLLOWING, Lineage, PROMOTED};
 use super::spec::DataSet;
 use super::{Answers, Source, Survey};
 
@@ -87,57 +87,108 @@ impl Case<'_> {
         if told.is_none() && (said_otherwise || !may_be) {
             return Ok(None);
         }
-        let histories = match self.archive() {
-            None if told.is_some() => return Err(self.by_hand("it can only be restored by hand")),
-            None => return Ok(None),
-            Some(Archive::Unknown(why)) => {
-                let facts = vec![why.clone()];
-                let ways = vec![
-                    "make the backups readable for the cluster, then run this again".to_owned(),
-                    self.told_empty_way(),
-                ];
-                return Err(self.stop("nothing of it is there, and its backups could not be looked up", facts, ways));
-            }
-            Some(Archive::Known(histories)) => histories,
+        let Some(archive) = self.archive() else {
+            return if told.is_some() { Err(self.by_hand("it can only be restored by hand")) } else { Ok(None) };
         };
-        let Some((history, backup)) = self.chosen(told.flatten())? else {
-            if told.is_some() {
-                return Err(self.stop(
-                    "there is no complete backup of it",
-                    self.listed(histories),
-                    vec![self.empty_way()],
-                ));
+        let (archive, followed) = match self.set.follow() {
+            Some(_) => self.followed_or_own(archive, told.flatten())?,
+            None => (archive, false),
+        };
+        let histories = self.histories(archive, "its backups could not be looked up")?;
+        let Some((history, backup)) = self.chosen(archive, told.flatten())? else {
+            if told.is_some() || followed {
+                let whose = if followed { "in the archive that it follows" } else { "of it" };
+                let why = format!("there is no complete backup {whose}");
+                return Err(self.stop(why, self.listed(histories), vec![self.empty_way()]));
             }
             // What is archived belongs to a database that was there.
-            return if self.archive().is_some_and(Archive::holds_something) {
+            return if archive.holds_something() {
                 let why = "nothing of it is there, and its archive holds WAL but no complete backup";
                 Err(self.stop(why, self.listed(histories), vec![self.told_empty_way()]))
             } else {
                 Ok(None)
             };
         };
-        if !self.may_restore(told.is_some(), history, backup)? {
+        if !self.may_restore(told.is_some(), followed, history, backup)? {
             return Ok(None);
         }
         let recover_to = self.answers.recover_to;
+        if followed && !self.answers.promote && recover_to.is_some() {
+            let why = "a stand-by follows its archive to the end, and cannot stop at a time";
+            return Err(self.stop(why, Vec::new(), vec!["leave out --recover-to, or add --promote".to_owned()]));
+        }
         let until = recover_to.map(|time| format!(", recovered to {time:.0}")).unwrap_or_default();
+        let then = match followed {
+            true if self.answers.promote => ", promoted at once",
+            true => ", and follows its archive from there",
+            false => "",
+        };
         let as_postgresql_reads_it = |time: Timestamp| time.strftime("%Y-%m-%d %H:%M:%S%.6f+00").to_string();
+        let standby = match followed {
+            true if self.answers.promote => PROMOTED,
+            true => FOLLOWING,
+            false => "",
+        };
         Ok(Some(Restored {
-            reason: format!("{}{until}", self.told((history, backup))),
+            reason: format!("{}{until}{then}", self.told((history, backup))),
             lineage: Lineage {
                 backup: backup.name.clone(),
                 backup_history: history.name.clone(),
                 recover_to: recover_to.map(as_postgresql_reads_it).unwrap_or_default(),
-                history: new_history(self.survey.now),
+                // A stand-by has an archive of its own, in which nothing may be yet.
+                history: if followed { self.emptied().history } else { new_history(self.survey.now) },
+                standby: standby.to_owned(),
+                size: backup.size.map(|size| size.to_string()).unwrap_or_default(),
             },
             point: recover_to.or_else(|| history.newest()),
             size: backup.size,
         }))
     }
 
+    fn histories<'a>(&self, archive: &'a Archive, wrong: &str) -> Result<&'a [History], Stop> {
+        match archive {
+            Archive::Known(histories) => Ok(histories),
+            Archive::Unknown(why) => {
+                let ways = vec![
+                    "make the backups readable for the cluster, then run this again".to_owned(),
+                    self.told_empty_way(),
+                ];
+                Err(self.stop(format!("nothing of it is there, and {wrong}"), vec![why.clone()], ways))
+            }
+        }
+    }
+
+    /// Which archive a stand-by is restored from, and whether that is the one that it follows. One that was promoted before has
+    /// backups of its own, and a person says which of the two databases is meant.
+    fn followed_or_own<'a>(&'a self, own: &'a Archive, name: Option<&str>) -> Result<(&'a Archive, bool), Stop> {
+        let nothing = Archive::Unknown("it was not looked up".into());
+        let followed = self.survey.followed.get(&self.set.name);
+        let mine = self.histories(own, "its own backups could not be looked up")?;
+        let theirs = self.histories(
+            followed.unwrap_or(&nothing),
+            "the backups of the archive that it follows could not be looked up",
+        )?;
+        let Some(followed) = followed else { return Ok((own, false)) };
+        if !own.holds_something() {
+            return Ok((followed, true));
+        }
+        let has = |archive: &Archive| archive.backup(name).is_some();
+        match name {
+            Some(_) if has(own) => Ok((own, false)),
+            Some(_) if has(followed) => Ok((followed, true)),
+            _ => {
+                let why = "nothing of it is there, and it has an archive of its own: it was promoted before";
+                let mut lines: Vec<String> = self.listed(mine).iter().map(|line| format!("its own: {line}")).collect();
+                lines.extend(self.listed(theirs).iter().map(|line| format!("followed: {line}")));
+                let newest = [own, followed].into_iter().filter_map(|archive| archive.backup(None));
+                let ways = newest.map(|(_, backup)| format!("--data {}=restore:{}", self.set.name, backup.name));
+                Err(self.stop(why, lines, ways.collect()))
+            }
+        }
+    }
+
     /// The backup to restore: that of a name, the newest, or the newest before the time that was asked for.
-    fn chosen(&self, name: Option<&str>) -> Result<Option<(&History, &Backup)>, Stop> {
-        let Some(archive) = self.archive() else { return Ok(None) };
+    fn chosen<'a>(&self, archive: &'a Archive, name: Option<&str>) -> Result<Option<(&'a History, &'a Backup)>, Stop> {
         let Archive::Known(histories) = archive else { return Ok(None) };
         let found = match (name, self.answers.recover_to) {
             (None, Some(time)) => archive.backup_before(time),
@@ -161,14 +212,14 @@ impl Case<'_> {
     }
 
     /// Whether a backup is restored, or the data set rather begins empty.
-    fn may_restore(&self, told: bool, history: &History, backup: &Backup) -> Result<bool, Stop> {
+    fn may_restore(&self, told: bool, followed: bool, history: &History, backup: &Backup) -> Result<bool, Stop> {
         if told {
             return Ok(true);
         }
         let position = |source| self.set.sources.iter().position(|it| *it == source);
         let empty_first =
             position(Source::Empty).is_some_and(|empty| position(Source::Restore).is_some_and(|it| empty < it));
-        if empty_first && !self.policy.protected && self.policy.permits(Source::Empty) {
+        if empty_first && !followed && !self.policy.protected && self.policy.permits(Source::Empty) {
             return Ok(false);
         }
         if !backup.gaps.is_empty() {

@@ -82,6 +82,8 @@ pub struct Restore {
     pub by_hand: Option<String>,
     /// How backups are looked up. With it the templates can restore: they see which backup by `data()`.
     pub backups: Option<Lookup>,
+    /// The archive of another environment, which a stand-by is restored from and follows until it is promoted.
+    pub follow: Option<Lookup>,
 }
 
 /// How the backups of a data set are looked up: by a short Job in the cluster, because whoever runs Rekindle may not reach
@@ -112,9 +114,14 @@ impl Tool {
 }
 
 impl DataSet {
-    /// How its backups are looked up, where they can be.
+    /// How its own backups are looked up, where they can be.
     pub fn lookup(&self) -> Option<&Lookup> {
         self.restore.as_ref()?.backups.as_ref()
+    }
+
+    /// How the archive that it follows is looked up, where it is a stand-by.
+    pub fn follow(&self) -> Option<&Lookup> {
+        self.restore.as_ref()?.follow.as_ref()
     }
 
     /// Reads a DataSet document. `default_namespace` is used unless `metadata.namespace` names another one.
@@ -152,7 +159,7 @@ fn read(body: &Value, origin: &Origin, default_namespace: &str, collected: &Coll
         from: fields.required_text("from", Some("say what it is made from".to_owned())),
         estimate: fields.duration("estimate"),
     });
-    let restore = spec.mapping("restore", &["by_hand", "backups"]).map(|fields| restore(&fields));
+    let restore = spec.mapping("restore", &["by_hand", "backups", "follow"]).map(|fields| restore(&fields));
     let sources = sources(&spec);
     if restore.is_none() && sources.contains(&Source::Restore) && !spec.written("restore") {
         let hint = Some("add restore: {backups: {…}} or {by_hand: …}, or take restore out of sources".to_owned());
@@ -190,31 +197,41 @@ fn read(body: &Value, origin: &Origin, default_namespace: &str, collected: &Coll
 }
 
 fn restore(fields: &Fields<'_>) -> Restore {
-    let backups = fields.mapping("backups", &["tool", "image", "user", "env"]).map(|backups| {
-        let known = Tool::ALL.map(|(word, _)| word);
-        let word = backups.required_text("tool", Some(format!("known: {}", known.join(", "))));
-        let tool = Tool::ALL.into_iter().find(|(known, _)| *known == word).map(|(_, tool)| tool);
-        if tool.is_none() && !word.is_empty() {
-            let hint = nearest(&word, known).map(|near| format!("did you mean {near}?"));
-            let hint = hint.or_else(|| Some(format!("known: {}", known.join(", "))));
-            backups.mistake("wrong-value", "tool", format!("backups of {word} are not understood"), hint);
-        }
-        let user = backups.answer("user").and_then(|user| {
-            let number = user.parse().ok();
-            if number.is_none() {
-                backups.mistake("wrong-value", "user", format!("user {user} is no number"), None);
-            }
-            number
-        });
-        let image = backups.required_text("image", Some("an image that has the tool and sh".to_owned()));
-        Lookup { tool: tool.unwrap_or(Tool::WalG), image, user, env: backups.texts("env").unwrap_or_default() }
-    });
+    let backups = lookup(fields, "backups");
+    let follow = lookup(fields, "follow");
     let by_hand = fields.text("by_hand");
-    if by_hand.is_none() && backups.is_none() && !fields.written("backups") && !fields.written("by_hand") {
+    let says_something = ["backups", "follow", "by_hand"].into_iter().any(|key| fields.written(key));
+    if by_hand.is_none() && backups.is_none() && follow.is_none() && !says_something {
         let hint = Some("say how: backups: {tool, image, env}, or by_hand with what a person does".to_owned());
         fields.mistake_here("missing-key", "restore says nothing", hint);
     }
-    Restore { by_hand, backups }
+    // Once promoted it archives, and its next restore comes from there.
+    if follow.is_some() && !fields.written("backups") {
+        let hint = Some("add backups: {tool, image, env}: where it archives to once it is promoted".to_owned());
+        fields.mistake_here("missing-key", "restore follows another archive and has none of its own", hint);
+    }
+    Restore { by_hand, backups, follow }
+}
+
+fn lookup(fields: &Fields<'_>, key: &str) -> Option<Lookup> {
+    let fields = fields.mapping(key, &["tool", "image", "user", "env"])?;
+    let known = Tool::ALL.map(|(word, _)| word);
+    let word = fields.required_text("tool", Some(format!("known: {}", known.join(", "))));
+    let tool = Tool::ALL.into_iter().find(|(known, _)| *known == word).map(|(_, tool)| tool);
+    if tool.is_none() && !word.is_empty() {
+        let hint = nearest(&word, known).map(|near| format!("did you mean {near}?"));
+        let hint = hint.or_else(|| Some(format!("known: {}", known.join(", "))));
+        fields.mistake("wrong-value", "tool", format!("backups of {word} are not understood"), hint);
+    }
+    let user = fields.answer("user").and_then(|user| {
+        let number = user.parse().ok();
+        if number.is_none() {
+            fields.mistake("wrong-value", "user", format!("user {user} is no number"), None);
+        }
+        number
+    });
+    let image = fields.required_text("image", Some("an image that has the tool and sh".to_owned()));
+    Some(Lookup { tool: tool.unwrap_or(Tool::WalG), image, user, env: fields.texts("env").unwrap_or_default() })
 }
 
 /// Whether a text can be the name of a data set: as Kubernetes' own names of 63 characters at most.

@@ -20,6 +20,8 @@ pub struct Survey {
     pub claims: Vec<Claim>,
     /// What was found out about backups, by data set; nothing where they were not looked up.
     pub archives: BTreeMap<String, Archive>,
+    /// What was found out about the archives that data sets follow, by data set.
+    pub followed: BTreeMap<String, Archive>,
     /// When it was read.
     pub now: jiff::Timestamp,
 }
@@ -43,7 +45,7 @@ impl Survey {
             claims.extend(all("PersistentVolumeClaim", Some(namespace), false).await?.iter().map(Claim::of));
         }
         let volumes = volumes?.iter().map(|volume| Volume::of(volume, nodes.as_deref())).collect();
-        Ok(Self { volumes, claims, archives: BTreeMap::new(), now: jiff::Timestamp::now() })
+        Ok(Self { volumes, claims, now: jiff::Timestamp::now(), ..Self::default() })
     }
 
     /// A volume by its name.

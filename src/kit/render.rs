@@ -10,8 +10,8 @@ use super::objects::{Documents, Reader};
 use super::stack::{COMPONENTS, STACK_FILE, Stack, StackPhase};
 use super::template::Renderer;
 use super::{Environment, Kit, Rendered, RenderedPhase, did_you_mean, mistake, validate};
-use crate::data::DataSet;
 use crate::data::claims::{self, Expected};
+use crate::data::{DataSet, Lineage};
 use crate::manifest::kinds::is_cluster_scoped;
 use crate::manifest::mistake::{Mistake, Mistakes};
 use crate::manifest::references::is_builtin_group;
@@ -33,7 +33,8 @@ impl Kit {
         let scope = Scope::new(environment);
         let renderer = Renderer::new(self, scope, environment, secrets, &mut mistakes);
         let mut phases: Vec<RenderedPhase> = Vec::new();
-        for phase in &stack.phases {
+        let stands_by = environment.lineages.values().any(Lineage::follows);
+        for phase in stack.phases.iter().filter(|phase| !(phase.waits && stands_by)) {
             let documents = self.phase_documents(phase, environment, &renderer, &mut mistakes);
             if documents.objects.is_empty() && documents.gates.is_empty() && mistakes.is_empty() {
                 let message = format!("the phase {} is empty", phase.name);

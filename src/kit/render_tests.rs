@@ -324,6 +324,7 @@ fn a_restored_cluster_reads_from_one_archive_and_writes_to_another() {
         backup_history: "history-1".into(),
         recover_to: "2026-11-25 17:43:12.000000+00".into(),
         history: "history-2".into(),
+        ..crate::data::Lineage::default()
     };
     environment.lineages.insert(name.clone(), lineage);
     let rendered = embedded.render(&environment, &Anything).unwrap();

@@ -28,6 +28,8 @@ pub struct StackPhase {
     pub name: String,
     /// Its limits.
     pub settings: PhaseSettings,
+    /// `standby: wait`: it is left out while a data set follows another environment's archive.
+    pub waits: bool,
     /// Where it is named.
     pub origin: Origin,
 }
@@ -63,6 +65,14 @@ impl PhaseSettings {
 }
 
 impl Kit {
+    /// The phases that are left out while a data set follows another environment's archive.
+    ///
+    /// # Errors
+    /// Every mistake in the stack file.
+    pub fn waiting_phases(&self) -> Result<Vec<String>, Mistakes> {
+        Ok(self.stack()?.phases.into_iter().filter(|phase| phase.waits).map(|phase| phase.name).collect())
+    }
+
     /// Reads the stack file.
     ///
     /// # Errors
@@ -125,8 +135,12 @@ fn read_phases(checker: &mut Checker<'_>, node: &Node) -> Vec<StackPhase> {
     };
     for item in items {
         let Some(entries) = checker.map_of("a phase", item) else { continue };
-        checker.phase_settings("a phase", entries, &["name"]);
+        checker.phase_settings("a phase", entries, &["name", "standby"]);
         let find = |wanted: &str| entries.iter().find(|(key, _): &&(Key, Node)| key.text == wanted);
+        let standby = find("standby").map(|(_, value)| value);
+        if let Some(value) = standby.filter(|value| value.as_text() != Some("wait")) {
+            checker.wrong("type", "standby is wait (leave the phase out of a stand-by), or is not written", value);
+        }
         let Some((key, name_node)) = find("name") else {
             checker.wrong("missing", "a phase has no name", item);
             continue;
@@ -144,7 +158,7 @@ fn read_phases(checker: &mut Checker<'_>, node: &Node) -> Vec<StackPhase> {
                 PHASE_KEYS.iter().filter_map(|key| find(key).map(|(_, value)| (*key, value.as_text()))),
             );
             let origin = Origin { file: STACK_FILE.into(), line: item.place.line };
-            phases.push(StackPhase { name: name.to_owned(), settings, origin });
+            phases.push(StackPhase { name: name.to_owned(), settings, waits: standby.is_some(), origin });
         }
     }
     phases
@@ -163,19 +177,23 @@ mod tests {
     #[test]
     fn phases_keep_their_order_and_limits() {
         let mut mistakes = Vec::new();
-        let stack =
-            read("name: s\nphases:\n- {name: z, timeout: 5m}\n- name: a\n  crash_grace: 90s\n", &mut mistakes).unwrap();
+        let stack = read(
+            "name: s\nphases:\n- {name: z, timeout: 5m}\n- name: a\n  crash_grace: 90s\n  standby: wait\n",
+            &mut mistakes,
+        )
+        .unwrap();
         assert_eq!(mistakes, []);
         assert_eq!(stack.phases.iter().map(|phase| phase.name.as_str()).collect::<Vec<_>>(), ["z", "a"]);
         assert_eq!(stack.phases[0].settings.timeout, Some(Duration::from_secs(300)));
         assert_eq!(stack.phases[1].settings.crash_grace, Some(Duration::from_secs(90)));
         assert_eq!(stack.phases[1].origin.line, 4);
+        assert_eq!(stack.phases.iter().map(|phase| phase.waits).collect::<Vec<_>>(), [false, true]);
     }
 
     #[test]
     fn every_mistake_is_told() {
         let mut mistakes = Vec::new();
-        let text = "nmae: s\nphases:\n- {name: a, timeout: 5}\n- {nam: b}\n- {name: a}\n- {name: components}\n- x\n- {name: B}\n";
+        let text = "nmae: s\nphases:\n- {name: a, timeout: 5}\n- {nam: b}\n- {name: a}\n- {name: components}\n- x\n- {name: B}\n- {name: c, standby: leave}\n";
         read(text, &mut mistakes);
         let lines: Vec<_> = mistakes.iter().map(ToString::to_string).collect();
         insta::assert_snapshot!(lines.join("\n"), @r"
@@ -187,6 +205,7 @@ mod tests {
         templates/stack.yaml:6:10: a phase cannot be called components: that folder holds Tera components
         templates/stack.yaml:7:3: a phase is a text, it must be a mapping
         templates/stack.yaml:8:10: the phase B may hold only small letters, digits and -, and begins and ends with a letter or digit
+        templates/stack.yaml:9:22: standby is wait (leave the phase out of a stand-by), or is not written
         templates/stack.yaml:1:1: the stack has no name
         ");
     }

@@ -259,6 +259,9 @@ pub struct SavedData {
     /// `--recover-to`, as given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recover_to: Option<jiff::Timestamp>,
+    /// `--promote`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub promote: bool,
     /// What is done about each claim.
     pub choices: Vec<SavedChoice>,
 }

@@ -22,6 +22,7 @@ pub async fn begin(cluster: &Cluster, plan: &Plan, emitter: &Emitter) -> Result<
             source: set.source,
             claims: set.claims.clone(),
             recovery_point: set.recovery_point,
+            standby: set.lineage.standby.clone(),
         });
     }
     for left in &plan.data.left {

@@ -197,7 +197,7 @@ pub enum EventKind {
     Decision {
         /// The data set.
         data_set: String,
-        /// `keep`, `adopt`, `restore`, `copy` or `empty`: the most that is done about one of its claims.
+        /// `keep`, `adopt`, `restore`, `promote`, `copy` or `empty`: the most that is done about one of its claims.
         decision: String,
         /// What templates see: where the contents came from, now or when the claims were made.
         source: Source,
@@ -206,6 +206,9 @@ pub enum EventKind {
         /// Up to when what is restored now was archived: what was written later is lost.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         recovery_point: Option<jiff::Timestamp>,
+        /// `following` while it replays another environment's archive, `promoted` once it stopped doing so.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        standby: String,
     },
     /// A phase begins.
     PhaseStarted {

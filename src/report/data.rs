@@ -23,8 +23,9 @@ pub fn table(decisions: &Decisions, change: &dyn Fn(&str) -> String) -> Vec<Line
     for set in &decisions.sets {
         for (index, claim) in set.claims.iter().enumerate() {
             let name = if index == 0 { set.data_set.as_str() } else { "" };
-            let tone = match claim.choice.word() {
-                "adopt" | "restore" => Tone::Good,
+            let word = if set.promoted { set.word() } else { claim.choice.word() };
+            let tone = match word {
+                "adopt" | "restore" | "promote" => Tone::Good,
                 "empty" => Tone::Warn,
                 _ => Tone::Plain,
             };
@@ -33,7 +34,7 @@ pub fn table(decisions: &Decisions, change: &dyn Fn(&str) -> String) -> Vec<Line
                 Line::new()
                     .with(Tone::Strong, format!("  {name}"))
                     .to_column(second)
-                    .with(tone, claim.choice.word())
+                    .with(tone, word)
                     .to_column(third)
                     .and(change(&format!("{several}{}", claim.reason))),
             );
@@ -49,7 +50,7 @@ pub fn table(decisions: &Decisions, change: &dyn Fn(&str) -> String) -> Vec<Line
 
 /// What came back of the data, for the last screen: how far restored data reaches is what an accident has cost.
 pub fn brought_back(progress: &Progress) -> Vec<Line> {
-    let of = |word: &'static str| progress.decisions.iter().filter(move |it| it.decision == word);
+    let of = |word: &'static str| progress.decisions.iter().filter(move |it| it.decision == word && !it.follows);
     let adopted: Vec<&str> = of("adopt").map(|it| it.data_set.as_str()).collect();
     let mut lines = Vec::new();
     if !adopted.is_empty() {
@@ -64,6 +65,21 @@ pub fn brought_back(progress: &Progress) -> Vec<Line> {
         });
         format!("  {} back from its backup{}", it.data_set, reach.unwrap_or_default()).into()
     }));
+    let promoted: Vec<&str> = of("promote").map(|it| it.data_set.as_str()).collect();
+    if !promoted.is_empty() {
+        let it = if promoted.len() == 1 { "it takes writes and archives" } else { "they take writes and archive" };
+        lines.push(format!("  {} promoted: from now on {it} by itself", list(&promoted)).into());
+    }
+    let following: Vec<&str> =
+        progress.decisions.iter().filter(|it| it.follows).map(|it| it.data_set.as_str()).collect();
+    if !following.is_empty() {
+        let takes = if following.len() == 1 { "follows" } else { "follow" };
+        let line = format!(
+            "  {} {takes} another environment's archive and takes no writes; to let it take over, add ",
+            list(&following)
+        );
+        lines.push(Line::new().and(line).with(Tone::Paste, "--promote"));
+    }
     lines
 }
 
@@ -91,6 +107,7 @@ mod tests {
             recovery_point: None,
             restored_bytes: None,
             confirm: false,
+            promoted: false,
         };
         let adopt = Choice::Adopt { volume: "pg-app-0".into() };
         let decisions = Decisions {
@@ -132,6 +149,7 @@ mod tests {
             recovery_point: None,
             restored_bytes: None,
             confirm: false,
+            promoted: false,
         };
         assert_eq!(shown(&Decisions { sets: vec![set], ..Decisions::default() }), "");
     }
@@ -143,6 +161,7 @@ mod tests {
             data_set: name.into(),
             decision: word.into(),
             recovery_point: point.and_then(|point| point.parse().ok()),
+            follows: false,
         };
         let progress = Progress {
             decisions: vec![

@@ -18,6 +18,8 @@ pub struct Decided {
     pub decision: String,
     /// Up to when it was archived, when it was restored.
     pub recovery_point: Option<Timestamp>,
+    /// Whether it follows another environment's archive.
+    pub follows: bool,
 }
 
 /// A run as far as its events have told.
@@ -280,9 +282,10 @@ impl Progress {
                 self.run.clone_from(&event.run);
                 self.phases = phases.iter().map(Phase::ahead).collect();
             }
-            EventKind::Decision { data_set, decision, recovery_point, .. } => {
+            EventKind::Decision { data_set, decision, recovery_point, standby, .. } => {
                 let (data_set, decision) = (data_set.clone(), decision.clone());
-                self.decisions.push(Decided { data_set, decision, recovery_point: *recovery_point });
+                let follows = standby == crate::data::lineage::FOLLOWING;
+                self.decisions.push(Decided { data_set, decision, recovery_point: *recovery_point, follows });
             }
             EventKind::PhaseStarted { phase } => {
                 let phase = self.phase(phase);
