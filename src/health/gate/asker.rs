@@ -52,11 +52,29 @@ impl Asker {
         Self { stand_in, ..self }
     }
 
-    /// The bare answer to a gate that is a query, asked once: for what has to be remembered. `None` when there is none.
-    pub async fn identity(&self, gate: &Gate) -> Option<String> {
+    /// The bare answer to a gate that is a query, asked once: for what has to be remembered. `None` when there is none, and where
+    /// somebody stands in: what they say is not to be remembered.
+    pub async fn value(&self, gate: &Gate) -> Option<String> {
         let Probe::Postgres(spec) = &gate.probe else { return None };
+        if !self.asks_programs() {
+            return None;
+        }
         let question = postgres::value(self, &gate.namespace, spec);
         tokio::time::timeout(QUESTION.min(gate.timeout), question).await.ok()?.ok()??
+    }
+
+    /// Whether real programs are asked, and nobody stands in for them.
+    pub fn asks_programs(&self) -> bool {
+        self.stand_in.is_none()
+    }
+
+    /// What a gate's command prints in the newest pod in which it can be run, ready or not, asked once. `None` when there is no
+    /// such pod, and when the command fails.
+    pub async fn printed(&self, gate: &Gate) -> Option<String> {
+        let Probe::Exec(spec) = &gate.probe else { return None };
+        let question = exec::printed(self, &gate.namespace, spec);
+        let printed = tokio::time::timeout(QUESTION.min(gate.timeout), question).await.ok()??;
+        Some(self.redactor.redact(&String::from_utf8_lossy(&printed)))
     }
 
     /// Asks once, for at most 10 s or the gate's whole limit, whichever is less. Cancel-safe: dropping the future ends the

@@ -10,9 +10,30 @@ use super::{Answer, Asker};
 use crate::cluster::exec::{Finished, run};
 use crate::cluster::forward::api_text;
 
-pub(super) async fn ask(asker: &Asker, namespace: &str, spec: &Exec) -> Result<Answer, String> {
+/// The selector as the API takes it.
+fn labels(spec: &Exec) -> String {
     let labels: Vec<String> = spec.selector.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    let labels = labels.join(",");
+    labels.join(",")
+}
+
+/// What the command prints in the newest pod in which it can be run, ready or not; `None` where there is none or it fails.
+pub(super) async fn printed(asker: &Asker, namespace: &str, spec: &Exec) -> Option<Vec<u8>> {
+    let pods: Api<Pod> = Api::namespaced(asker.client.clone(), namespace);
+    let found = pods.list(&ListParams::default().labels(&labels(spec))).await.ok()?;
+    let running = |pod: &&Pod| {
+        let containers = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
+        pod.metadata.deletion_timestamp.is_none()
+            && containers
+                .filter(|container| spec.container.as_ref().is_none_or(|name| container.name == *name))
+                .any(|container| container.state.as_ref().is_some_and(|state| state.running.is_some()))
+    };
+    let pod = newest(found.items.iter().filter(running))?;
+    let finished = run(&pods, pod, spec.container.as_deref(), &spec.command).await.ok()?;
+    (finished.code == 0).then_some(finished.stdout)
+}
+
+pub(super) async fn ask(asker: &Asker, namespace: &str, spec: &Exec) -> Result<Answer, String> {
+    let labels = labels(spec);
     let pods: Api<Pod> = Api::namespaced(asker.client.clone(), namespace);
     let found = pods.list(&ListParams::default().labels(&labels)).await.map_err(|error| api_text(&error))?;
     let pod = newest_ready(&found.items).ok_or_else(|| match found.items.len() {
@@ -54,11 +75,12 @@ fn newest_ready(pods: &[Pod]) -> Option<&str> {
         pod.metadata.deletion_timestamp.is_none()
             && conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
     };
-    let newest = pods
-        .iter()
-        .filter(ready)
-        .max_by_key(|pod| (pod.metadata.creation_timestamp.as_ref().map(|time| time.0), pod.metadata.name.clone()));
-    newest.and_then(|pod| pod.metadata.name.as_deref())
+    newest(pods.iter().filter(ready))
+}
+
+fn newest<'p>(pods: impl Iterator<Item = &'p Pod>) -> Option<&'p str> {
+    let made = |pod: &&Pod| (pod.metadata.creation_timestamp.as_ref().map(|time| time.0), pod.metadata.name.clone());
+    pods.max_by_key(made).and_then(|pod| pod.metadata.name.as_deref())
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ pub use asker::{Asker, StandIn};
 pub use fields::GateMistake;
 pub use spec::{
     Address, Condition, Exec, Expression, Http, HttpTarget, Pattern, Port, Postgres, Probe, Redis, Selected, Statuses,
-    Tcp,
+    Tcp, Wanted,
 };
 pub use wait::wait;
 

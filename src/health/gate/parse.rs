@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::fields::{Collected, Fields, GateMistake, kind_of};
 use super::spec::{
     Address, Condition, Exec, Http, HttpTarget, Port, Postgres, Probe, Redis, Selected, StatusForm, Statuses, Tcp,
-    is_host,
+    Wanted, is_host,
 };
 use super::{Expression, Gate};
 use crate::manifest::Origin;
@@ -292,7 +292,8 @@ fn credentials(fields: &Fields<'_>) -> Option<String> {
 }
 
 fn postgres(spec: &Fields<'_>) -> Option<Postgres> {
-    let fields = spec.mapping("postgres", &["service", "port", "database", "credentials", "query", "expect"])?;
+    let known = ["service", "port", "database", "credentials", "query", "expect", "at_least", "includes"];
+    let fields = spec.mapping("postgres", &known)?;
     if !fields.written("credentials") {
         fields.missing("credentials", Some("write credentials: {secret: NAME}".to_owned()));
     }
@@ -302,7 +303,22 @@ fn postgres(spec: &Fields<'_>) -> Option<Postgres> {
         database: fields.text("database"),
         credentials: credentials(&fields).unwrap_or_default(),
         query: fields.required_text("query", Some("e.g. select not pg_is_in_recovery()".to_owned())),
-        expect: fields.answer("expect"),
+        wanted: wanted(&fields),
+    })
+}
+
+/// What an answer must be: one of three keys.
+fn wanted(fields: &Fields<'_>) -> Option<Wanted> {
+    let written: Vec<&str> = ["expect", "at_least", "includes"].into_iter().filter(|key| fields.has(key)).collect();
+    if let [first, second, ..] = written[..] {
+        fields.mistake("conflict", second, format!("{first} and {second} cannot both be wanted of one answer"), None);
+    }
+    let key = *written.first()?;
+    let answer = fields.answer(key)?;
+    Some(match key {
+        "at_least" => Wanted::AtLeast(answer),
+        "includes" => Wanted::Includes(answer),
+        _ => Wanted::Expect(answer),
     })
 }
 

@@ -24,7 +24,7 @@ fn reads_every_question_of_the_design() {
     assert_eq!((gate.timeout.as_secs(), gate.hold.as_secs(), gate.namespace.as_str()), (5400, 5, "acoustid"));
     assert_eq!(gate.name, "it answers");
     let Probe::Postgres(postgres) = gate.probe else { panic!("{:?}", gate.probe) };
-    assert_eq!((postgres.credentials.as_str(), postgres.expect.as_deref()), ("postgresql-app", Some("t")));
+    assert_eq!((postgres.credentials.as_str(), postgres.wanted), ("postgresql-app", Some(Wanted::Expect("t".into()))));
 
     let gate =
         good(json!({"http": {"service": "api", "port": "http", "path": "/_health?x=1", "status": [200, "3xx"]}}));
@@ -159,6 +159,12 @@ fn every_mistake_has_its_place() {
             "wrong-type",
             "spec.postgres.expect",
             "\"t\" or \"f\"",
+        ),
+        (
+            json!({"postgres": {"service": "a", "credentials": {"secret": "x"}, "query": "q", "expect": "t", "at_least": 1}}),
+            "conflict",
+            "spec.postgres.at_least",
+            "expect and at_least cannot both",
         ),
         (json!({"redis": {"service": "a", "command": "GET x"}}), "wrong-type", "spec.redis.command", "write [GET, x]"),
         (json!({"redis": {"service": "a", "command": []}}), "wrong-value", "spec.redis.command", "empty"),

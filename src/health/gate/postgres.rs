@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
 use super::answer::{beside, explain, quote};
-use super::spec::Postgres;
+use super::spec::{Postgres, Wanted};
 use super::{Answer, Asker};
 
 /// How long taking leave may take once the answer is known.
@@ -17,7 +17,7 @@ const GOODBYE: Duration = Duration::from_millis(500);
 
 pub(super) async fn ask(asker: &Asker, namespace: &str, spec: &Postgres) -> Result<Answer, String> {
     let first = value(asker, namespace, spec).await?;
-    Ok(judge(spec.expect.as_deref(), first.as_ref().map(Option::as_deref)))
+    Ok(judge(spec.wanted.as_ref(), first.as_ref().map(Option::as_deref)))
 }
 
 /// What the query gives: the first column of the first row, see [`first_value`].
@@ -65,13 +65,17 @@ async fn first_value(client: &Client, query: &str) -> Result<Option<Option<Strin
 }
 
 /// Whether the first value passes.
-fn judge(expect: Option<&str>, first: Option<Option<&str>>) -> Answer {
-    match (expect, first) {
+fn judge(wanted: Option<&Wanted>, first: Option<Option<&str>>) -> Answer {
+    match (wanted, first) {
         (None, None) => Answer::waiting("answered no row"),
-        (Some(expect), None) => Answer::waiting(format!("answered no row, wanted {}", quote(expect))),
+        (Some(wanted), None) => Answer::waiting(format!("answered no row, wanted {}", wanted.told(quote))),
         (None, Some(value)) => Answer::passed(format!("answered {}", shown(value))),
-        (Some(expect), Some(value)) if value == Some(expect) => Answer::passed(format!("answered {}", shown(value))),
-        (Some(expect), Some(value)) => Answer::waiting(format!("answered {}, wanted {}", shown(value), quote(expect))),
+        (Some(wanted), Some(value)) if value.is_some_and(|value| wanted.holds(value)) => {
+            Answer::passed(format!("answered {}", shown(value)))
+        }
+        (Some(wanted), Some(value)) => {
+            Answer::waiting(format!("answered {}, wanted {}", shown(value), wanted.told(quote)))
+        }
     }
 }
 
@@ -99,17 +103,44 @@ mod tests {
 
     #[test]
     fn the_first_value_is_the_answer() {
-        for (expect, first, passed, text) in [
-            (Some("t"), Some(Some("t")), true, "answered t"),
-            (Some("t"), Some(Some("f")), false, "answered f, wanted t"),
-            (Some("t"), Some(None), false, "answered NULL, wanted t"),
-            (Some("t"), None, false, "answered no row, wanted t"),
+        let exactly = |text: &str| Some(Wanted::Expect(text.into()));
+        let least = |text: &str| Some(Wanted::AtLeast(text.into()));
+        let all = |text: &str| Some(Wanted::Includes(text.into()));
+        for (wanted, first, passed, text) in [
+            (exactly("t"), Some(Some("t")), true, "answered t"),
+            (exactly("t"), Some(Some("f")), false, "answered f, wanted t"),
+            (exactly("t"), Some(None), false, "answered NULL, wanted t"),
+            (exactly("t"), None, false, "answered no row, wanted t"),
             (None, Some(Some("17")), true, "answered 17"),
             (None, Some(Some("")), true, "answered an empty text"),
             (None, Some(None), true, "answered NULL"),
             (None, None, false, "answered no row"),
+            (least("9"), Some(Some("10")), true, "answered 10"),
+            (least("10"), Some(Some("9")), false, "answered 9, wanted at least 10"),
+            (least("1.5"), Some(Some("1.25")), false, "answered 1.25, wanted at least 1.5"),
+            (
+                least("9007199254740993"),
+                Some(Some("9007199254740992")),
+                false,
+                "answered 9007199254740992, wanted at least 9007199254740993",
+            ),
+            (
+                least("2026-03-02 15:02:11+00"),
+                Some(Some("2026-03-02 15:02:12+00")),
+                true,
+                "answered 2026-03-02 15:02:12+00",
+            ),
+            (least("0"), Some(None), false, "answered NULL, wanted at least 0"),
+            (
+                all("plpgsql, intarray"),
+                Some(Some("intarray plpgsql pg_trgm")),
+                true,
+                "answered intarray plpgsql pg_trgm",
+            ),
+            (all("plpgsql,intarray"), Some(Some("plpgsql")), false, "answered plpgsql, wanted all of plpgsql,intarray"),
+            (all(""), Some(Some("")), true, "answered an empty text"),
         ] {
-            assert_eq!(judge(expect, first), Answer::of(passed, text), "{expect:?} {first:?}");
+            assert_eq!(judge(wanted.as_ref(), first), Answer::of(passed, text), "{wanted:?} {first:?}");
         }
     }
 }

@@ -111,9 +111,55 @@ pub struct Postgres {
     pub credentials: String,
     /// The query; the first column of its first row is the answer.
     pub query: String,
-    /// The answer that passes. Without it, any row passes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub expect: Option<String>,
+    /// What the answer must be. Without it, any row passes.
+    #[serde(flatten)]
+    pub wanted: Option<Wanted>,
+}
+
+/// What an answer must be to pass.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wanted {
+    /// Exactly this.
+    Expect(String),
+    /// This or more: compared as numbers where both are, else as texts, as times in one form are.
+    AtLeast(String),
+    /// Everything in this list, in any order: entries are separated by commas or white space.
+    Includes(String),
+}
+
+impl Wanted {
+    /// Whether an answer passes.
+    pub fn holds(&self, answer: &str) -> bool {
+        match self {
+            Self::Expect(wanted) => answer == wanted,
+            Self::AtLeast(wanted) => match (answer.trim().parse::<f64>(), wanted.trim().parse::<f64>()) {
+                // Whole numbers beyond 2^53 are not told apart as floating point.
+                (Ok(number), Ok(least)) => match (answer.trim().parse::<i128>(), wanted.trim().parse::<i128>()) {
+                    (Ok(number), Ok(least)) => number >= least,
+                    _ => number >= least,
+                },
+                _ => answer >= wanted.as_str(),
+            },
+            Self::Includes(wanted) => {
+                let there: Vec<&str> = entries(answer).collect();
+                entries(wanted).all(|entry| there.contains(&entry))
+            }
+        }
+    }
+
+    /// The wish in words, with the text in it given by `quote`: `at least 812`.
+    pub fn told(&self, quote: impl Fn(&str) -> String) -> String {
+        match self {
+            Self::Expect(wanted) => quote(wanted),
+            Self::AtLeast(wanted) => format!("at least {}", quote(wanted)),
+            Self::Includes(wanted) => format!("all of {}", quote(wanted)),
+        }
+    }
+}
+
+fn entries(list: &str) -> impl Iterator<Item = &str> {
+    list.split(|letter: char| letter == ',' || letter.is_whitespace()).filter(|entry| !entry.is_empty())
 }
 
 /// A Redis command.
