@@ -89,6 +89,7 @@ pub fn run(context: &mut Context, args: &PlanArgs) -> Result<Exit, CliError> {
     // Of the kit alone: what is decided about data is compared by itself.
     let of_kit = digest(&plan);
     check_names(&plan, &args.wishes.adopt)?;
+    args.data.answers(&plan)?;
     let wishes = args.wishes.wishes();
     let (plan, proposal, saved, reached) = block_on(async {
         let (cluster, refusal) = context.connect_to_plan(&environment).await?;

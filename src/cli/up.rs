@@ -121,6 +121,7 @@ pub fn run(context: &mut Context, args: &UpArgs) -> Result<Exit, CliError> {
     }
     check_order(&plan, args)?;
     ownership::check_names(&plan, &args.wishes.adopt)?;
+    args.data.answers(&plan)?;
     let saved = args.plan.as_deref().map(|file| saved::read(context, file, &plan)).transpose()?;
     check_confirmation(&plan, args)?;
     block_on(async move {

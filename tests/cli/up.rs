@@ -63,3 +63,18 @@ fn a_protected_environment_is_not_built_on_published_values_under_another_key() 
     let listed = outcome.stderr.lines().find(|line| line.contains("published: ")).unwrap();
     assert!(listed.contains("seed") && !listed.contains("sentry-dsn"), "{outcome}");
 }
+
+#[test]
+fn answers_about_data_that_mean_nothing_are_wrong_usage_before_anything_is_reached() {
+    for command in ["up", "plan"] {
+        for (flags, told) in [
+            (["--data", "postgresql-ap=restore"], "did you mean postgresql-app?"),
+            (["--data", "postgresql-app=reuse"], "postgresql-app=reuse"),
+            (["--allow-empty", "postgresql"], "postgresql"),
+        ] {
+            let outcome = Place::new().run(&[&[command, "local"], &flags[..]].concat());
+            assert_eq!(outcome.code, Some(2), "{outcome}");
+            assert!(outcome.stderr.contains(told), "{outcome}");
+        }
+    }
+}
