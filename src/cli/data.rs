@@ -10,7 +10,7 @@ use crate::cluster::{Cluster, SYSTEM_NAMESPACE};
 use crate::data::backups::Archive;
 use crate::data::claims::Expected;
 use crate::data::decide::{Policy, decide_all};
-use crate::data::{Answers, DataSet, Decisions, Source, Stop, Survey, lookup, marks, objects, restore};
+use crate::data::{Answers, DataSet, Decisions, Source, Stop, Survey, lookup, marks, memory, objects, restore};
 use crate::kit::{Environment, Kit, Rendered};
 use crate::manifest::mistake::nearest;
 use crate::plan::proposal::{Outdated, SavedData};
@@ -211,6 +211,9 @@ pub async fn decided(
         return Ok(plan);
     }
     let mut survey = Survey::read(reach.cluster, &plan.claims).await?;
+    if plan.data_sets.iter().any(|set| !set.remember.is_empty() || set.identity.is_some()) {
+        survey.memories = memory::read(reach.cluster, &plan.environment).await?;
+    }
     let policy = policy(draft.environment);
     look_up(context, &plan, reach, &mut survey, (&policy, &answers)).await?;
     let name = plan.environment.clone();
@@ -228,7 +231,9 @@ pub async fn decided(
         tell_what_waits(context, &first, &draft)?;
     }
     let mut decisions = decide(&plan, reach, &survey, &policy, &answers).map_err(refused)?;
-    decisions.settled = marks::settled(&survey, &plan.environment, &plan.claims, &plan.data_sets);
+    let promoted: Vec<&str> =
+        decisions.sets.iter().filter(|set| set.promoted).map(|set| set.data_set.as_str()).collect();
+    decisions.settled = marks::settled(&survey, &plan.environment, &plan.claims, &plan.data_sets, &promoted);
     draft.see(&decisions)?;
     let mut rendered = draft.rendered;
     objects::add_gates(&mut rendered, &decisions, &survey);

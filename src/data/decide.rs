@@ -10,6 +10,7 @@ use super::answers::{Answer, Answers};
 use super::claims::Expected;
 use super::evidence::{Candidate, Claim, Marks, Record, Volume, candidates, contradiction, obstacle, remarks};
 use super::lineage::{Lineage, PROMOTED};
+use super::memory::{Comeback, Memories, Memory};
 use super::spec::DataSet;
 use super::survey::Survey;
 use super::{COPY, Source};
@@ -111,6 +112,8 @@ pub struct Decision {
     pub confirm: bool,
     /// Whether it stops following another environment's archive now.
     pub promoted: bool,
+    /// Whether its contents have come back since they were remembered.
+    pub comeback: Comeback,
 }
 
 impl Decision {
@@ -146,6 +149,8 @@ pub struct Decisions {
     pub left: Vec<Left>,
     /// Claims, as `namespace/name`, whose volumes carry every mark already: they need not be looked at again.
     pub settled: BTreeSet<String>,
+    /// What is remembered of the data sets.
+    pub memories: Memories,
 }
 
 impl Decisions {
@@ -158,6 +163,11 @@ impl Decisions {
     /// The decision about a data set.
     pub fn of_set(&self, name: &str) -> Option<&Decision> {
         self.sets.iter().find(|set| set.data_set == name)
+    }
+
+    /// What is remembered of a data set whose contents have come back in this way.
+    pub fn remembered(&self, name: &str, comeback: Comeback) -> Option<&Memory> {
+        self.of_set(name).filter(|set| set.comeback == comeback).and_then(|_| self.memories.get(name))
     }
 
     /// Volumes to bind, each with its claim.
@@ -237,6 +247,7 @@ pub fn decide_all(
         return Err(stops);
     }
     decisions.left = left(&decisions, claims, survey, policy);
+    decisions.memories.clone_from(&survey.memories);
     Ok(decisions)
 }
 
@@ -305,6 +316,9 @@ impl<'a> Case<'a> {
             return Err(self.stop(why, facts.collect(), self.claims.iter().flat_map(|it| self.unbind(it)).collect()));
         }
         let found = self.claims.iter().map(|claim| self.claim(claim)).collect::<Result<Vec<_>, _>>()?;
+        let survived = found.iter().any(|it| {
+            matches!(it, Found::Decided(Choice::Adopt { .. }, _) | Found::Kept(Some(Record::From(Source::Adopt)), _))
+        });
         let adopted = found.iter().any(|it| matches!(it, Found::Decided(Choice::Adopt { .. }, _)));
         let kept = found.iter().any(|it| matches!(it, Found::Kept(..)));
         let mut source = self.source(&found);
@@ -337,6 +351,7 @@ impl<'a> Case<'a> {
         } else if claims.iter().all(|claim| claim.choice == Choice::Empty) {
             lineage = self.emptied();
         }
+        let comeback = self.comeback(source, survived, &lineage, recovery_point);
         let confirm = empty && self.policy.protected && self.set.derived.is_none();
         let promoted = self.answers.promote && lineage.follows();
         if promoted {
@@ -351,7 +366,30 @@ impl<'a> Case<'a> {
             restored_bytes,
             confirm,
             promoted,
+            comeback,
         })
+    }
+
+    /// Whether its contents have come back since they were remembered. `survived`: on a volume; else `recovery_point` is up to when
+    /// they were archived, where they are restored now.
+    fn comeback(
+        &self,
+        source: Source,
+        survived: bool,
+        lineage: &Lineage,
+        recovery_point: Option<jiff::Timestamp>,
+    ) -> Comeback {
+        let Some(memory) = self.survey.memories.get(&self.set.name) else { return Comeback::No };
+        let mut live = self.claims.iter().filter_map(|claim| self.survey.claim(&claim.namespace, &claim.name));
+        if source == Source::Empty || live.any(|live| !live.deleting && memory.claims.contains(&live.uid)) {
+            return Comeback::No;
+        }
+        let told = self.answers.of(&self.set.name).next().is_some();
+        let whole = match source {
+            Source::Restore => lineage.recover_to.is_empty() && recovery_point >= Some(memory.at),
+            _ => survived,
+        };
+        if whole && !told { Comeback::Whole } else { Comeback::Partial }
     }
 
     /// Where what is there comes from: it goes on with what its claims or its volume say.

@@ -139,6 +139,7 @@ fn world() -> impl Strategy<Value = World> {
                 }),
                 proof: None,
                 identity: None,
+                remember: Vec::new(),
             },
         )
     };

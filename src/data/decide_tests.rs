@@ -14,6 +14,9 @@ use super::survey::Survey;
 use super::{COPY, Source};
 use crate::manifest::Origin;
 
+/// What system identifiers begin with here.
+const DATABASE: &str = "740000000000000000";
+
 /// A data set `db` in namespace `shop` with this many claims `data-0` …
 fn set() -> DataSet {
     DataSet {
@@ -27,6 +30,7 @@ fn set() -> DataSet {
         restore: None,
         proof: None,
         identity: None,
+        remember: Vec::new(),
     }
 }
 
@@ -78,7 +82,7 @@ fn volume(words: &str) -> Volume {
                 let (environment, claim, data_set) = (environment.into(), claim.into(), "db".into());
                 volume.marks = Some(Marks { environment, claim, data_set, ..Marks::default() });
             }
-            "identity" => volume.marks.as_mut().unwrap().identity = Some(value.into()),
+            "identity" => volume.marks.as_mut().unwrap().identity = Some(format!("{DATABASE}{value}")),
             "history" => volume.marks.as_mut().unwrap().lineage.history = value.into(),
             "standby" => volume.marks.as_mut().unwrap().lineage.standby = value.into(),
             "since" => volume.since = jiff::Timestamp::from_second(value.parse().unwrap()).ok(),
@@ -95,7 +99,7 @@ fn volume(words: &str) -> Volume {
 }
 
 /// Words for a claim in `shop`: its name, then facts. `bound:PV`, `pending`, `pending:PV`, `lost:PV`, `deleting`,
-/// `record:WORD`, `ours`, `standby:WORD`.
+/// `record:WORD`, `ours`, `standby:WORD`, `uid:UID`.
 fn claim(words: &str) -> Claim {
     let mut words = words.split_whitespace();
     let mut claim = Claim {
@@ -116,6 +120,7 @@ fn claim(words: &str) -> Claim {
             "record" if value == COPY => claim.record = Some(Record::Copy),
             "record" => claim.record = Some(Record::From(Source::of(value).unwrap())),
             "standby" => claim.lineage.standby = value.into(),
+            "uid" => claim.uid = value.into(),
             "ours" => claim.environment = Some("shop".into()),
             other => panic!("{other}"),
         }
@@ -201,7 +206,7 @@ fn archive(words: &str) -> Archive {
                 name: name.into(),
                 finished: at(second.trim_end_matches('!')),
                 size: None,
-                system_identifier: Some("7".into()),
+                system_identifier: Some(format!("{DATABASE}7")),
                 gaps: if second.ends_with('!') { vec!["000000010000000000000009".into()] } else { Vec::new() },
             });
         }
@@ -420,7 +425,7 @@ const TABLE: &[Row] = table![
     "a survivor, archived later, restore is said", "backups", ["archive - b1@100 wal@2000", "pv p1 released since:1000 of:shop/data-0"], "protected", "db=restore" => "restore b1: restore, new history";
     "a survivor, reserved since", "backups", ["archive - b1@100 wal@2000", "pv p1 available since:1000 for:shop/data-0"], "protected", "" => "adopt p1: adopt";
     "a survivor of the same database", "backups", ["archive - b1@100", "pv p1 released marked:shop:shop/data-0 identity:7"], "protected", "" => "adopt p1: adopt";
-    "a survivor of another database", "backups", ["archive - b1@100", "pv p1 released marked:shop:shop/data-0 identity:8"], "protected", "" => "stop: pv/p1 and its newest backup hold different databases (8 and 7)";
+    "a survivor of another database", "backups", ["archive - b1@100", "pv p1 released marked:shop:shop/data-0 identity:8"], "protected", "" => "stop: pv/p1 and its newest backup hold different databases (7400000000000000008 and 7400000000000000007)";
     "a survivor goes on with its history", "backups", ["pv p1 released marked:shop:shop/data-0 history:history-5"], "protected", "" => "adopt p1: adopt, its history";
     "two survivors and a backup, restore is said", "backups", ["archive - b1@100", "pv p1 released of:shop/data-0", "pv p2 released of:shop/data-0"], "protected", "db=restore" => "restore b1: restore, new history";
     "its node is gone, restore is said", "backups", ["archive - b1@100", "pv p1 released unreachable of:shop/data-0"], "protected", "db=restore" => "restore b1: restore, new history";
@@ -543,4 +548,47 @@ fn a_restore_says_what_a_person_does() {
             "--allow-empty db --confirm-data db"
         ]
     );
+}
+
+#[test]
+fn everything_must_be_there_again_unless_something_may_be_lost() {
+    use super::memory::Comeback::{No, Partial, Whole};
+    // Remembered at second 800.
+    let memory = super::memory::Memory {
+        at: jiff::Timestamp::from_second(800).unwrap(),
+        identity: None,
+        answers: std::collections::BTreeMap::new(),
+        claims: ["remembered".to_owned()].into(),
+    };
+    let comes = |there: &[&str], said: &str| {
+        let (set, count) = data_set("backups");
+        let mut survey = Survey { now: jiff::Timestamp::from_second(10_000).unwrap(), ..Survey::default() };
+        survey.memories.insert("db".into(), memory.clone());
+        for words in there {
+            match words.split_once(' ').unwrap() {
+                ("archive", rest) => drop(survey.archives.insert("db".into(), archive(rest))),
+                ("pv", rest) => survey.volumes.push(volume(rest)),
+                (_, rest) => survey.claims.push(claim(rest)),
+            }
+        }
+        decide_all(&[set], &expected(count), &survey, &policy(""), &answers(said)).unwrap().sets[0].comeback
+    };
+    let survivor = "pv p1 released of:shop/data-0";
+    let bound = "pv p1 bound holds:shop/data-0";
+    for (what, there, said, comeback) in [
+        ("survived", &[survivor][..], "", Whole),
+        ("a person has said which", &[survivor], "db=adopt:p1", Partial),
+        ("archived until later", &["archive - b1@100 wal@900"], "", Whole),
+        ("archived until before", &["archive - b1@100 wal@700"], "", Partial),
+        ("not recovered to the end", &["archive - b1@100 wal@900"], "to:500", Partial),
+        ("a person has said which backup", &["archive - b1@100 wal@900"], "db=restore:b1", Partial),
+        ("adopted by a run that was cut off", &["pvc data-0 bound:p1 record:adopt ours", bound], "", Whole),
+        ("restored by a run that was cut off", &["pvc data-0 bound:p1 record:restore ours", bound], "", Partial),
+        ("brought by hand", &["pvc data-0 bound:p1", bound], "", Partial),
+        ("empty", &["archive nothing"], "", No),
+        ("there all the time", &["pvc data-0 bound:p1 record:adopt ours uid:remembered", bound], "", No),
+        ("being deleted", &["pvc data-0 bound:p1 record:adopt deleting uid:remembered", bound], "", Whole),
+    ] {
+        assert_eq!(comes(there, said), comeback, "{what}");
+    }
 }

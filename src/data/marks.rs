@@ -14,8 +14,15 @@ use crate::cluster::connect::timed;
 use crate::cluster::observe::{ENVIRONMENT_LABEL, INSTANCE_LABEL};
 use crate::cluster::{Cluster, ClusterError, FIELD_MANAGER};
 
-/// The claims, as `namespace/name`, whose volumes carry every mark that they can get.
-pub fn settled(survey: &Survey, environment: &str, claims: &[Expected], sets: &[DataSet]) -> BTreeSet<String> {
+/// The claims, as `namespace/name`, whose volumes carry every mark that they can get. Those of data sets that are promoted get
+/// another one.
+pub fn settled(
+    survey: &Survey,
+    environment: &str,
+    claims: &[Expected],
+    sets: &[DataSet],
+    promoted: &[&str],
+) -> BTreeSet<String> {
     let asked = |name: &str| {
         let set = sets.iter().find(|set| set.name == name);
         set.and_then(|set| set.identity.as_ref()).is_some_and(|gate| gate.skipped.is_none())
@@ -24,7 +31,8 @@ pub fn settled(survey: &Survey, environment: &str, claims: &[Expected], sets: &[
         let one = std::slice::from_ref(*claim);
         let bound = survey.claim(&claim.namespace, &claim.name).is_some_and(|live| live.phase == "Bound");
         let open = unidentified(survey, one).into_iter().any(asked);
-        bound && !open && missing(survey, environment, one, &BTreeMap::new()).is_empty()
+        let changes = claim.data_set.as_deref().is_some_and(|set| promoted.contains(&set));
+        bound && !open && !changes && missing(survey, environment, one, &BTreeMap::new()).is_empty()
     };
     claims.iter().filter(is_settled).map(Expected::place).collect()
 }
@@ -177,7 +185,7 @@ mod tests {
             origin: Origin::default(),
         };
         let count = |marks, uid, sets: &[DataSet]| {
-            settled(&survey(marks, uid), "shop", std::slice::from_ref(&claim), sets).len()
+            settled(&survey(marks, uid), "shop", std::slice::from_ref(&claim), sets, &[]).len()
         };
         let identified = json!({
             "apiVersion": "rekindle.dev/v1", "kind": "DataSet", "metadata": {"name": "db"},
@@ -189,7 +197,9 @@ mod tests {
         assert_eq!(count(marks("shop", "shop/data"), "1", &[]), 1);
         assert_eq!(count(marks("shop", "shop/data"), "1", &sets), 0, "its identity is not known");
         let known = marks("shop", "shop/data").map(|marks| Marks { identity: Some("7".into()), ..marks });
-        assert_eq!(count(known, "1", &sets), 1);
+        assert_eq!(count(known.clone(), "1", &sets), 1);
+        let promoted = settled(&survey(known, "1"), "shop", std::slice::from_ref(&claim), &sets, &["db"]);
+        assert!(promoted.is_empty(), "what it was promoted to is not on it yet");
     }
 
     #[test]

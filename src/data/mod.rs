@@ -1,8 +1,8 @@
 //! Data sets: state that must survive. Which claims hold it ([`spec`], [`claims`]), what of it is there ([`survey`],
 //! [`evidence`], [`lookup`], [`backups`]), what is done about it ([`decide`], [`restore`]), and doing it ([`objects`],
-//! [`adopt`], [`marks`], [`lineage`]).
+//! [`adopt`], [`marks`], [`lineage`], [`memory`]).
 //!
-//! Everything but [`survey`], [`lookup`], [`adopt`] and [`marks`] is pure.
+//! Everything but [`survey`], [`lookup`], [`adopt`], [`marks`] and [`memory`] is pure.
 
 pub mod adopt;
 pub mod answers;
@@ -13,6 +13,7 @@ pub mod evidence;
 pub mod lineage;
 pub mod lookup;
 pub mod marks;
+pub mod memory;
 pub mod objects;
 pub mod quantity;
 pub mod restore;

@@ -7,8 +7,8 @@ use super::claims::{Expected, Maker};
 use super::decide::{Choice, Decision, Decisions};
 use super::evidence::{Claim, Record};
 use super::survey::Survey;
-use super::{COPY, DATA_ANNOTATION, DataSet, Lineage, Source};
-use crate::health::gate::Probe;
+use super::{COPY, DATA_ANNOTATION, DataSet, Lineage, Source, memory};
+use crate::health::gate::{Probe, Wanted};
 use crate::kit::Rendered;
 use crate::manifest::Object;
 
@@ -57,13 +57,17 @@ pub fn add_gates(rendered: &mut Rendered, decisions: &Decisions, survey: &Survey
             Choice::Adopt { volume } => survey.volume(volume)?.marks.as_ref()?.identity.clone(),
             _ => None,
         });
-        if let (Some(gate), Some(known)) = (&set.identity, adopted.into_iter().next()) {
+        let remembered = memory::gates(set, decisions);
+        if let (Some(gate), Some(known)) = (&set.identity, adopted.into_iter().next())
+            && remembered.iter().all(|other| other.name != gate.name)
+        {
             let mut gate = gate.clone();
             if let Probe::Postgres(postgres) = &mut gate.probe {
-                postgres.expect = Some(known);
+                postgres.wanted = Some(Wanted::Expect(known));
             }
             phase.gates.push(gate);
         }
+        phase.gates.extend(remembered);
         if let Some(gate) = set.proof.as_ref().filter(|_| decision.source != Source::Empty) {
             phase.gates.push(gate.clone());
         }

@@ -259,7 +259,7 @@ impl Case<'_> {
             let identity = volume.marks.as_ref().and_then(|marks| marks.identity.as_ref());
             let released = volume.since.filter(|_| volume.phase == "Released");
             let why = match (identity, &newest.1.system_identifier, released, archive.newest()) {
-                (Some(here), Some(there), ..) if here != there => {
+                (Some(here), Some(there), ..) if is_system_identifier(here) && here != there => {
                     format!("pv/{} and its newest backup hold different databases ({here} and {there})", volume.name)
                 }
                 (_, _, Some(released), Some(written)) if written > after(released) => {
@@ -290,6 +290,12 @@ impl Case<'_> {
             if self.set.lookup().is_some() && !untouched { new_history(self.survey.now) } else { String::new() };
         Lineage { history, ..Lineage::default() }
     }
+}
+
+/// Whether an identity is a system identifier: PostgreSQL makes it from the time of `initdb`, so it is no small number. Any other
+/// identity says nothing about a backup.
+fn is_system_identifier(identity: &str) -> bool {
+    identity.len() >= 18 && identity.parse::<u64>().is_ok()
 }
 
 fn after(released: Timestamp) -> Timestamp {

@@ -38,6 +38,35 @@ pub struct DataSet {
     pub proof: Option<Gate>,
     /// A question whose answer never changes in the life of the data, such as PostgreSQL's system identifier.
     pub identity: Option<Gate>,
+    /// What is asked at the end of a healthy run, so that what comes back after an accident can be compared with it.
+    pub remember: Vec<Fact>,
+}
+
+/// Something about data that is remembered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fact {
+    /// What it is, for people: `newest account`.
+    pub name: String,
+    /// How a later answer is compared.
+    pub compare: Compare,
+    /// The question: a query.
+    pub question: Gate,
+}
+
+/// How an answer is compared with one that is remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compare {
+    /// It never changes.
+    Same,
+    /// It only grows.
+    AtLeast,
+    /// It is a list from which nothing goes.
+    Includes,
+}
+
+impl Compare {
+    const ALL: [(&'static str, Self); 3] =
+        [("same", Self::Same), ("at_least", Self::AtLeast), ("includes", Self::Includes)];
 }
 
 /// What holds a data set or a part of it.
@@ -76,7 +105,7 @@ pub struct Derived {
 }
 
 /// What is known of a data set's backups. Without `backups` a person restores it, and Rekindle says how.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Restore {
     /// What a person does to restore it, a line or several.
     pub by_hand: Option<String>,
@@ -84,6 +113,9 @@ pub struct Restore {
     pub backups: Option<Lookup>,
     /// The archive of another environment, which a stand-by is restored from and follows until it is promoted.
     pub follow: Option<Lookup>,
+    /// A command that says how far a restore is: on its first line how many bytes are there, and on its second, while WAL is
+    /// replayed, up to where.
+    pub progress: Option<Gate>,
 }
 
 /// How the backups of a data set are looked up: by a short Job in the cluster, because whoever runs Rekindle may not reach
@@ -152,35 +184,42 @@ fn read(body: &Value, origin: &Origin, default_namespace: &str, collected: &Coll
     if !document.has("spec") {
         document.mistake_here("missing-key", "the data set has no spec", Some("write spec with claims".to_owned()));
     }
-    let spec =
-        document.inside("spec", &["claims", "sources", "replicated", "derived", "restore", "proof", "identity"])?;
+    let known = ["claims", "sources", "replicated", "derived", "restore", "proof", "identity", "remember"];
+    let spec = document.inside("spec", &known)?;
     let claims = holders(&spec);
     let derived = spec.mapping("derived", &["from", "estimate"]).map(|fields| Derived {
         from: fields.required_text("from", Some("say what it is made from".to_owned())),
         estimate: fields.duration("estimate"),
     });
-    let restore = spec.mapping("restore", &["by_hand", "backups", "follow"]).map(|fields| restore(&fields));
     let sources = sources(&spec);
+    let gate = |fields: &Fields<'_>, title: String, questions: &[&'static str]| {
+        let timeout = fields.duration("timeout").unwrap_or(DEFAULT_TIMEOUT);
+        let probe = read_probe(fields, questions)?;
+        let (origin, namespace, hold) = (origin.clone(), namespace.clone(), Duration::ZERO);
+        Some(Gate { name: title, origin, timeout, hold, namespace, probe, skipped: None })
+    };
+    let restore = spec.mapping("restore", &["by_hand", "backups", "follow", "progress"]);
+    let restore = restore.map(|fields| {
+        let progress = fields.mapping("progress", &["timeout", "exec"]);
+        let progress = progress.and_then(|fields| gate(&fields, format!("how far {name} is"), &["exec"]));
+        Restore { progress, ..restore_of(&fields) }
+    });
     if restore.is_none() && sources.contains(&Source::Restore) && !spec.written("restore") {
         let hint = Some("add restore: {backups: {…}} or {by_hand: …}, or take restore out of sources".to_owned());
         spec.mistake("conflict", "sources", "sources has restore, and spec does not say how", hint);
     }
-    let gate = |key: &str, title: String, questions: &[&'static str]| {
-        let known: Vec<&str> = ["timeout"].into_iter().chain(questions.iter().copied()).collect();
-        let fields = spec.mapping(key, &known)?;
-        let timeout = fields.duration("timeout").unwrap_or(DEFAULT_TIMEOUT);
-        let probe = read_probe(&fields, questions)?;
-        let (origin, namespace, hold) = (origin.clone(), namespace.clone(), Duration::ZERO);
-        Some(Gate { name: title, origin, timeout, hold, namespace, probe, skipped: None })
-    };
-    let proof = gate("proof", format!("{name} holds what it should"), &PROOFS);
-    let identity = gate("identity", format!("{name} is the same as before"), &["postgres"]);
+    let known: Vec<&str> = ["timeout"].into_iter().chain(PROOFS).collect();
+    let proof = spec.mapping("proof", &known);
+    let proof = proof.and_then(|fields| gate(&fields, format!("{name} holds what it should"), &PROOFS));
+    let identity = spec.mapping("identity", &["timeout", "postgres"]);
+    let identity = identity.and_then(|fields| gate(&fields, format!("{name} is the same as before"), &["postgres"]));
     if let Some(Gate { probe: Probe::Postgres(postgres), .. }) = &identity
-        && postgres.expect.is_some()
+        && postgres.wanted.is_some()
     {
-        let hint = Some("take expect out: the answer is compared with that of the last healthy run".to_owned());
-        spec.mistake("conflict", "identity", "identity expects an answer by itself", hint);
+        let hint = Some("take it out: the answer is compared with that of the last healthy run".to_owned());
+        spec.mistake("conflict", "identity", "identity wants a certain answer by itself", hint);
     }
+    let remember = facts(&spec, |fields, title| gate(fields, title, &["postgres"]));
     let replicated = spec.flag("replicated");
     Some(DataSet {
         name,
@@ -193,10 +232,50 @@ fn read(body: &Value, origin: &Origin, default_namespace: &str, collected: &Coll
         restore,
         proof,
         identity,
+        remember,
     })
 }
 
-fn restore(fields: &Fields<'_>) -> Restore {
+/// What is remembered: a list of questions, each with a name of its own.
+fn facts(spec: &Fields<'_>, gate: impl Fn(&Fields<'_>, String) -> Option<Gate>) -> Vec<Fact> {
+    let list = match spec.get("remember") {
+        None => return Vec::new(),
+        Some(Value::Array(list)) => list,
+        Some(other) => {
+            let hint = Some("write remember: [{name: …, compare: at_least, postgres: {…}}]".to_owned());
+            spec.mistake("wrong-type", "remember", format!("remember is {}, not a list", kind_of(other)), hint);
+            return Vec::new();
+        }
+    };
+    let mut facts: Vec<Fact> = Vec::new();
+    for (index, value) in list.iter().enumerate() {
+        let path = format!("remember.{index}");
+        let Some(fields) = spec.item(&path, value, &["name", "compare", "timeout", "postgres"]) else { continue };
+        let name = fields.required_text("name", Some("what it is, as in newest order".to_owned()));
+        if facts.iter().any(|fact| fact.name == name) {
+            fields.mistake("wrong-value", "name", format!("{name} is remembered already"), None);
+        }
+        let words = Compare::ALL.map(|(word, _)| word);
+        let word = fields.required_text("compare", Some(format!("known: {}", words.join(", "))));
+        let compare = Compare::ALL.into_iter().find(|(known, _)| *known == word).map(|(_, compare)| compare);
+        if compare.is_none() && !word.is_empty() {
+            let hint = nearest(&word, words).map(|near| format!("did you mean {near}?"));
+            let hint = hint.or_else(|| Some(format!("known: {}", words.join(", "))));
+            fields.mistake("wrong-value", "compare", format!("{word} is no way to compare answers"), hint);
+        }
+        let Some(question) = gate(&fields, name.clone()) else { continue };
+        if let Probe::Postgres(postgres) = &question.probe
+            && postgres.wanted.is_some()
+        {
+            let hint = Some("take it out: the answer is compared with the one that is remembered".to_owned());
+            fields.mistake("conflict", "postgres", format!("{name} wants a certain answer by itself"), hint);
+        }
+        facts.extend(compare.map(|compare| Fact { name, compare, question }));
+    }
+    facts
+}
+
+fn restore_of(fields: &Fields<'_>) -> Restore {
     let backups = lookup(fields, "backups");
     let follow = lookup(fields, "follow");
     let by_hand = fields.text("by_hand");
@@ -210,7 +289,7 @@ fn restore(fields: &Fields<'_>) -> Restore {
         let hint = Some("add backups: {tool, image, env}: where it archives to once it is promoted".to_owned());
         fields.mistake_here("missing-key", "restore follows another archive and has none of its own", hint);
     }
-    Restore { by_hand, backups, follow }
+    Restore { by_hand, backups, follow, progress: None }
 }
 
 fn lookup(fields: &Fields<'_>, key: &str) -> Option<Lookup> {
@@ -354,6 +433,18 @@ mod tests {
     fn every_mistake_is_told() {
         for (spec, told) in [
             ("{}", "spec: spec has no claims [write claims: [NAME], or claims: [{statefulset: NAME}]]"),
+            (
+                "{claims: [a], remember: {}}",
+                "spec.remember: remember is a mapping, not a list [write remember: [{name: …, compare: at_least, postgres: {…}}]]",
+            ),
+            (
+                "{claims: [a], remember: [{name: x, compare: at_leest, postgres: {service: db, credentials: {secret: s}, query: q}}]}",
+                "spec.remember.0.compare: at_leest is no way to compare answers [did you mean at_least?]",
+            ),
+            (
+                "{claims: [a], remember: [{name: x, compare: same, postgres: {service: db, credentials: {secret: s}, query: q, expect: 1}}]}",
+                "spec.remember.0.postgres: x wants a certain answer by itself [take it out: the answer is compared with the one that is remembered]",
+            ),
             ("{claims: []}", "spec.claims: claims is empty: nothing holds the data"),
             (
                 "{claims: a}",

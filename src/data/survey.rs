@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::backups::Archive;
 use super::claims::Expected;
 use super::evidence::{Claim, NODE_NAME, Volume};
+use super::memory::Memories;
 use crate::cluster::observe::list;
 use crate::cluster::{Cluster, ClusterError};
 
@@ -22,6 +23,8 @@ pub struct Survey {
     pub archives: BTreeMap<String, Archive>,
     /// What was found out about the archives that data sets follow, by data set.
     pub followed: BTreeMap<String, Archive>,
+    /// What is remembered of the environment's data.
+    pub memories: Memories,
     /// When it was read.
     pub now: jiff::Timestamp,
 }

@@ -50,7 +50,8 @@ impl Kit {
             });
         }
         for set in phases.iter_mut().flat_map(|phase| &mut phase.data_sets) {
-            for gate in set.proof.iter_mut().chain(&mut set.identity) {
+            let remembered = set.remember.iter_mut().map(|fact| &mut fact.question);
+            for gate in set.proof.iter_mut().chain(&mut set.identity).chain(remembered) {
                 gate.skipped = environment.skips(&gate.name).map(str::to_owned);
             }
         }

@@ -165,7 +165,14 @@ impl Rights {
             self.add(system, ("", "secrets"), &["create", "delete"]);
         }
         for set in &plan.data_sets {
-            set.proof.iter().chain(&set.identity).for_each(|gate| self.gate(plan, gate));
+            let remembered = set.remember.iter().map(|fact| &fact.question);
+            let progress = set.restore.iter().filter_map(|restore| restore.progress.as_ref());
+            set.proof
+                .iter()
+                .chain(&set.identity)
+                .chain(remembered)
+                .chain(progress)
+                .for_each(|gate| self.gate(plan, gate));
         }
     }
 

@@ -2,12 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::SignedDuration;
+
 use super::dispatcher::Dispatcher;
 use super::emitter::Emitter;
 use super::event::EventKind;
 use crate::cluster::{Cluster, ClusterError};
 use crate::data::claims::Expected;
-use crate::data::{Survey, adopt, marks};
+use crate::data::memory::{Comeback, Memories, Memory};
+use crate::data::{DataSet, Survey, adopt, marks, memory};
+use crate::health::gate::Gate;
 use crate::plan::Plan;
 
 /// Tells the decisions, then keeps and reserves the volumes that are adopted, before anything else can take or delete them.
@@ -60,10 +64,68 @@ async fn try_mark(dispatcher: &Dispatcher<'_>, claims: &[Expected], healthy: boo
     let wanted = if healthy { marks::unidentified(&survey, claims) } else { BTreeSet::new() };
     let mut identities = BTreeMap::new();
     for set in plan.data_sets.iter().filter(|set| wanted.contains(set.name.as_str())) {
-        let Some(gate) = set.identity.as_ref().filter(|gate| gate.skipped.is_none()) else { continue };
-        if let Some(identity) = dispatcher.asker.identity(gate).await {
+        if let Some(identity) = ask(dispatcher, set.identity.as_ref()).await {
             identities.insert(set.name.clone(), identity);
         }
     }
     marks::mark(&dispatcher.cluster, &plan.environment, claims, &survey, &identities).await
+}
+
+/// How old what is remembered may become before a run that has nothing else to write remembers anew.
+const FRESH: SignedDuration = SignedDuration::from_hours(24);
+
+/// Remembers what a healthy phase holds, and tells what has come back and is not as it is remembered. A run right after another
+/// one writes nothing.
+pub async fn remember(dispatcher: &Dispatcher<'_>, phase: &str) {
+    let plan = dispatcher.plan;
+    let of_phase = |set: &&DataSet| {
+        let last = plan.claims.iter().rfind(|claim| claim.data_set.as_deref() == Some(set.name.as_str()));
+        last.is_some_and(|claim| claim.phase == phase)
+    };
+    let mut memories = Memories::new();
+    for set in plan.data_sets.iter().filter(of_phase) {
+        let fresh =
+            plan.data.memories.get(&set.name).is_some_and(|memory| dispatcher.now().duration_since(memory.at) < FRESH);
+        let seen = plan.data.of_set(&set.name).is_none_or(|decision| decision.comeback == Comeback::No);
+        if set.remember.is_empty() || !dispatcher.wrote && fresh && seen {
+            continue;
+        }
+        let mut answers = BTreeMap::new();
+        for fact in &set.remember {
+            if let Some(answer) = ask(dispatcher, Some(&fact.question)).await {
+                answers.insert(fact.name.clone(), answer);
+            }
+        }
+        for message in memory::differences(set, &plan.data, &answers) {
+            dispatcher.emitter.send(EventKind::Warning { message });
+        }
+        if !answers.is_empty() {
+            let (identity, at) = (ask(dispatcher, set.identity.as_ref()).await, dispatcher.now());
+            memories.insert(set.name.clone(), Memory { at, identity, answers, claims: BTreeSet::new() });
+        }
+    }
+    if memories.is_empty() {
+        return;
+    }
+    if let Err(error) = keep(dispatcher, memories).await {
+        let message = format!("what the data holds was not remembered: {error}");
+        dispatcher.emitter.send(EventKind::Warning { message });
+    }
+}
+
+/// Has the cluster remember, with the claims that hold it now.
+async fn keep(dispatcher: &Dispatcher<'_>, mut memories: Memories) -> Result<(), ClusterError> {
+    let plan = dispatcher.plan;
+    let survey = Survey::read(&dispatcher.cluster, &plan.claims).await?;
+    for (set, claim) in plan.claims.iter().filter_map(|claim| Some((claim.data_set.as_ref()?, claim))) {
+        if let (Some(memory), Some(live)) = (memories.get_mut(set), survey.claim(&claim.namespace, &claim.name)) {
+            memory.claims.insert(live.uid.clone());
+        }
+    }
+    memory::write(&dispatcher.cluster, &plan.environment, &memories).await
+}
+
+/// The answer to a question of a data set, if there is one.
+async fn ask(dispatcher: &Dispatcher<'_>, question: Option<&Gate>) -> Option<String> {
+    dispatcher.asker.value(question.filter(|gate| gate.skipped.is_none())?).await
 }

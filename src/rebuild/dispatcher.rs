@@ -16,6 +16,7 @@ use super::node::{Node, State};
 use super::path::critical;
 use super::phase::{Failure, Phase};
 use super::prune;
+use super::restoring;
 use super::skipped::{self, Part};
 use super::store::Store;
 use super::tasks::{Done, Note};
@@ -264,6 +265,9 @@ impl Dispatcher<'_> {
             self.record().await;
             if self.lost().is_none() {
                 data::mark(self, &phase.name, result.is_ok()).await;
+                if result.is_ok() {
+                    data::remember(self, &phase.name).await;
+                }
             }
             if let Err(stop) = result {
                 stopped = Some(stop);
@@ -289,6 +293,11 @@ impl Dispatcher<'_> {
             critical_path: std::mem::take(&mut self.path),
         });
         stop.exit
+    }
+
+    /// The time of the run.
+    pub(super) fn now(&self) -> jiff::Timestamp {
+        self.options.started + self.emitter.elapsed()
     }
 
     /// Writes the inventory if it has changed. A cluster that does not take it costs the next run some requests, no
@@ -329,7 +338,9 @@ impl Dispatcher<'_> {
         self.emitter.send(EventKind::PhaseStarted { phase: planned.name.clone() });
         let mut phase = Phase::begin(planned);
         let (notes, mut remarks) = mpsc::unbounded_channel();
+        let restores = restoring::watch(self, &phase, &notes);
         let result = self.drive(&mut phase, &notes, &mut remarks).await;
+        drop(restores);
         let summary = &mut self.summaries[index];
         summary.seconds = Some(seconds(self.emitter.elapsed() - began));
         summary.ready = phase.nodes.iter().filter(|node| node.state == State::Ready).count();
@@ -431,13 +442,14 @@ impl Dispatcher<'_> {
         let stale = match &note {
             Note::Object(index, _) => phase.nodes[*index].state != State::Applying,
             Note::Gate(index, _) => phase.gates[*index].passed,
+            Note::Restoring(index, _) => phase.nodes[*index].state != State::Waiting,
         };
         if stale {
             return;
         }
         phase.moved();
         match note {
-            Note::Object(index, reason) => {
+            Note::Object(index, reason) | Note::Restoring(index, reason) => {
                 phase.nodes[index].reason.clone_from(&reason);
                 self.emitter.send(EventKind::ObjectWaiting {
                     phase: phase.plan.name.clone(),

@@ -75,7 +75,7 @@ impl Dispatcher<'_> {
         let last = LastRun {
             run: self.options.run.clone(),
             by: binding.by.clone(),
-            time: self.options.started + self.emitter.elapsed(),
+            time: self.now(),
             outcome: name.as_ref().and_then(|name| name.as_str()).unwrap_or_default().to_owned(),
         };
         if let Err(error) = binding.close(&self.cluster, last).await {

@@ -18,6 +18,7 @@ mod objects;
 mod path;
 mod phase;
 pub mod prune;
+mod restoring;
 mod skipped;
 mod store;
 mod tasks;

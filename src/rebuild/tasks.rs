@@ -28,6 +28,8 @@ pub enum Note {
     Object(usize, String),
     /// A gate was answered, and did not pass.
     Gate(usize, String),
+    /// What an object restores has come further.
+    Restoring(usize, String),
 }
 
 /// How a task ended.

@@ -87,6 +87,7 @@ pub fn brought_back(progress: &Progress) -> Vec<Line> {
 mod tests {
     use super::*;
     use crate::data::decide::Left;
+    use crate::data::memory::Comeback;
     use crate::data::{Choice, ClaimDecision, Decision, Lineage, Source};
 
     fn claim(name: &str, choice: Choice, reason: &str) -> ClaimDecision {
@@ -108,6 +109,7 @@ mod tests {
             restored_bytes: None,
             confirm: false,
             promoted: false,
+            comeback: Comeback::No,
         };
         let adopt = Choice::Adopt { volume: "pg-app-0".into() };
         let decisions = Decisions {
@@ -150,6 +152,7 @@ mod tests {
             restored_bytes: None,
             confirm: false,
             promoted: false,
+            comeback: Comeback::No,
         };
         assert_eq!(shown(&Decisions { sets: vec![set], ..Decisions::default() }), "");
     }

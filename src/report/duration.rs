@@ -42,16 +42,24 @@ fn whole(seconds: f64) -> String {
 /// How long ago something was, in its largest unit: `just now`, `3 minutes ago`, `an hour ago`. Seconds; negative ones and NaN
 /// count as 0.
 pub fn ago(seconds: f64) -> String {
+    if seconds >= 1.0 { format!("{} ago", largest_unit(seconds)) } else { "just now".into() }
+}
+
+/// A guess, in its largest unit: `about 3 minutes`. Seconds; less than one, negative ones and NaN count as one.
+pub fn about(seconds: f64) -> String {
+    format!("about {}", largest_unit(seconds.max(1.0)))
+}
+
+fn largest_unit(seconds: f64) -> String {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative, and a cast saturates")]
     let seconds = seconds.max(0.0) as u64;
     let (number, unit, one) = match seconds {
-        0 => return "just now".into(),
-        1..60 => (seconds, "second", "a second"),
+        0..60 => (seconds, "second", "a second"),
         60..3600 => (seconds / 60, "minute", "a minute"),
         3600..86_400 => (seconds / 3600, "hour", "an hour"),
         _ => (seconds / 86_400, "day", "a day"),
     };
-    if number == 1 { format!("{one} ago") } else { format!("{number} {unit}s ago") }
+    if number == 1 { one.to_owned() } else { format!("{number} {unit}s") }
 }
 
 #[cfg(test)]
