@@ -9,6 +9,7 @@ mod support;
 
 mod accident;
 mod archive;
+mod archived;
 mod bed;
 mod broken;
 mod down;
@@ -19,6 +20,7 @@ mod pgbackrest;
 mod restore;
 mod secrets;
 mod stack;
+mod standby;
 
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 

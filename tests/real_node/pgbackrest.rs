@@ -1,8 +1,10 @@
 //! A stack of somebody else's, without Patroni and WAL-G: one PostgreSQL, backed up by pgBackRest, whose only volume is lost.
 
-use kube::api::DeleteParams;
+use base64::Engine as _;
+use kube::api::{DeleteParams, Patch, PatchParams};
 
 use super::archive::image;
+use super::archived::EMPTYING;
 use super::object_store::{Keys, ObjectStore};
 use super::support::{Bed, Kit, Space, run};
 use super::{BED, shared};
@@ -18,7 +20,9 @@ data:
     if [ ! -e $PGDATA/PG_VERSION ]; then
       case {{ data(name="db") | plain }} in
         empty) initdb -U postgres -A trust >/dev/null ;;
-        restore) pgbackrest --stanza={{ stanza | plain }}{% if from %}-{{ from | plain }}{% endif %} --pg1-path=$PGDATA --set={{ data(name="db", of="backup") | plain }} --target-timeline=latest restore ;;
+        restore) pgbackrest --stanza={{ stanza | plain }}{% if from %}-{{ from | plain }}{% endif %} --pg1-path=$PGDATA --set={{ data(name="db", of="backup") | plain }} --target-timeline=latest restore
+          # So that somebody sees how far it is.
+          until [ -e /data/asked ]; do sleep 0.1; done ;;
         *) echo "the database is to be on its volume, and is not" >&2; exit 1 ;;
       esac
     fi
@@ -67,7 +71,16 @@ kind: DataSet
 metadata: {name: db}
 spec:
   claims: [{statefulset: db}]
-  restore: {backups: {tool: pgbackrest, image: {{ values.image }}, user: 999, env: {{ values.lookup }}}}
+  restore:
+    backups: {tool: pgbackrest, image: {{ values.image }}, user: 999, env: {{ values.lookup }}}
+    progress: {exec: {selector: {app: db}, command: [sh, -c, "touch /data/asked; du -sb /data/db | cut -f1"]}}
+  remember:
+  - {name: rows, compare: at_least, timeout: 10s, postgres: {service: db, credentials: {secret: db}, query: select count(*) from marker}}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: db}
+stringData: {username: postgres, password: trusted-whatever-it-is}
 "#;
 
 #[test]
@@ -115,6 +128,15 @@ fn another_stack_comes_back_from_what_pgbackrest_kept() {
     });
     sql("create table marker (it text); insert into marker values ('before the backup')");
     inside(&format!("{backup} --type=full backup"));
+    let remembered = || {
+        let secret = format!("memory-{}", kit.environment);
+        let secret = bed.get("v1", "Secret", Some("rekindle-system"), &secret)?;
+        let text = base64::engine::general_purpose::STANDARD.decode(secret["data"]["db"].as_str()?).unwrap();
+        Some(serde_json::from_slice::<serde_json::Value>(&text).unwrap())
+    };
+    assert_eq!(remembered(), None, "there was no table to ask about");
+    assert_eq!(run(&kit, &bed, &["up", "test", "-o", "json"]).exit(0).last()["written"], 0);
+    assert_eq!(remembered().unwrap()["answers"]["rows"], "1");
     sql("insert into marker values ('only in WAL')");
     let segment = sql("select pg_walfile_name(pg_switch_wal())");
     bed.wait_until("the last segment is archived", |_| {
@@ -122,16 +144,17 @@ fn another_stack_comes_back_from_what_pgbackrest_kept() {
     });
     let identifier = sql("select system_identifier from pg_control_system()");
 
-    let claim = bed.get("v1", "PersistentVolumeClaim", Some(&space.name), "data-db-0").unwrap();
-    let volume = claim["spec"]["volumeName"].as_str().unwrap();
     let gone = |kind: &str, name: &str| {
         bed.block_on(bed.api("v1", kind, None).delete(name, &DeleteParams::default())).unwrap();
-        bed.wait_until("it is gone", |bed| bed.get("v1", kind, None, name).is_none());
+        bed.wait_within(EMPTYING, "it is gone", |bed| bed.get("v1", kind, None, name).is_none());
     };
-    gone("Namespace", &space.name);
-    gone("PersistentVolume", volume);
-
-    run(&kit, &bed, &["up", "test"]).exit(0).says("restore").says("db back from its backup");
+    let lose = || {
+        let claim = bed.get("v1", "PersistentVolumeClaim", Some(&space.name), "data-db-0").unwrap();
+        gone("Namespace", &space.name);
+        gone("PersistentVolume", claim["spec"]["volumeName"].as_str().unwrap());
+    };
+    lose();
+    run(&kit, &bed, &["up", "test"]).exit(0).says("StatefulSet/db waiting: restor").says("db back from its backup");
     assert_eq!(sql("select string_agg(it, ',' order by it) from marker"), "before the backup,only in WAL");
     assert_eq!(sql("select system_identifier from pg_control_system()"), identifier);
     bed.wait_until("it archives to a history of its own", |_| {
@@ -140,4 +163,19 @@ fn another_stack_comes_back_from_what_pgbackrest_kept() {
     });
     let again = run(&kit, &bed, &["up", "test", "-o", "json"]).exit(0);
     assert_eq!(again.last()["written"], 0, "{}", again.stdout);
+
+    // What is missing on a volume that survived keeps the doors closed until a person has seen it.
+    let mut memory = remembered().unwrap();
+    assert_eq!(memory["answers"]["rows"], "2");
+    memory["answers"]["rows"] = "1000".into();
+    let secret = serde_json::json!({"stringData": {"db": memory.to_string()}});
+    let secrets = bed.api("v1", "Secret", Some("rekindle-system"));
+    let name = format!("memory-{}", kit.environment);
+    bed.block_on(secrets.patch(&name, &PatchParams::default(), &Patch::Merge(secret))).unwrap();
+    gone("Namespace", &space.name);
+    run(&kit, &bed, &["up", "test"]).exit(7).says("adopt").says("answered 2, wanted at least 1000");
+    run(&kit, &bed, &["up", "test"]).exit(7).says("answered 2, wanted at least 1000");
+    run(&kit, &bed, &["up", "test", "--data", "db=keep"]).exit(0).says("db: rows: 2 now, 1000 on ");
+    assert_eq!(remembered().unwrap()["answers"]["rows"], "2");
+    run(&kit, &bed, &["up", "test"]).exit(0);
 }

@@ -1,0 +1,94 @@
+//! A stand-by: restored from the archive of another environment that runs on untouched, following what is archived since, and
+//! promoted by one command.
+
+use std::collections::BTreeMap;
+
+use super::archive::has_wal_g;
+use super::archived::{CLUSTERS, Stack};
+use super::object_store::{Keys, ObjectStore};
+use super::support::Bed;
+use super::{BED, shared};
+
+/// A kit with everything of AcoustID's, whose stand-by fits a small machine and follows an instance of `local`.
+fn kit_with_a_stand_by() -> tempfile::TempDir {
+    let kit = tempfile::tempdir().unwrap();
+    let own = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    for folder in ["templates", "environments", "secrets"] {
+        let copied = std::process::Command::new("cp").arg("-r").arg(own.join(folder)).arg(kit.path()).status();
+        assert!(copied.unwrap().success(), "{folder} is copied");
+    }
+    let environment = "extends: local\nnamespace: acoustid-standby\nvalues:\n  standby: {of: local/instances/origin}\n  \
+                       storage: {class: acoustid-standby-retain}\n";
+    std::fs::write(kit.path().join("environments/standby.yaml"), environment).unwrap();
+    // A stand-by holds the passwords of the primary, so both have the same secrets.
+    std::fs::copy(own.join("secrets/local.yaml.age"), kit.path().join("secrets/standby.yaml.age")).unwrap();
+    kit
+}
+
+#[test]
+#[ignore = "needs a node"]
+fn a_stand_by_follows_the_archive_and_takes_over_when_it_is_told() {
+    let bed = Bed::from_variable(BED);
+    let _machine = shared();
+    let store = ObjectStore::start(&bed, "standby-store", &Keys::of_the_kit(&bed));
+    if !has_wal_g(&bed, &store) {
+        return;
+    }
+    let primary = Stack::new(&bed, &store, "origin");
+    primary.up(&[]).exit(0).says("local/origin is up");
+    for cluster in CLUSTERS {
+        primary.write(cluster, "before the backup");
+    }
+    for (cluster, _) in CLUSTERS {
+        primary.wait_for_backup(cluster);
+    }
+    for cluster in CLUSTERS {
+        primary.write(cluster, "only in WAL");
+    }
+
+    let kit = kit_with_a_stand_by();
+    let mut flags = store.flags();
+    flags.extend(["--kit".to_owned(), kit.path().to_str().unwrap().to_owned()]);
+    let standby = Stack::of(&bed, "standby", "acoustid-standby", "origin", flags);
+    let own = |path: &String| path.starts_with("standby/");
+    standby
+        .up(&[])
+        .exit(0)
+        .says("left out while postgresql-app, postgresql-fingerprint, postgresql-ingest and postgresql-musicbrainz follow")
+        .says("takes no writes");
+    let state = |stack: &Stack<'_>| -> BTreeMap<&str, String> {
+        let asked = "select pg_is_in_recovery() || ' ' || system_identifier from pg_control_system()";
+        CLUSTERS.into_iter().map(|it| (it.0, stack.query(it, asked))).collect()
+    };
+    let following: BTreeMap<_, _> =
+        state(&primary).into_iter().map(|(name, state)| (name, state.replace("false", "true"))).collect();
+    assert_eq!(state(&standby), following, "the same databases, in recovery");
+    assert!(bed.get("apps/v1", "Deployment", Some(&standby.space.name), "api").is_none(), "services wait");
+
+    // It follows what is archived from now on, and the primary knows nothing of it.
+    for cluster in CLUSTERS {
+        primary.write(cluster, "while it follows");
+    }
+    let rows = primary.rows();
+    bed.wait_until("the stand-by has replayed what was archived", |_| standby.rows() == rows);
+    assert!(!store.files().keys().any(own), "a stand-by archives nothing");
+    assert_eq!(standby.up(&["-o", "json"]).exit(0).last()["written"], 0, "a second run writes nothing");
+    assert_eq!(primary.up(&["-o", "json"]).exit(0).last()["written"], 0, "the primary is as it was");
+
+    // Promotion. The primary lives on, as after a network that parted: neither writes to the other's archive.
+    standby.up(&["--promote"]).exit(0).says("promoted").says("app database has a backup of its own again");
+    assert_eq!(standby.rows(), rows);
+    let claim = bed.get("v1", "PersistentVolumeClaim", Some(&standby.space.name), "data-postgresql-app-0").unwrap();
+    let volume = bed.get("v1", "PersistentVolume", None, claim["spec"]["volumeName"].as_str().unwrap()).unwrap();
+    let marks = &volume["metadata"]["annotations"];
+    assert_eq!(marks["rekindle.dev/standby"], "promoted", "what survives of it is a primary's");
+    for cluster in CLUSTERS {
+        standby.write(cluster, "after the promotion");
+        primary.write(cluster, "of the old primary");
+    }
+    assert!(standby.rows().values().all(|row| row.contains("after the promotion") && !row.contains("of the old")));
+    assert!(primary.rows().values().all(|row| row.contains("of the old") && !row.contains("after the promotion")));
+    assert!(bed.get("apps/v1", "Deployment", Some(&standby.space.name), "api").is_some(), "services came up");
+    assert_eq!(standby.up(&["-o", "json"]).exit(0).last()["written"], 0, "a promoted one stays as it is");
+    standby.up(&["--promote"]).exit(0);
+}
