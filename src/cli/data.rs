@@ -253,7 +253,10 @@ fn stand_bys(plan: &Plan, survey: &Survey) -> Vec<DataSet> {
         let is_standby = |claim: &Expected| {
             survey.claim(&claim.namespace, &claim.name).is_some_and(|live| !live.lineage.standby.is_empty())
         };
-        set.follow().is_some() || own.any(is_standby)
+        let survives = survey.volumes.iter().filter_map(|volume| volume.marks.as_ref()).any(|marks| {
+            marks.environment == plan.environment && marks.data_set == set.name && !marks.lineage.standby.is_empty()
+        });
+        set.follow().is_some() || own.any(is_standby) || survives
     };
     plan.data_sets.iter().filter(follows).cloned().collect()
 }

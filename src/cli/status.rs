@@ -7,6 +7,8 @@ use super::identities::open_secrets;
 use super::settings::Context;
 use super::{CliError, Exit};
 use crate::cluster::observe::{live_values, observe};
+use crate::data::survey::{as_made, live_claims};
+use crate::kit::Environment;
 use crate::report::sanitize::clean;
 use crate::report::status::{Observed, rows, summary};
 use crate::secrets::StandIns;
@@ -54,6 +56,12 @@ pub fn run(context: &mut Context, args: &StatusArgs) -> Result<Exit, CliError> {
                 redactor.add(&value);
             }
         }
+        // A stand-by has fewer objects than its kit, and what was restored may have others. Who may not list claims sees the kit.
+        let claims = live_claims(&cluster, &rendered.claims).await.unwrap_or_default();
+        let (data, lineages) = as_made(&rendered.claims, &claims);
+        let environment = Environment { data, lineages, ..environment };
+        let rendered =
+            if opened { kit.render(&environment, &vault)? } else { kit.render(&environment, &StandIns::of(&kit)?)? };
         Ok(observe(&cluster, &rendered).await?)
     })?;
     let observed: Vec<_> = observed.into_iter().map(Observed::from).collect();

@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use super::Source;
 use super::backups::Archive;
 use super::claims::Expected;
-use super::evidence::{Claim, NODE_NAME, Volume};
+use super::evidence::{Claim, NODE_NAME, Record, Volume};
+use super::lineage::Lineage;
 use super::memory::Memories;
 use crate::cluster::observe::list;
 use crate::cluster::{Cluster, ClusterError};
@@ -35,18 +37,10 @@ impl Survey {
     /// # Errors
     /// When the cluster does not answer, or does not let us list volumes or claims.
     pub async fn read(cluster: &Cluster, expected: &[Expected]) -> Result<Self, ClusterError> {
-        let namespaces: BTreeSet<&str> = expected.iter().map(|claim| claim.namespace.as_str()).collect();
-        let all = async |kind: &str, namespace: Option<&str>, metadata_only: bool| match cluster.kinds.get("v1", kind) {
-            Some(kind) => list(cluster, kind, namespace, None, metadata_only).await,
-            None => Ok(Vec::new()),
-        };
-        let (volumes, nodes) = tokio::join!(all("PersistentVolume", None, false), all("Node", None, true));
+        let (volumes, nodes) = tokio::join!(all(cluster, "PersistentVolume", None), all(cluster, "Node", None));
         // Who may not list nodes decides without them.
         let nodes = nodes.ok().map(|nodes| nodes.iter().map(labels).collect::<Vec<_>>());
-        let mut claims = Vec::new();
-        for namespace in namespaces {
-            claims.extend(all("PersistentVolumeClaim", Some(namespace), false).await?.iter().map(Claim::of));
-        }
+        let claims = live_claims(cluster, expected).await?;
         let volumes = volumes?.iter().map(|volume| Volume::of(volume, nodes.as_deref())).collect();
         Ok(Self { volumes, claims, now: jiff::Timestamp::now(), ..Self::default() })
     }
@@ -60,6 +54,40 @@ impl Survey {
     pub fn claim(&self, namespace: &str, name: &str) -> Option<&Claim> {
         self.claims.iter().find(|claim| claim.namespace == namespace && claim.name == name)
     }
+}
+
+/// The claims that are in the namespaces of expected ones.
+///
+/// # Errors
+/// When the cluster does not answer, or does not let us list claims.
+pub async fn live_claims(cluster: &Cluster, expected: &[Expected]) -> Result<Vec<Claim>, ClusterError> {
+    let namespaces: BTreeSet<&str> = expected.iter().map(|claim| claim.namespace.as_str()).collect();
+    let mut claims = Vec::new();
+    for namespace in namespaces {
+        claims.extend(all(cluster, "PersistentVolumeClaim", Some(namespace)).await?.iter().map(Claim::of));
+    }
+    Ok(claims)
+}
+
+async fn all(cluster: &Cluster, kind: &str, namespace: Option<&str>) -> Result<Vec<Value>, ClusterError> {
+    let Some(served) = cluster.kinds.get("v1", kind) else { return Ok(Vec::new()) };
+    list(cluster, served, namespace, None, kind == "Node").await
+}
+
+/// What templates are told of data sets whose claims are there, as `up` told them when it made the claims.
+pub fn as_made(expected: &[Expected], live: &[Claim]) -> (BTreeMap<String, Source>, BTreeMap<String, Lineage>) {
+    let (mut sources, mut lineages) = (BTreeMap::new(), BTreeMap::new());
+    for (set, claim) in expected.iter().filter_map(|claim| Some((claim.data_set.as_ref()?, claim))) {
+        let is = |live: &&Claim| live.namespace == claim.namespace && live.name == claim.name;
+        let Some(live) = live.iter().find(is) else { continue };
+        if let Some(Record::From(source)) = live.record {
+            sources.entry(set.clone()).or_insert(source);
+        }
+        if live.lineage != Lineage::default() {
+            lineages.entry(set.clone()).or_insert_with(|| live.lineage.clone());
+        }
+    }
+    (sources, lineages)
 }
 
 /// The labels of a node, with its name among them.

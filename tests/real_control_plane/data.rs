@@ -668,3 +668,44 @@ fn the_keys_to_backups_are_given_to_no_cluster_that_up_would_refuse() {
         assert!(!bed.list(version, kind, "rekindle-system").iter().any(ours), "{kind}");
     }
 }
+
+#[test]
+#[ignore = "needs a real control plane"]
+fn what_followed_goes_on_following_until_it_is_promoted() {
+    let bed = Bed::from_variable(BED);
+    let space = Space::new(&bed, "standby");
+    let volumes = Volumes::new(&bed, &space.name);
+    let kit = Kit::new(&space.name, "- name: storage\n- {name: services, standby: wait}");
+    kit.write("templates/storage/data.yaml", &(claim("data", &space.name) + &data_set("ledger", "claims: [data]")));
+    let service = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: service}\n";
+    kit.write("templates/services/service.yaml", service);
+    let marks = format!(
+        "labels: {{rekindle.dev/environment: {}}}, annotations: {{rekindle.dev/claim: {}/data, rekindle.dev/data-set: ledger, \
+         rekindle.dev/standby: following, rekindle.dev/backup: base_1}}",
+        kit.environment, space.name
+    );
+    let volume = volumes.make("a", "Retain", "", &marks);
+    let service = || bed.get("v1", "ConfigMap", Some(&space.name), "service");
+    let state = || volumes.get(&volume)["metadata"]["annotations"]["rekindle.dev/standby"].clone();
+
+    let follows = run(&kit, &bed, &["up", "test"]).exit(0).says("left out while ledger follows").says(": services");
+    follows.says("ledger follows another environment's archive and takes no writes");
+    assert_eq!((service(), state()), (None, json!("following")));
+    let seen = run(&kit, &bed, &["status", "test"]).exit(0);
+    assert!(!seen.stdout.contains("service"), "what waits is not missing:\n{}", seen.stdout);
+    assert_eq!(run(&kit, &bed, &["up", "test", "-o", "json"]).exit(0).last()["written"], 0);
+    run(&kit, &bed, &["up", "test", "--from", "services"]).exit(2).says("services");
+
+    run(&kit, &bed, &["plan", "test", "--promote"]).exit(0).says("promote");
+    assert_eq!(state(), "following", "a plan promotes nothing");
+    run(&kit, &bed, &["up", "test", "--promote"]).exit(0).says("ledger promoted");
+    assert!(service().is_some());
+    assert_eq!(state(), "promoted");
+    assert!(run(&kit, &bed, &["status", "test"]).exit(0).stdout.contains("service"));
+    assert_eq!(run(&kit, &bed, &["up", "test", "-o", "json"]).exit(0).last()["written"], 0);
+
+    // Its volume is a primary's after the next accident, too.
+    delete_namespace(&bed, &space.name);
+    run(&kit, &bed, &["up", "test"]).exit(0).says("adopt");
+    assert!(service().is_some());
+}
