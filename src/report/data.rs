@@ -1,5 +1,6 @@
 //! The table of data decisions: what is done about each data set, and from what.
 
+use super::duration::human;
 use super::progress::Progress;
 use super::text::{Line, Tone, list};
 use crate::data::Decisions;
@@ -65,6 +66,17 @@ pub fn brought_back(progress: &Progress) -> Vec<Line> {
         });
         format!("  {} back from its backup{}", it.data_set, reach.unwrap_or_default()).into()
     }));
+    // The two figures by which a recovery is judged. A run that did not end well has not recovered anything yet.
+    let end = progress.end.as_ref().filter(|end| end.exit == 0 && !lines.is_empty());
+    if let Some(end) = end {
+        let oldest = of("restore").filter_map(|it| it.recovery_point).min();
+        let point = match oldest {
+            Some(point) => point.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+            None if of("restore").next().is_some() => "not known".to_owned(),
+            None => "the outage itself".to_owned(),
+        };
+        lines.push(format!("  recovery time {}, recovery point: {point}", human(end.seconds)).into());
+    }
     let promoted: Vec<&str> = of("promote").map(|it| it.data_set.as_str()).collect();
     if !promoted.is_empty() {
         let it = if promoted.len() == 1 { "it takes writes and archives" } else { "they take writes and archive" };
@@ -159,14 +171,15 @@ mod tests {
 
     #[test]
     fn the_last_screen_says_how_far_restored_data_reaches() {
-        use crate::report::progress::Decided;
+        use crate::rebuild::event::Outcome;
+        use crate::report::progress::{Decided, End};
         let decided = |name: &str, word: &str, point: Option<&str>| Decided {
             data_set: name.into(),
             decision: word.into(),
             recovery_point: point.and_then(|point| point.parse().ok()),
             follows: false,
         };
-        let progress = Progress {
+        let mut progress = Progress {
             decisions: vec![
                 decided("app", "adopt", None),
                 decided("ingest", "restore", Some("2026-11-25T17:43:12Z")),
@@ -175,10 +188,18 @@ mod tests {
             ],
             ..Progress::default()
         };
+        progress.end =
+            Some(End { outcome: Outcome::Done, exit: 0, seconds: 252.0, written: 9, critical_path: Vec::new() });
         let shown: Vec<String> = brought_back(&progress).iter().map(|line| line.plain().trim().to_owned()).collect();
         insta::assert_snapshot!(shown.join("\n"), @r"
         app and fingerprint back on the volumes that survived: nothing of it is lost
         ingest back from its backup as it was archived until 2026-11-25 17:43:12 UTC; what was written later is lost
+        recovery time 4 m 12 s, recovery point: 2026-11-25 17:43:12 UTC
         ");
+        progress.decisions.remove(1);
+        let last = brought_back(&progress).pop().map(|line| line.plain());
+        assert_eq!(last.as_deref(), Some("  recovery time 4 m 12 s, recovery point: the outage itself"));
+        progress.end.iter_mut().for_each(|end| end.exit = 7);
+        assert_eq!(brought_back(&progress).len(), 1, "nothing has recovered yet");
     }
 }
