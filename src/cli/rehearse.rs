@@ -1,5 +1,6 @@
 //! `rekindle rehearse`: the rebuild in a simulated cluster, in virtual time.
 
+mod real;
 mod serve;
 
 use std::collections::BTreeMap;
@@ -46,12 +47,18 @@ Times are assumed, unless a real run has measured them:
 A time beyond the phase's own limits (phases.NAME.timeout and stall_timeout in
 the environment's file) ends as it would for real.
 
+With --context NAME it is done for real, in that cluster: as an instance of its
+own (namespace, hosts, archive prefix; with what `rehearsal.values` in the
+environment's file says), measured, and taken away again. Only what is not there
+is made, and only that is removed. It wants the key for the secrets.
+
 With --serve the simulated cluster stays afterwards, for kubectl, until Ctrl-C.
 
 Examples:
   rekindle rehearse production
   rekindle rehearse production --serve
-  rekindle rehearse production --slow StatefulSet/postgresql-fingerprint=3h30m";
+  rekindle rehearse production --slow StatefulSet/postgresql-fingerprint=3h30m
+  rekindle rehearse staging --context kind-rekindle";
 
 /// Arguments of `rehearse`.
 #[derive(Args, Debug)]
@@ -85,6 +92,9 @@ pub struct RehearseArgs {
 
 /// Runs the command.
 pub fn run(context: &mut Context, args: &RehearseArgs) -> Result<Exit, CliError> {
+    if context.common.context.is_some() {
+        return real::run(context, args);
+    }
     let began = std::time::Instant::now();
     let kit = context.kit()?;
     let environment = kit.environment(&args.environment, &context.overrides()?)?;

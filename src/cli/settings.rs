@@ -100,6 +100,7 @@ impl Context {
             instance: self.common.instance.clone(),
             set: pairs("set", &self.common.set)?,
             images: pairs("image", &self.common.image)?,
+            rehearsal: false,
         })
     }
 }

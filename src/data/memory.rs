@@ -21,7 +21,7 @@ use crate::cluster::{Cluster, ClusterError, FIELD_MANAGER, SYSTEM_NAMESPACE};
 use crate::health::gate::{Gate, Probe, Wanted};
 
 /// What the record's name begins with.
-const SORT: &str = "memory";
+pub const SORT: &str = "memory";
 
 /// What is remembered of one data set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

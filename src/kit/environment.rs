@@ -45,6 +45,13 @@ impl Kit {
                 tree.apply(&[&key.text], node, &place);
             }
         }
+        for layer in layers.iter().rev().filter(|_| overrides.rehearsal) {
+            let place = |node: &Node| Origin { file: layer.file.clone(), line: node.place.line };
+            let rehearsal = layer.entries.iter().filter(|(key, _)| key.text == "rehearsal");
+            for (_, node) in rehearsal.flat_map(|(_, node)| node.as_map().unwrap_or_default()) {
+                tree.apply(&["values"], node, &place);
+            }
+        }
         self.check_phases(&tree, &mut mistakes);
         super::overrides::apply(&mut tree, overrides, &mut mistakes);
         let environment = self.build(name, &layers, &tree, overrides, &mut mistakes);

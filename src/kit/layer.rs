@@ -6,7 +6,8 @@ use crate::manifest::mistake::Mistake;
 use crate::manifest::yaml::{Key, Node, NodeKind, parse_node};
 
 /// The keys of an environment file.
-const KEYS: [&str; 9] = ["extends", "protected", "namespace", "cluster", "data", "images", "values", "phases", "gates"];
+const KEYS: [&str; 10] =
+    ["extends", "protected", "namespace", "cluster", "data", "images", "values", "phases", "gates", "rehearsal"];
 /// The settings of a phase, in environment files and in the stack file.
 pub const PHASE_KEYS: [&str; 5] = ["timeout", "object_timeout", "stall_timeout", "pull_grace", "crash_grace"];
 /// Where a data set may come from.
@@ -162,6 +163,13 @@ impl Checker<'_> {
             }
             "values" => {
                 self.map_of("values", value);
+            }
+            "rehearsal" => {
+                for (key, value) in self.map_of("rehearsal", value).unwrap_or_default() {
+                    if self.known(key, &["values"], "rehearsal") && !matches!(value.kind, NodeKind::Null) {
+                        self.map_of("rehearsal.values", value);
+                    }
+                }
             }
             "phases" => {
                 for (key, value) in self.map_of("phases", value).unwrap_or_default() {

@@ -58,6 +58,8 @@ pub struct Overrides {
     pub set: Vec<(String, String)>,
     /// `--image NAME=REF`, in order.
     pub images: Vec<(String, String)>,
+    /// Whether it is rehearsed for real: `rehearsal.values` are merged over its values.
+    pub rehearsal: bool,
 }
 
 /// A resolved environment: `extends` followed, values merged, overrides applied.

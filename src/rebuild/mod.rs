@@ -22,6 +22,7 @@ mod restoring;
 mod skipped;
 mod store;
 mod tasks;
+pub mod throwaway;
 
 pub use dispatcher::{Options, assess, run};
 pub use skipped::Part;

@@ -17,6 +17,7 @@ mod gates;
 mod interrupted;
 mod object_store;
 mod pgbackrest;
+mod rehearsal;
 mod restore;
 mod secrets;
 mod stack;

@@ -2,11 +2,13 @@
 //! promoted by one command.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 
 use super::archive::has_wal_g;
 use super::archived::{CLUSTERS, Stack};
 use super::object_store::{Keys, ObjectStore};
-use super::support::Bed;
+use super::rehearsal::{context, everything};
+use super::support::{Bed, finish, rekindle};
 use super::{BED, shared};
 
 /// A kit with everything of AcoustID's, whose stand-by fits a small machine and follows an instance of `local`.
@@ -73,6 +75,18 @@ fn a_stand_by_follows_the_archive_and_takes_over_when_it_is_told() {
     bed.wait_until("the stand-by has replayed what was archived", |_| standby.rows() == rows);
     assert!(!store.files().keys().any(own), "a stand-by archives nothing");
     assert_eq!(standby.up(&["-o", "json"]).exit(0).last()["written"], 0, "a second run writes nothing");
+    assert_eq!(primary.up(&["-o", "json"]).exit(0).last()["written"], 0, "the primary is as it was");
+
+    // A rehearsal restores the same databases in a third place, from the same archive, and leaves nothing of it in the cluster.
+    let place = |name: &str| name.contains("rehearsal");
+    let mut words = vec!["rehearse".to_owned(), "local".to_owned(), "--context".to_owned(), context(&bed)];
+    words.extend(store.flags());
+    words.extend(["--set".to_owned(), "standby.of=local/instances/origin".to_owned()]);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let rehearsed = finish(rekindle(None, &bed.kubeconfig, &words)).exit(0).says("promoted at once");
+    let figures = rehearsed.stderr.lines().find(|line| line.contains("measured recovery time"));
+    let _ = writeln!(std::io::stdout(), "rehearsal with restore, {}", figures.expect("it was measured").trim());
+    assert!(!everything(&bed).keys().any(|name| place(name)), "{:#?}", everything(&bed));
     assert_eq!(primary.up(&["-o", "json"]).exit(0).last()["written"], 0, "the primary is as it was");
 
     // Promotion. The primary lives on, as after a network that parted: neither writes to the other's archive.

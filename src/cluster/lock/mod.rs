@@ -26,6 +26,9 @@ use super::connect::timed;
 use super::system::{MANAGED_BY_LABEL, record_name, with_namespace};
 use super::{Cluster, ClusterError, FIELD_MANAGER, SYSTEM_NAMESPACE};
 
+/// What the name of a Lease begins with.
+pub const SORT: &str = "lock";
+
 /// How long the lock is granted without a sign of life: `spec.leaseDurationSeconds`.
 pub const DURATION: Duration = Duration::from_secs(15);
 
@@ -129,7 +132,7 @@ impl Lock {
     /// A cluster that does not answer keeps it until its time is over.
     pub async fn give_back(cluster: &Cluster, environment: &str, holder: &Holder) {
         let api = leases(cluster);
-        let name = record_name("lock", environment);
+        let name = record_name(SORT, environment);
         let ours = |lease: &Lease| Holder::of(lease).is_some_and(|found| found.identity() == holder.identity());
         let free = async {
             if let Ok(Some(lease)) = api.get_opt(&name).await
@@ -200,7 +203,7 @@ struct Taking<'a> {
 
 impl<'a> Taking<'a> {
     fn new(cluster: &'a Cluster, environment: &str, claim: Claim) -> Self {
-        let (name, environment) = (record_name("lock", environment), environment.to_owned());
+        let (name, environment) = (record_name(SORT, environment), environment.to_owned());
         Self { api: leases(cluster), cluster, name, environment, claim, began: Instant::now() }
     }
 

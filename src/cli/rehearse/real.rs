@@ -1,0 +1,235 @@
+//! `rehearse ENV --context NAME`: for real, in an instance of its own, measured, and taken away again.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::RehearseArgs;
+use crate::cli::connection::block_on;
+use crate::cli::data::{DataArgs, Draft, Reach, decided, show};
+use crate::cli::lock::Wish;
+use crate::cli::render::render_and_keep;
+use crate::cli::run_view::RunView;
+use crate::cli::running::{Running, run_id};
+use crate::cli::settings::Context;
+use crate::cli::{CliError, Exit};
+use crate::cluster::Cluster;
+use crate::cluster::removal::RemovalError;
+use crate::data::Choice;
+use crate::kit::{Environment, Overrides};
+use crate::plan::Plan;
+use crate::rebuild::Options;
+use crate::rebuild::event::{EventKind, VERSION};
+use crate::rebuild::throwaway::{Removed, has_records, take_away, taken};
+use crate::rehearsal::needs::needs;
+use crate::rehearsal::{Faults, Model, Simulation, World};
+use crate::report::duration::human;
+use crate::report::text::{count, list};
+
+/// How many objects that are in the way are named.
+const SHOWN: usize = 8;
+
+/// Rehearses in a real cluster: only what is not there is made, and all of that is taken away again, however the run ended.
+///
+/// # Errors
+/// Exit 2 for a wish that only the simulation can grant, exit 4 where something is in the way or backups are missing, those of a
+/// run, and exit 7 with the command to go on with when something does not go away.
+pub fn run(context: &mut Context, args: &RehearseArgs) -> Result<Exit, CliError> {
+    refuse_what_ifs(args)?;
+    if let Some(instance) = &context.common.instance {
+        let message = format!("--instance {instance}: a rehearsal has an instance of its own");
+        return Err(CliError::new(Exit::Usage, message));
+    }
+    let kit = context.kit()?;
+    let instance = format!("rehearsal-{}", &run_id()[..6]);
+    let overrides = Overrides { instance: Some(instance.clone()), rehearsal: true, ..context.overrides()? };
+    let environment = kit.environment(&args.environment, &overrides)?;
+    // Nothing of it lasts: no name is to be typed, and what has no backup may begin empty.
+    let environment = Environment { protected: false, data_allow: None, ..environment };
+    let (rendered, vault) = render_and_keep(context, &kit, &environment)?;
+    let plan = Plan::of(&rendered)?;
+    let simulated = simulated(&plan);
+    block_on(async {
+        let cluster = context.reach(&environment).await?;
+        context.check_rights(&cluster, &plan).await?;
+        refuse_what_is_there(&cluster, &plan).await?;
+        let stranger = !has_records(&cluster).await?;
+        let promote = plan.data_sets.iter().any(|set| set.follow().is_some());
+        let said = DataArgs { promote, ..DataArgs::default() };
+        let words = vec!["rehearse".to_owned(), args.environment.clone()];
+        let draft = Draft { kit: &kit, environment: &environment, vault: &vault, rendered, words: words.clone() };
+        let reach = Reach { cluster: &cluster, from: None, until: None, bound: true };
+        let down = vec!["down".to_owned(), args.environment.clone(), "--instance".to_owned(), instance];
+        let undecided = plan.clone();
+        let mut measured = None;
+        let ended: Result<Exit, CliError> = async {
+            let plan = decided(context, &said, draft, plan, &reach).await?;
+            show(context, &plan.data);
+            let began = Instant::now();
+            let exit = rebuild(context, &cluster, &plan, &words).await?;
+            measured = Some((plan, began.elapsed()));
+            Ok(exit)
+        }
+        .await;
+        let removed = clean(context, &cluster, &undecided, stranger, &down).await;
+        let exit = ended?;
+        let removed = removed?;
+        if let Some((plan, took)) = measured {
+            tell(context, &plan, exit, took, simulated, removed);
+        }
+        Ok(exit)
+    })
+}
+
+/// What only a simulated cluster can be made to do.
+fn refuse_what_ifs(args: &RehearseArgs) -> Result<(), CliError> {
+    let wishes = [
+        ("--fail", !args.fail.is_empty()),
+        ("--slow", !args.slow.is_empty()),
+        ("--api-errors", args.api_errors.is_some()),
+        ("--nodes", args.nodes.is_some()),
+        ("--measured", !args.measured.is_empty()),
+        ("--serve", args.serve.is_some()),
+    ];
+    let asked: Vec<&str> = wishes.iter().filter(|(_, asked)| *asked).map(|(flag, _)| *flag).collect();
+    if asked.is_empty() {
+        return Ok(());
+    }
+    let message = format!("{} and --context: only a simulated cluster can be made to do that", list(&asked));
+    Err(CliError::new(Exit::Usage, message).hint("leave out --context to rehearse in a simulated cluster"))
+}
+
+/// What is there already would have to be shared, and could not be taken away.
+async fn refuse_what_is_there(cluster: &Cluster, plan: &Plan) -> Result<(), CliError> {
+    let taken = taken(cluster, plan).await?;
+    if taken.is_empty() {
+        return Ok(());
+    }
+    let objects = count(taken.len(), "object");
+    let is = if taken.len() == 1 { "is" } else { "are" };
+    let message =
+        format!("refused: {objects} of the rehearsal {is} in {} already; nothing was written", cluster.context);
+    let error = CliError::new(Exit::Protected, message);
+    let error = taken.iter().take(SHOWN).fold(error, |error, key| error.detail(key.to_string()));
+    let more = taken.len().saturating_sub(SHOWN);
+    let error = if more > 0 { error.detail(format!("and {more} more")) } else { error };
+    Err(error
+        .hint("give what lies outside of the namespace a name of the instance's own, as in {{ name }}-{{ instance }}"))
+}
+
+/// Takes the lock and rebuilds, as `up` does; the cluster remembers no binding.
+async fn rebuild(context: &mut Context, cluster: &Cluster, plan: &Plan, words: &[String]) -> Result<Exit, CliError> {
+    let wish = Wish {
+        environment: &plan.environment,
+        breaking: false,
+        confirm: None,
+        words,
+        untouched: "nothing was written",
+    };
+    let running = Running::begin(context, cluster, &wish).await?;
+    let look = context.command(words);
+    let journal = running.journal(context, cluster, &plan.stack, &wish, look, Vec::new());
+    let options = Options {
+        run: running.run.clone(),
+        started: running.started,
+        redactor: context.ui.redactor_mut().clone(),
+        lock: Some(running.lock.lost()),
+        ..Options::default()
+    };
+    let view = RunView::new(context, words, Vec::new());
+    let work = |events, stop| crate::rebuild::run(cluster.clone(), plan, options, events, stop);
+    running.follow(view, journal, work, CliError::from, "it is taken away now".to_owned()).await
+}
+
+/// Takes away what was made. Ctrl-C ends that, too.
+async fn clean(
+    context: &mut Context,
+    cluster: &Cluster,
+    plan: &Plan,
+    stranger: bool,
+    down: &[String],
+) -> Result<Removed, CliError> {
+    context.ui.say("taking the rehearsal away again");
+    let ui = std::cell::RefCell::new((context.ui.clone(), String::new()));
+    let quiet = context.json();
+    let note = |text: &str| {
+        let mut shown = ui.borrow_mut();
+        if !quiet && shown.1 != text {
+            text.clone_into(&mut shown.1);
+            shown.0.say(&format!("  {text}"));
+        }
+    };
+    let mut interrupt =
+        signal(SignalKind::interrupt()).map_err(|error| CliError::new(Exit::Bug, format!("no signals: {error}")))?;
+    let ended = tokio::select! {
+        ended = take_away(cluster, plan, stranger, note) => ended,
+        _ = interrupt.recv() => Err(RemovalError::Stuck("interrupted".into())),
+    };
+    let sets = plan.data_sets.iter().flat_map(|set| ["--delete-data".to_owned(), set.name.clone()]);
+    ended.map_err(|error| {
+        let code = if matches!(error, RemovalError::Stuck(_)) { Exit::Unhealthy } else { Exit::Unreachable };
+        CliError::new(code, format!("the rehearsal {} is not taken away whole: {error}", plan.environment))
+            .hint(format!("take it down:   {}", context.command(&down.iter().cloned().chain(sets).collect::<Vec<_>>())))
+    })
+}
+
+/// The figures at the end.
+fn tell(context: &mut Context, plan: &Plan, exit: Exit, took: Duration, simulated: Option<f64>, removed: Removed) {
+    let empty: Vec<&str> = plan
+        .data
+        .sets
+        .iter()
+        .filter(|set| set.claims.iter().any(|claim| claim.choice == Choice::Empty))
+        .map(|set| set.data_set.as_str())
+        .collect();
+    if context.json() {
+        context.ui.out_json(json!({
+            "version": VERSION,
+            "event": "rehearsed-for-real",
+            "environment": plan.environment,
+            "exit": exit as u8,
+            "seconds": took.as_secs_f64(),
+            "simulated_seconds": simulated,
+            "began_empty": empty,
+            "objects_removed": removed.objects,
+            "volumes_removed": removed.volumes,
+        }));
+        return;
+    }
+    let (objects, volumes) = (count(removed.objects, "object"), count(removed.volumes, "volume"));
+    context.ui.say(&format!("taken away again: {objects}, {volumes}"));
+    if exit == Exit::Done {
+        let simulated = simulated.map(|seconds| format!(" (simulated: {})", human(seconds))).unwrap_or_default();
+        context.ui.say(&format!("measured recovery time: {}{simulated}", human(took.as_secs_f64())));
+    }
+    if !empty.is_empty() {
+        context.ui.say(&format!("began empty, so their restore was not rehearsed: {}", list(&empty)));
+    }
+    if plan.data_sets.iter().any(|set| set.lookup().is_some()) {
+        context.ui.say("what its databases archived stays in the object store, below the instance's own prefix");
+    }
+}
+
+/// How long the simulation takes for the same, in seconds.
+fn simulated(plan: &Plan) -> Option<f64> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().ok()?;
+    let nodes = needs(plan).nodes.max(1);
+    runtime.block_on(async {
+        let started = jiff::Timestamp::now();
+        let simulation = Simulation::new(World::new(started, nodes, Model::default(), true), Faults::none());
+        let cluster = simulation.connect().await.ok()?;
+        let options = Options { started, stand_in: Some(simulation.answers()), ..Options::default() };
+        let (events, mut happened) = tokio::sync::mpsc::unbounded_channel();
+        let (_stop, stopped) = tokio::sync::watch::channel(false);
+        let code = crate::rebuild::run(cluster, plan, options, events, stopped).await.ok()?;
+        let mut seconds = None;
+        while let Ok(event) = happened.try_recv() {
+            if let EventKind::RunFinished { seconds: took, .. } = event.kind {
+                seconds = Some(took);
+            }
+        }
+        seconds.filter(|_| code == 0)
+    })
+}

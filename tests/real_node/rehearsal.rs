@@ -1,0 +1,84 @@
+//! A rehearsal for real: the whole stack in an instance of its own, measured, and taken away again; the cluster is as it was.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+
+use kube::api::ListParams;
+
+use super::support::{Bed, finish, rekindle};
+use super::{BED, alone};
+
+/// Kinds of which every object counts. Events and Leases come and go by themselves.
+const KINDS: [(&str, &str); 26] = [
+    ("v1", "Namespace"),
+    ("v1", "Node"),
+    ("v1", "PersistentVolume"),
+    ("v1", "PersistentVolumeClaim"),
+    ("v1", "Pod"),
+    ("v1", "Secret"),
+    ("v1", "ConfigMap"),
+    ("v1", "Service"),
+    ("v1", "Endpoints"),
+    ("v1", "ServiceAccount"),
+    ("apps/v1", "Deployment"),
+    ("apps/v1", "ReplicaSet"),
+    ("apps/v1", "StatefulSet"),
+    ("apps/v1", "DaemonSet"),
+    ("apps/v1", "ControllerRevision"),
+    ("batch/v1", "Job"),
+    ("batch/v1", "CronJob"),
+    ("networking.k8s.io/v1", "Ingress"),
+    ("networking.k8s.io/v1", "IngressClass"),
+    ("networking.k8s.io/v1", "NetworkPolicy"),
+    ("policy/v1", "PodDisruptionBudget"),
+    ("rbac.authorization.k8s.io/v1", "Role"),
+    ("rbac.authorization.k8s.io/v1", "RoleBinding"),
+    ("rbac.authorization.k8s.io/v1", "ClusterRole"),
+    ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding"),
+    ("storage.k8s.io/v1", "StorageClass"),
+];
+
+/// Everything that is in the cluster, by kind, namespace and name, with its UID.
+pub fn everything(bed: &Bed) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    for (version, kind) in KINDS {
+        let objects = bed.block_on(bed.api(version, kind, None).list(&ListParams::default())).unwrap();
+        for object in objects {
+            let metadata = object.metadata;
+            let place = metadata.namespace.map(|it| format!("{it}/")).unwrap_or_default();
+            all.insert(
+                format!("{kind} {place}{}", metadata.name.unwrap_or_default()),
+                metadata.uid.unwrap_or_default(),
+            );
+        }
+    }
+    all
+}
+
+/// The name of the bed's context.
+pub fn context(bed: &Bed) -> String {
+    let text = std::fs::read_to_string(&bed.kubeconfig).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("current-context:"));
+    line.expect("the kubeconfig has a current context").trim().trim_matches('"').to_owned()
+}
+
+#[test]
+#[ignore = "needs a node"]
+fn a_rehearsal_leaves_the_cluster_as_it_was() {
+    let bed = Bed::from_variable(BED);
+    let _machine = alone();
+    let before = everything(&bed);
+    let ran = finish(rekindle(None, &bed.kubeconfig, &["rehearse", "local", "--context", &context(&bed)])).exit(0);
+    let figures = ran.stderr.lines().find(|line| line.contains("measured recovery time")).expect("it was measured");
+    let _ = writeln!(std::io::stdout(), "rehearsal for real, {}", figures.trim());
+    assert_eq!(everything(&bed), before);
+
+    // One that fails is taken away as well.
+    let ran = finish(rekindle(
+        None,
+        &bed.kubeconfig,
+        &["rehearse", "local", "--context", &context(&bed), "--image", "redis=docker.io/library/busybox:local"],
+    ));
+    ran.exit(7).says("StatefulSet/redis").says("taken away again");
+    assert_eq!(everything(&bed), before);
+}
