@@ -65,13 +65,27 @@ pub fn render_and_keep(
     environment: &Environment,
 ) -> Result<(Rendered, Vault), CliError> {
     let vault = open_secrets(context, kit, environment)?;
-    let rendered = match kit.render(environment, &vault) {
-        Ok(rendered) => rendered,
-        Err(mistakes) => return Err(failure(context, &vault).unwrap_or_else(|| mistakes.into())),
-    };
-    say_opened(context, &vault);
-    say_warnings(context, &rendered.warnings);
+    let rendered = render_with(context, kit, environment, &vault)?;
     Ok((rendered, vault))
+}
+
+/// The same with secrets that may be another environment's.
+///
+/// # Errors
+/// See [`render`].
+pub fn render_with(
+    context: &mut Context,
+    kit: &Kit,
+    environment: &Environment,
+    vault: &Vault,
+) -> Result<Rendered, CliError> {
+    let rendered = match kit.render(environment, vault) {
+        Ok(rendered) => rendered,
+        Err(mistakes) => return Err(failure(context, vault).unwrap_or_else(|| mistakes.into())),
+    };
+    say_opened(context, vault);
+    say_warnings(context, &rendered.warnings);
+    Ok(rendered)
 }
 
 /// Shows what stops nothing but is worth knowing.

@@ -385,8 +385,10 @@ impl<'a> Case<'a> {
             return Comeback::No;
         }
         let told = self.answers.of(&self.set.name).next().is_some();
+        // A run that was cut off has written it down.
+        let point = recovery_point.or_else(|| lineage.archived_until.parse().ok());
         let whole = match source {
-            Source::Restore => lineage.recover_to.is_empty() && recovery_point >= Some(memory.at),
+            Source::Restore => lineage.recover_to.is_empty() && point >= Some(memory.at),
             _ => survived,
         };
         if whole && !told { Comeback::Whole } else { Comeback::Partial }

@@ -99,7 +99,8 @@ fn volume(words: &str) -> Volume {
 }
 
 /// Words for a claim in `shop`: its name, then facts. `bound:PV`, `pending`, `pending:PV`, `lost:PV`, `deleting`,
-/// `record:WORD`, `ours`, `standby:WORD`, `uid:UID`.
+/// `record:WORD`, `ours`, `standby:WORD`, `uid:UID`,
+/// `until:SECOND`: up to when what it was restored from was archived.
 fn claim(words: &str) -> Claim {
     let mut words = words.split_whitespace();
     let mut claim = Claim {
@@ -121,6 +122,10 @@ fn claim(words: &str) -> Claim {
             "record" => claim.record = Some(Record::From(Source::of(value).unwrap())),
             "standby" => claim.lineage.standby = value.into(),
             "uid" => claim.uid = value.into(),
+            "until" => {
+                let until = jiff::Timestamp::from_second(value.parse().unwrap()).unwrap();
+                claim.lineage.archived_until = until.to_string();
+            }
             "ours" => claim.environment = Some("shop".into()),
             other => panic!("{other}"),
         }
@@ -584,6 +589,8 @@ fn everything_must_be_there_again_unless_something_may_be_lost() {
         ("a person has said which backup", &["archive - b1@100 wal@900"], "db=restore:b1", Partial),
         ("adopted by a run that was cut off", &["pvc data-0 bound:p1 record:adopt ours", bound], "", Whole),
         ("restored by a run that was cut off", &["pvc data-0 bound:p1 record:restore ours", bound], "", Partial),
+        ("the same, archived until later", &["pvc data-0 bound:p1 record:restore ours until:900", bound], "", Whole),
+        ("the same, archived until before", &["pvc data-0 bound:p1 record:restore ours until:700", bound], "", Partial),
         ("brought by hand", &["pvc data-0 bound:p1", bound], "", Partial),
         ("empty", &["archive nothing"], "", No),
         ("there all the time", &["pvc data-0 bound:p1 record:adopt ours uid:remembered", bound], "", No),

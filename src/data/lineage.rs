@@ -17,6 +17,8 @@ pub const HISTORY_ANNOTATION: &str = "rekindle.dev/history";
 pub const STANDBY_ANNOTATION: &str = "rekindle.dev/standby";
 /// Annotation of a claim: bytes of the backup that it was restored from.
 pub const SIZE_ANNOTATION: &str = "rekindle.dev/backup-size";
+/// Annotation of a claim: up to when what it was restored from was archived.
+pub const UNTIL_ANNOTATION: &str = "rekindle.dev/archived-until";
 
 /// It replays what another environment archives, and takes no writes.
 pub const FOLLOWING: &str = "following";
@@ -38,10 +40,13 @@ pub struct Lineage {
     pub standby: String,
     /// Bytes of the backup, as a number.
     pub size: String,
+    /// Up to when what it was restored from was archived, as in RFC 3339.
+    pub archived_until: String,
 }
 
 /// What templates may ask of a data set with `data(name=…, of=…)`.
-pub const FIELDS: [&str; 6] = ["backup", "backup_history", "recover_to", "history", "standby", "size"];
+pub const FIELDS: [&str; 7] =
+    ["backup", "backup_history", "recover_to", "history", "standby", "size", "archived_until"];
 
 impl Lineage {
     /// Whether it follows the archive of another environment now.
@@ -61,11 +66,14 @@ impl Lineage {
         let history = self.history.clone();
         match self.standby.as_str() {
             "" => Self { history, ..Self::default() },
-            _ => Self { recover_to: String::new(), size: String::new(), ..self.clone() },
+            _ => {
+                let (recover_to, size, archived_until) = Default::default();
+                Self { recover_to, size, archived_until, ..self.clone() }
+            }
         }
     }
 
-    fn fields(&self) -> [(&'static str, &'static str, &String); 6] {
+    fn fields(&self) -> [(&'static str, &'static str, &String); 7] {
         [
             (FIELDS[0], BACKUP_ANNOTATION, &self.backup),
             (FIELDS[1], BACKUP_HISTORY_ANNOTATION, &self.backup_history),
@@ -73,6 +81,7 @@ impl Lineage {
             (FIELDS[3], HISTORY_ANNOTATION, &self.history),
             (FIELDS[4], STANDBY_ANNOTATION, &self.standby),
             (FIELDS[5], SIZE_ANNOTATION, &self.size),
+            (FIELDS[6], UNTIL_ANNOTATION, &self.archived_until),
         ]
     }
 
@@ -94,6 +103,7 @@ impl Lineage {
             history: text(HISTORY_ANNOTATION),
             standby: text(STANDBY_ANNOTATION),
             size: text(SIZE_ANNOTATION),
+            archived_until: text(UNTIL_ANNOTATION),
         }
     }
 
@@ -120,10 +130,11 @@ mod tests {
             history: "history-1".into(),
             standby: FOLLOWING.into(),
             size: "12".into(),
+            archived_until: "2026-11-25T17:45:00Z".into(),
         };
         let mut annotations = Map::new();
         lineage.write(&mut annotations);
-        assert_eq!(annotations.len(), 5);
+        assert_eq!(annotations.len(), 6);
         assert_eq!(lineage.bytes(), Some(12));
         assert_eq!(Lineage::of(Some(&annotations)), lineage);
         assert_eq!(lineage.field("history"), Some("history-1"));

@@ -139,6 +139,7 @@ impl Case<'_> {
                 history: if followed { self.emptied().history } else { new_history(self.survey.now) },
                 standby: standby.to_owned(),
                 size: backup.size.map(|size| size.to_string()).unwrap_or_default(),
+                archived_until: history.newest().map(|time| time.to_string()).unwrap_or_default(),
             },
             point: recover_to.or_else(|| history.newest()),
             size: backup.size,

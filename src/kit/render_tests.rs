@@ -361,3 +361,17 @@ fn a_restored_cluster_reads_from_one_archive_and_writes_to_another() {
         ["app database has a backup of its own again"]
     );
 }
+
+#[test]
+fn a_rehearsal_has_values_of_its_own_and_the_command_line_goes_before_them() {
+    let kit = kit(&[
+        ("environments/base.yaml", "values: {of: nobody, size: 3}\nrehearsal: {values: {size: 1}}\n"),
+        ("environments/a.yaml", "extends: base\nnamespace: n\nvalues: {size: 9}\nrehearsal: {values: {of: a}}\n"),
+    ]);
+    let values = |overrides: Overrides| kit.environment("a", &overrides).unwrap().values;
+    assert_eq!(values(Overrides::default()), serde_json::json!({"of": "nobody", "size": 9}));
+    let rehearsal = Overrides { rehearsal: true, ..Overrides::default() };
+    assert_eq!(values(rehearsal.clone()), serde_json::json!({"of": "a", "size": 1}));
+    let told = Overrides { set: vec![("size".into(), "4".into())], ..rehearsal };
+    assert_eq!(values(told)["size"], 4);
+}

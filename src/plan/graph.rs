@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::Need;
 use crate::kit::Rendered;
+use crate::manifest::Object;
 use crate::manifest::catalogue::Catalogue;
 use crate::manifest::mistake::{Mistake, Mistakes};
 use crate::manifest::references::{Need as Degree, Target};
@@ -35,7 +36,8 @@ pub fn needs(rendered: &Rendered) -> Result<Vec<Vec<Vec<Need>>>, Mistakes> {
             };
             if target_phase == phase && target != item {
                 let declared = matches!(reference.target, Target::Named { .. });
-                let ready = declared || reference.need == Degree::Ready;
+                let bound = names_its_volume(&rendered.phases[*phase].objects[*target]);
+                let ready = declared || bound || reference.need == Degree::Ready;
                 phases[*phase][*item].insert(Need { item: *target, ready });
             }
         }
@@ -62,6 +64,12 @@ pub fn needs(rendered: &Rendered) -> Result<Vec<Vec<Vec<Need>>>, Mistakes> {
         return Err(Mistakes(mistakes));
     }
     Ok(phases.into_iter().map(|needs| needs.into_iter().map(|set| set.into_iter().collect()).collect()).collect())
+}
+
+/// Whether an object is a claim that names its volume: it is bound without a pod, and a pod that the scheduler sees before that
+/// may be left alone for minutes.
+fn names_its_volume(object: &Object) -> bool {
+    object.kind() == "PersistentVolumeClaim" && object.body().pointer("/spec/volumeName").is_some()
 }
 
 /// Of two needs for the same object, the one that wants it ready wins.
@@ -123,6 +131,7 @@ fn circle(needs: &Needs) -> Option<Vec<usize>> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use proptest::prelude::*;
 
     use super::*;
@@ -149,6 +158,36 @@ mod tests {
         let mut needs = vec![set(&[(1, false), (1, true)]), set(&[])];
         strictest(&mut needs);
         assert_eq!(needs[0], set(&[(1, true)]));
+    }
+
+    #[test]
+    fn a_pod_waits_until_a_claim_has_the_volume_that_it_names() {
+        use crate::kit::{Kit, KitSource, Overrides};
+        let claim = |name: &str, more: &str| {
+            format!(
+                "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {{name: {name}}}\nspec: {{accessModes: [ReadWriteOnce], \
+                 resources: {{requests: {{storage: 1Gi}}}}{more}}}\n---\n"
+            )
+        };
+        let pods = "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: db}\nspec:\n  serviceName: db\n  replicas: 2\n  \
+                    selector: {matchLabels: {app: db}}\n  template:\n    metadata: {labels: {app: db}}\n    \
+                    spec: {containers: [{name: c, image: i}]}\n  volumeClaimTemplates:\n  - metadata: {name: data}\n    \
+                    spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}\n";
+        let objects = claim("data-db-0", ", volumeName: pv-1") + &claim("data-db-1", "") + pods;
+        let files = [
+            ("templates/stack.yaml", "name: shop\nphases: [{name: storage}]\n"),
+            ("environments/test.yaml", "namespace: shop\n"),
+            ("templates/storage/all.yaml", objects.as_str()),
+        ];
+        let files = files.into_iter().map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec())).collect();
+        let kit = Kit { source: KitSource::Embedded, files };
+        let environment = kit.environment("test", &Overrides::default()).unwrap();
+        let rendered = kit.render(&environment, &crate::secrets::StandIns::of(&kit).unwrap()).unwrap();
+        let position = |name: &str| rendered.phases[0].objects.iter().position(|object| object.name() == name).unwrap();
+        let needs = needs(&rendered).unwrap();
+        let of =
+            |claim: &str| needs[0][position("db")].iter().find(|need| need.item == position(claim)).map(|it| it.ready);
+        assert_eq!((of("data-db-0"), of("data-db-1")), (Some(true), Some(false)));
     }
 
     proptest! {

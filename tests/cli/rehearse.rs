@@ -81,3 +81,15 @@ fn the_simulated_cluster_is_served_to_this_machine_alone() {
         assert!(outcome.stderr.contains(told), "{told:?} is missing: {outcome}");
     }
 }
+
+#[test]
+fn what_only_a_simulation_can_do_is_not_asked_of_a_real_cluster() {
+    let outcome = Place::new().run(&["rehearse", "local", "--context", "kind", "--fail", "Deployment/api=crash"]);
+    assert_eq!(outcome.code, Some(2), "{outcome}");
+    assert!(outcome.stderr.contains("only a simulated cluster can be made to do that"), "{outcome}");
+    let outcome = Place::new().run(&["rehearse", "local", "--context", "kind", "--instance", "pr-1"]);
+    assert_eq!(outcome.code, Some(2), "{outcome}");
+    assert!(outcome.stderr.contains("a rehearsal has an instance of its own"), "{outcome}");
+    let outcome = Place::new().run(&["rehearse", "local", "--context", "kind"]);
+    assert_eq!(outcome.code, Some(5), "{outcome}");
+}

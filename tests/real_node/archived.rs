@@ -16,7 +16,7 @@ pub const EMPTYING: Duration = Duration::from_secs(400);
 pub const CLUSTERS: [(&str, &str); 4] =
     [("app", "acoustid"), ("fingerprint", "acoustid"), ("ingest", "acoustid"), ("musicbrainz", "musicbrainz")];
 
-/// An instance of one of the kit's environments, with a namespace of its own.
+/// An environment of the kit.
 pub struct Stack<'a> {
     bed: &'a Bed,
     hidden: Hidden,
@@ -28,19 +28,19 @@ pub struct Stack<'a> {
 impl<'a> Stack<'a> {
     /// An instance of `local` that archives to a store.
     pub fn new(bed: &'a Bed, store: &ObjectStore<'_>, instance: &str) -> Self {
-        Self::of(bed, "local", "acoustid", instance, store.flags())
+        let mut flags = store.flags();
+        flags.extend(["--instance".to_owned(), instance.to_owned()]);
+        Self::of(bed, "local", format!("acoustid-{instance}"), flags)
     }
 
-    /// An instance of an environment, whose namespace begins with this.
-    pub fn of(bed: &'a Bed, environment: &'static str, namespace: &str, instance: &str, more: Vec<String>) -> Self {
-        let mut flags: Vec<String> = vec!["--instance".into(), instance.into()];
-        flags.extend(more);
+    /// An environment in a namespace.
+    pub fn of(bed: &'a Bed, environment: &'static str, namespace: String, mut flags: Vec<String>) -> Self {
         for (cluster, _) in CLUSTERS {
             flags.extend(["--set".to_owned(), format!("postgresql.clusters.{cluster}.key_tables=[marker]")]);
         }
         let words: Vec<&str> = flags.iter().map(String::as_str).collect();
         let hidden = Hidden::of(None, &bed.kubeconfig, &words, environment);
-        Self { bed, hidden, environment, flags, space: Space { bed, name: format!("{namespace}-{instance}") } }
+        Self { bed, hidden, environment, flags, space: Space { bed, name: namespace } }
     }
 
     fn words<'w>(&'w self, more: &[&'w str]) -> Vec<&'w str> {

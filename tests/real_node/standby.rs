@@ -11,19 +11,30 @@ use super::rehearsal::{context, everything};
 use super::support::{Bed, finish, rekindle};
 use super::{BED, shared};
 
-/// A kit with everything of AcoustID's, whose stand-by fits a small machine and follows an instance of `local`.
-fn kit_with_a_stand_by() -> tempfile::TempDir {
+/// A kit with everything of AcoustID's and two environments that fit a small machine: an origin and its stand-by.
+fn kit() -> tempfile::TempDir {
     let kit = tempfile::tempdir().unwrap();
     let own = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     for folder in ["templates", "environments", "secrets"] {
         let copied = std::process::Command::new("cp").arg("-r").arg(own.join(folder)).arg(kit.path()).status();
         assert!(copied.unwrap().success(), "{folder} is copied");
     }
-    let environment = "extends: local\nnamespace: acoustid-standby\nvalues:\n  standby: {of: local/instances/origin}\n  \
-                       storage: {class: acoustid-standby-retain}\n";
-    std::fs::write(kit.path().join("environments/standby.yaml"), environment).unwrap();
-    // A stand-by holds the passwords of the primary, so both have the same secrets.
-    std::fs::copy(own.join("secrets/local.yaml.age"), kit.path().join("secrets/standby.yaml.age")).unwrap();
+    let environment = |name: &str, more: &str| {
+        let text = format!(
+            "extends: local\nnamespace: acoustid-{name}\n{more}values:\n  storage: {{class: acoustid-{name}-retain}}\n"
+        );
+        std::fs::write(kit.path().join(format!("environments/{name}.yaml")), text).unwrap();
+        // A stand-by holds the passwords of the primary, so both have the same secrets.
+        let secrets = kit.path().join(format!("secrets/{name}.yaml.age"));
+        std::fs::copy(own.join("secrets/local.yaml.age"), secrets).unwrap();
+    };
+    environment("origin", "rehearsal: {values: {standby: {of: origin}}}\n");
+    environment("standby", "");
+    let recipients = kit.path().join("secrets/recipients.yaml");
+    let text = std::fs::read_to_string(&recipients).unwrap();
+    let local = text.split_once("\nlocal:\n").expect("it says who opens the secrets of local").1;
+    let local = local.lines().next().unwrap_or_default().to_owned();
+    std::fs::write(&recipients, format!("{text}origin:\n{local}\n")).unwrap();
     kit
 }
 
@@ -36,8 +47,14 @@ fn a_stand_by_follows_the_archive_and_takes_over_when_it_is_told() {
     if !has_wal_g(&bed, &store) {
         return;
     }
-    let primary = Stack::new(&bed, &store, "origin");
-    primary.up(&[]).exit(0).says("local/origin is up");
+    let kit = kit();
+    let flags = || {
+        let mut flags = store.flags();
+        flags.extend(["--kit".to_owned(), kit.path().to_str().unwrap().to_owned()]);
+        flags
+    };
+    let primary = Stack::of(&bed, "origin", "acoustid-origin".into(), flags());
+    primary.up(&[]).exit(0).says("origin is up");
     for cluster in CLUSTERS {
         primary.write(cluster, "before the backup");
     }
@@ -48,10 +65,9 @@ fn a_stand_by_follows_the_archive_and_takes_over_when_it_is_told() {
         primary.write(cluster, "only in WAL");
     }
 
-    let kit = kit_with_a_stand_by();
-    let mut flags = store.flags();
-    flags.extend(["--kit".to_owned(), kit.path().to_str().unwrap().to_owned()]);
-    let standby = Stack::of(&bed, "standby", "acoustid-standby", "origin", flags);
+    let mut follows = flags();
+    follows.extend(["--set".to_owned(), "standby.of=origin".to_owned()]);
+    let standby = Stack::of(&bed, "standby", "acoustid-standby".into(), follows);
     let own = |path: &String| path.starts_with("standby/");
     standby
         .up(&[])
@@ -79,9 +95,8 @@ fn a_stand_by_follows_the_archive_and_takes_over_when_it_is_told() {
 
     // A rehearsal restores the same databases in a third place, from the same archive, and leaves nothing of it in the cluster.
     let place = |name: &str| name.contains("rehearsal");
-    let mut words = vec!["rehearse".to_owned(), "local".to_owned(), "--context".to_owned(), context(&bed)];
-    words.extend(store.flags());
-    words.extend(["--set".to_owned(), "standby.of=local/instances/origin".to_owned()]);
+    let mut words = vec!["rehearse".to_owned(), "origin".to_owned(), "--context".to_owned(), context(&bed)];
+    words.extend(flags());
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let rehearsed = finish(rekindle(None, &bed.kubeconfig, &words)).exit(0).says("promoted at once");
     let figures = rehearsed.stderr.lines().find(|line| line.contains("measured recovery time"));

@@ -8,8 +8,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::RehearseArgs;
 use crate::cli::connection::block_on;
 use crate::cli::data::{DataArgs, Draft, Reach, decided, show};
+use crate::cli::identities::open_secrets;
 use crate::cli::lock::Wish;
-use crate::cli::render::render_and_keep;
+use crate::cli::render::render_with;
 use crate::cli::run_view::RunView;
 use crate::cli::running::{Running, run_id};
 use crate::cli::settings::Context;
@@ -47,7 +48,9 @@ pub fn run(context: &mut Context, args: &RehearseArgs) -> Result<Exit, CliError>
     let environment = kit.environment(&args.environment, &overrides)?;
     // Nothing of it lasts: no name is to be typed, and what has no backup may begin empty.
     let environment = Environment { protected: false, data_allow: None, ..environment };
-    let (rendered, vault) = render_and_keep(context, &kit, &environment)?;
+    // What it restores holds the passwords of the environment, not of an instance.
+    let vault = open_secrets(context, &kit, &Environment { instance: None, ..environment.clone() })?;
+    let rendered = render_with(context, &kit, &environment, &vault)?;
     let plan = Plan::of(&rendered)?;
     let simulated = simulated(&plan);
     block_on(async {
