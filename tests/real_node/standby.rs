@@ -12,16 +12,18 @@ use super::support::{Bed, finish, rekindle};
 use super::{BED, shared};
 
 /// A kit with everything of AcoustID's and two environments that fit a small machine: an origin and its stand-by.
-fn kit() -> tempfile::TempDir {
+fn kit(bed: &Bed) -> tempfile::TempDir {
     let kit = tempfile::tempdir().unwrap();
     let own = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     for folder in ["templates", "environments", "secrets"] {
         let copied = std::process::Command::new("cp").arg("-r").arg(own.join(folder)).arg(kit.path()).status();
         assert!(copied.unwrap().success(), "{folder} is copied");
     }
+    // Others live in the bed as well, so it is said that these do.
+    let cluster = bed.get("v1", "Namespace", None, "kube-system").unwrap()["metadata"]["uid"].clone();
     let environment = |name: &str, more: &str| {
         let text = format!(
-            "extends: local\nnamespace: acoustid-{name}\n{more}values:\n  storage: {{class: acoustid-{name}-retain}}\n"
+            "extends: local\nnamespace: acoustid-{name}\ncluster: {{uid: {cluster}}}\n{more}values:\n  storage: {{class: acoustid-{name}-retain}}\n"
         );
         std::fs::write(kit.path().join(format!("environments/{name}.yaml")), text).unwrap();
         // A stand-by holds the passwords of the primary, so both have the same secrets.
@@ -47,7 +49,7 @@ fn a_stand_by_follows_the_archive_and_takes_over_when_it_is_told() {
     if !has_wal_g(&bed, &store) {
         return;
     }
-    let kit = kit();
+    let kit = kit(&bed);
     let flags = || {
         let mut flags = store.flags();
         flags.extend(["--kit".to_owned(), kit.path().to_str().unwrap().to_owned()]);
