@@ -594,11 +594,20 @@ fn write(
     if !errors.is_empty() {
         return Err(invalid(kind, &key.name, &errors));
     }
+    // Who makes an object owns what it says and what is filled in by rule, not what the server gives to it.
+    let recording = match recording {
+        Recording::Update(manager) if live.is_none() => {
+            managers::update(&kind.root, None, &mut object, manager, kind.has_status());
+            Recording::Done { part: None }
+        }
+        later => later,
+    };
     match live {
         None => {
             let number = world.number();
             defaults::allocate(kind, &mut object, number);
-            if generations(kind) {
+            // A priority class has one that never grows.
+            if generations(kind) || kind.kind == "PriorityClass" {
                 object["metadata"]["generation"] = 1.into();
             }
         }
@@ -736,7 +745,7 @@ fn keep_identity(world: &mut World, kind: &Kind, key: &Key, live: Option<&Value>
 fn keep_allocated(kind: &Kind, live: &Value, object: &mut Value) {
     let paths: &[&str] = match (kind.group.as_str(), kind.kind.as_str()) {
         ("", "Service") if object["spec"]["type"] != "ExternalName" => {
-            &["clusterIP", "clusterIPs", "healthCheckNodePort"]
+            &["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "healthCheckNodePort"]
         }
         ("", "PersistentVolumeClaim") => &["volumeName", "storageClassName"],
         ("batch", "Job") => &["selector"],
@@ -818,7 +827,7 @@ fn remove(world: &mut World, ask: &Ask<'_>, target: &Target, kind: &Arc<Kind>, n
     match delete(world, &key, propagation(ask, &options)) {
         None => Err(status::not_found(kind, name)),
         // Pods and claims are given back as they were last, most others as a status.
-        Some((last, true)) if kind.group.is_empty() && GIVEN_BACK.contains(&kind.resource.as_str()) => {
+        Some((last, true)) if GIVEN_BACK.contains(&(kind.group.as_str(), kind.resource.as_str())) => {
             Ok(Answer::Json(200, (*last).clone()))
         }
         Some((last, true)) => Ok(gone(&last)),
@@ -827,14 +836,15 @@ fn remove(world: &mut World, ask: &Ask<'_>, target: &Target, kind: &Arc<Kind>, n
 }
 
 /// Kinds of which a deletion answers with the object.
-const GIVEN_BACK: [&str; 7] = [
-    "pods",
-    "persistentvolumeclaims",
-    "persistentvolumes",
-    "services",
-    "serviceaccounts",
-    "podtemplates",
-    "resourcequotas",
+const GIVEN_BACK: [(&str, &str); 8] = [
+    ("", "pods"),
+    ("", "persistentvolumeclaims"),
+    ("", "persistentvolumes"),
+    ("", "services"),
+    ("", "serviceaccounts"),
+    ("", "podtemplates"),
+    ("", "resourcequotas"),
+    ("storage.k8s.io", "storageclasses"),
 ];
 
 fn remove_all(world: &mut World, ask: &Ask<'_>, target: &Target, kind: &Arc<Kind>) -> Answered {

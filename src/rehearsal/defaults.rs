@@ -21,6 +21,9 @@ pub fn fill(kind: &Kind, object: &mut Value) {
         ("", "PersistentVolume") => {
             set(at(object, "spec"), "volumeMode", json!("Filesystem"));
             set(at(object, "spec"), "persistentVolumeReclaimPolicy", json!("Retain"));
+            if let Some(path) = at(object, "spec").get_mut("hostPath").filter(|path| path.is_object()) {
+                set(path, "type", json!(""));
+            }
         }
         ("apps", "Deployment") => {
             let spec = at(object, "spec");
@@ -43,6 +46,8 @@ pub fn fill(kind: &Kind, object: &mut Value) {
         }
         ("apps", "StatefulSet") => stateful_set(at(object, "spec")),
         ("apps", "DaemonSet") => {
+            let annotations = at(at(object, "metadata"), "annotations");
+            set(annotations, "deprecated.daemonset.template.generation", json!("1"));
             let spec = at(object, "spec");
             set(spec, "revisionHistoryLimit", json!(10));
             let strategy = at(spec, "updateStrategy");
@@ -92,7 +97,22 @@ pub fn fill(kind: &Kind, object: &mut Value) {
                 set(role, "apiGroup", json!("rbac.authorization.k8s.io"));
             }
         }
-        ("autoscaling", "HorizontalPodAutoscaler") => set(at(object, "spec"), "minReplicas", json!(1)),
+        ("autoscaling", "HorizontalPodAutoscaler") => {
+            let target = json!({"type": "Utilization", "averageUtilization": 80});
+            set(at(object, "spec"), "minReplicas", json!(1));
+            let processor = json!({"type": "Resource", "resource": {"name": "cpu", "target": target}});
+            set(at(object, "spec"), "metrics", json!([processor]));
+        }
+        ("", "LimitRange") => {
+            for limit in items(at(object, "spec"), "limits") {
+                // What a container may use is what it asks for, where nothing else is said.
+                if limit["type"] == "Container"
+                    && let Some(default) = limit.get("default").cloned()
+                {
+                    set(limit, "defaultRequest", default);
+                }
+            }
+        }
         ("scheduling.k8s.io", "PriorityClass") => set(object, "preemptionPolicy", json!("PreemptLowerPriority")),
         ("apiextensions.k8s.io", "CustomResourceDefinition") => {
             let spec = at(object, "spec");
@@ -159,8 +179,6 @@ fn service(object: &mut Value) {
     if spec["sessionAffinity"] == "ClientIP" {
         set(spec, "sessionAffinityConfig", json!({"clientIP": {"timeoutSeconds": 10800}}));
     }
-    set(spec, "ipFamilies", json!(["IPv4"]));
-    set(spec, "ipFamilyPolicy", json!("SingleStack"));
     object_status(object, json!({"loadBalancer": {}}));
 }
 
@@ -304,7 +322,11 @@ pub fn allocate(kind: &Kind, object: &mut Value, number: u64) {
             let address = format!("10.96.{}.{}", number / 250 % 250, number % 250 + 1);
             set(spec, "clusterIP", address.into());
             let address = spec["clusterIP"].clone();
+            // A headless one without pods of its own may be reached by either family.
+            let either = address == "None" && spec.get("selector").is_none();
             set(spec, "clusterIPs", json!([address]));
+            set(spec, "ipFamilies", if either { json!(["IPv4", "IPv6"]) } else { json!(["IPv4"]) });
+            set(spec, "ipFamilyPolicy", json!(if either { "RequireDualStack" } else { "SingleStack" }));
             if matches!(spec["type"].as_str(), Some("LoadBalancer" | "NodePort")) {
                 for (index, port) in items(spec, "ports").enumerate() {
                     set(port, "nodePort", (30_000 + (number * 7 + index as u64) % 2_767).into());

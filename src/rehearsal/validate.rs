@@ -56,6 +56,10 @@ pub fn updated(kind: &Kind, old: &Value, new: &Value) -> Vec<FieldError> {
     };
     match (kind.group.as_str(), kind.kind.as_str()) {
         ("apps", "Deployment" | "DaemonSet" | "ReplicaSet") => fixed("/spec/selector"),
+        ("networking.k8s.io", "IngressClass") => fixed("/spec/controller"),
+        ("scheduling.k8s.io", "PriorityClass") if differs("/value") => {
+            errors.push(FieldError::forbidden("value", "may not be changed in an update."));
+        }
         ("batch", "Job") => {
             for pointer in ["/spec/completions", "/spec/selector", "/spec/template", "/spec/completionMode"] {
                 fixed(pointer);
@@ -125,6 +129,10 @@ pub fn updated(kind: &Kind, old: &Value, new: &Value) -> Vec<FieldError> {
                 errors.push(FieldError::invalid("spec.clusterIPs[0]", &ips, "may not change once set"));
             }
         }
+        ("", "PersistentVolume") if volume_source(old) != volume_source(new) => {
+            let detail = "spec.persistentvolumesource is immutable after creation";
+            errors.push(FieldError::forbidden("spec.persistentvolumesource", detail));
+        }
         ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") if differs("/roleRef") => {
             errors.push(FieldError::invalid("roleRef", &shown("/roleRef"), "cannot change roleRef"));
         }
@@ -152,12 +160,34 @@ pub fn updated(kind: &Kind, old: &Value, new: &Value) -> Vec<FieldError> {
         }
         _ => {}
     }
+    // These are asked about their past first.
+    if matches!(kind.kind.as_str(), "DaemonSet" | "IngressClass") {
+        errors.sort_by_key(|error| !error.message.ends_with(IMMUTABLE));
+    }
     errors
+}
+
+/// Where a volume's bytes are: what of its spec is not about all volumes alike.
+fn volume_source(volume: &Value) -> serde_json::Map<String, Value> {
+    const COMMON: [&str; 9] = [
+        "accessModes",
+        "capacity",
+        "claimRef",
+        "mountOptions",
+        "nodeAffinity",
+        "persistentVolumeReclaimPolicy",
+        "storageClassName",
+        "volumeAttributesClassName",
+        "volumeMode",
+    ];
+    let mut spec = volume.get("spec").and_then(Value::as_object).cloned().unwrap_or_default();
+    spec.retain(|name, _| !COMMON.contains(&name.as_str()));
+    spec
 }
 
 /// What must hold whenever it is written.
 fn common(kind: &Kind, object: &Value) -> Vec<FieldError> {
-    let mut errors = Vec::new();
+    let mut errors = labels(object);
     let spec = &object["spec"];
     match (kind.group.as_str(), kind.kind.as_str()) {
         ("apps", "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet") => {
@@ -176,6 +206,11 @@ fn common(kind: &Kind, object: &Value) -> Vec<FieldError> {
                 }
             }
             containers(spec.pointer("/template/spec"), "spec.template.spec", &mut errors);
+            let strategy = spec.pointer("/strategy");
+            if strategy.is_some_and(|it| it["type"] == "Recreate" && !it["rollingUpdate"].is_null()) {
+                let detail = "may not be specified when strategy `type` is 'Recreate'";
+                errors.push(FieldError::forbidden("spec.strategy.rollingUpdate", detail));
+            }
         }
         ("batch", "Job") => {
             containers(spec.pointer("/template/spec"), "spec.template.spec", &mut errors);
@@ -195,6 +230,28 @@ fn common(kind: &Kind, object: &Value) -> Vec<FieldError> {
             if ports == 0 && spec["clusterIP"] != "None" && spec["type"] != "ExternalName" {
                 errors.push(FieldError::required("spec.ports", ""));
             }
+            for (index, port) in list(spec, "ports").enumerate() {
+                for name in ["port", "targetPort"] {
+                    if let Some(number) = port[name].as_i64().filter(|number| !(1..=65535).contains(number)) {
+                        let field = format!("spec.ports[{index}].{name}");
+                        let detail = "must be between 1 and 65535, inclusive";
+                        errors.push(FieldError::invalid(field, &json!(number), detail));
+                    }
+                }
+            }
+            if spec["clusterIP"] == "None" && matches!(spec["type"].as_str(), Some("NodePort" | "LoadBalancer")) {
+                let detail =
+                    format!("may not be set to 'None' for {} services", spec["type"].as_str().unwrap_or_default());
+                errors.push(FieldError::invalid("spec.clusterIPs[0]", &json!("None"), &detail));
+            }
+        }
+        ("", "ResourceQuota") => {
+            for (name, most) in spec.get("hard").and_then(Value::as_object).into_iter().flatten() {
+                if most.as_str().is_some_and(|most| most.starts_with('-')) {
+                    let detail = "must be greater than or equal to 0";
+                    errors.push(FieldError::invalid(format!("spec.hard[{name}]"), most, detail));
+                }
+            }
         }
         ("", "PersistentVolumeClaim") => {
             if spec.get("accessModes").and_then(Value::as_array).is_none_or(Vec::is_empty) {
@@ -205,6 +262,13 @@ fn common(kind: &Kind, object: &Value) -> Vec<FieldError> {
             }
         }
         ("", "ConfigMap" | "Secret") => {
+            if object["type"] == "kubernetes.io/tls" {
+                for key in ["tls.crt", "tls.key"] {
+                    if object.pointer(&format!("/data/{key}")).is_none() {
+                        errors.push(FieldError::required(format!("data[{key}]"), ""));
+                    }
+                }
+            }
             for key in object.get("data").and_then(Value::as_object).into_iter().flatten().map(|(key, _)| key) {
                 if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) {
                     let detail = "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. \
@@ -217,9 +281,109 @@ fn common(kind: &Kind, object: &Value) -> Vec<FieldError> {
         ("storage.k8s.io", "StorageClass") if object.get("provisioner").is_none() => {
             errors.push(FieldError::required("provisioner", ""));
         }
+        ("policy", "PodDisruptionBudget") if spec.get("minAvailable").and(spec.get("maxUnavailable")).is_some() => {
+            let detail = "minAvailable and maxUnavailable cannot be both set";
+            errors.push(FieldError::invalid("spec", spec, detail));
+        }
+        ("batch", "CronJob") => errors.extend(schedule(&spec["schedule"])),
+        ("networking.k8s.io", "Ingress") => {
+            for (index, rule) in list(spec, "rules").enumerate() {
+                let host = rule.get("host").and_then(Value::as_str).unwrap_or_default();
+                let bare = host.strip_prefix("*.").unwrap_or(host);
+                if !host.is_empty() && !bare.split('.').all(is_label) {
+                    errors.push(FieldError::invalid(format!("spec.rules[{index}].host"), &json!(host), SUBDOMAIN));
+                }
+            }
+        }
+        ("networking.k8s.io", "IngressClass") => {
+            let controller = spec["controller"].as_str().unwrap_or_default();
+            if !controller.is_empty() && !controller.contains('/') {
+                let detail = "must be a domain-prefixed path (such as \"acme.io/foo\")";
+                errors.push(FieldError::invalid("spec.controller", &json!(controller), detail));
+            }
+        }
+        ("networking.k8s.io", "NetworkPolicy") => {
+            for (direction, peers) in [("ingress", "from"), ("egress", "to")] {
+                for (index, rule) in list(spec, direction).enumerate() {
+                    for (at, peer) in list(rule, peers).enumerate() {
+                        let Some(cidr) = peer.pointer("/ipBlock/cidr").and_then(Value::as_str) else { continue };
+                        if !is_cidr(cidr) {
+                            let field = format!("spec.{direction}[{index}].{peers}[{at}].ipBlock.cidr");
+                            let detail = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
+                            errors.push(FieldError::invalid(field, &json!(cidr), detail));
+                        }
+                    }
+                }
+            }
+        }
+        ("autoscaling", "HorizontalPodAutoscaler") => {
+            let number = |name: &str| spec[name].as_i64();
+            if let (Some(least), Some(most)) = (number("minReplicas"), number("maxReplicas"))
+                && most < least
+            {
+                let detail = "must be greater than or equal to `minReplicas`";
+                errors.push(FieldError::invalid("spec.maxReplicas", &json!(most), detail));
+            }
+        }
+        ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => {
+            for (index, rule) in list(object, "rules").enumerate() {
+                let none = |name: &str| rule.get(name).and_then(Value::as_array).is_none_or(Vec::is_empty);
+                if none("verbs") {
+                    let detail = "verbs must contain at least one value";
+                    errors.push(FieldError::required(format!("rules[{index}].verbs"), detail));
+                }
+                if none("nonResourceURLs") && none("resources") {
+                    let detail = "resource rules must supply at least one resource";
+                    errors.push(FieldError::required(format!("rules[{index}].resources"), detail));
+                }
+            }
+        }
+        ("coordination.k8s.io", "Lease") => {
+            if let Some(seconds) = spec["leaseDurationSeconds"].as_i64().filter(|seconds| *seconds <= 0) {
+                let field = "spec.leaseDurationSeconds";
+                errors.push(FieldError::invalid(field, &json!(seconds), "must be greater than 0"));
+            }
+        }
         _ => {}
     }
     errors
+}
+
+/// Names of labels that cannot be.
+fn labels(object: &Value) -> Vec<FieldError> {
+    let names = object.pointer("/metadata/labels").and_then(Value::as_object);
+    let wrong = names.into_iter().flatten().filter(|(name, _)| {
+        let name = name.rsplit('/').next().unwrap_or_default().as_bytes();
+        let letter = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+        !(letter(name.first())
+            && letter(name.last())
+            && name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte)))
+    });
+    let detail = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an \
+                  alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is \
+                  '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
+    wrong.map(|(name, _)| FieldError::invalid("metadata.labels", &json!(name), detail)).collect()
+}
+
+fn list<'v>(of: &'v Value, name: &str) -> impl Iterator<Item = &'v Value> {
+    of.get(name).and_then(Value::as_array).into_iter().flatten()
+}
+
+fn is_cidr(text: &str) -> bool {
+    let Some((address, bits)) = text.split_once('/') else { return false };
+    let (Ok(address), Ok(bits)) = (address.parse::<std::net::IpAddr>(), bits.parse::<u8>()) else { return false };
+    bits <= if address.is_ipv4() { 32 } else { 128 }
+}
+
+/// The number of a schedule's fields; what stands in them is not looked at.
+fn schedule(schedule: &Value) -> Option<FieldError> {
+    let text = schedule.as_str()?;
+    let fields: Vec<&str> = text.split_whitespace().collect();
+    if fields.len() == 5 || text.starts_with('@') {
+        return None;
+    }
+    let detail = format!("expected exactly 5 fields, found {}: [{}]", fields.len(), fields.join(" "));
+    Some(FieldError::invalid("spec.schedule", schedule, &detail))
 }
 
 fn containers(spec: Option<&Value>, path: &str, errors: &mut Vec<FieldError>) {

@@ -13,10 +13,11 @@ use rekindle::rehearsal::{Faults, Model, Simulation, World};
 use serde_json::{Value, json};
 
 use super::BED;
+use super::scripts::by_kind;
 use super::support::{Bed, Space};
 
 /// One request. `{ns}` in the path and the body is the script's namespace, `{rv}` and `{uid}` are those of the last answer.
-struct Ask {
+pub struct Ask {
     method: &'static str,
     path: String,
     content_type: &'static str,
@@ -24,30 +25,30 @@ struct Ask {
 }
 
 /// A row of requests with a name.
-struct Script {
-    name: String,
-    asks: Vec<Ask>,
+pub struct Script {
+    pub name: String,
+    pub asks: Vec<Ask>,
 }
 
 const APPLY: &str = "application/apply-patch+yaml";
-const MERGE: &str = "application/merge-patch+json";
+pub const MERGE: &str = "application/merge-patch+json";
 const JSON: &str = "application/json-patch+json";
 const STRATEGIC: &str = "application/strategic-merge-patch+json";
-const PLAIN: &str = "application/json";
+pub const PLAIN: &str = "application/json";
 
-fn ask(method: &'static str, path: &str, content_type: &'static str, body: Value) -> Ask {
+pub fn ask(method: &'static str, path: &str, content_type: &'static str, body: Value) -> Ask {
     Ask { method, path: path.to_owned(), content_type, body }
 }
 
-fn get(path: &str) -> Ask {
+pub fn get(path: &str) -> Ask {
     ask("GET", path, PLAIN, Value::Null)
 }
 
-fn delete(path: &str, options: Value) -> Ask {
+pub fn delete(path: &str, options: Value) -> Ask {
     ask("DELETE", path, PLAIN, options)
 }
 
-fn apply_as(manager: &str, path: &str, force: bool, body: Value) -> Ask {
+pub fn apply_as(manager: &str, path: &str, force: bool, body: Value) -> Ask {
     let path = format!("{path}?fieldManager={manager}&force={force}&fieldValidation=Strict");
     ask("PATCH", &path, APPLY, body)
 }
@@ -831,7 +832,7 @@ fn the_simulated_api_server_answers_like_the_real_one() {
         Simulation::new(World::new(started, 0, Model::default(), false), Faults::none())
     });
     let client = runtime.block_on(async { simulation.client() });
-    let scripts: Vec<Script> = written().into_iter().chain((0..GENERATED).map(generated)).collect();
+    let scripts: Vec<Script> = written().into_iter().chain(by_kind()).chain((0..GENERATED).map(generated)).collect();
     let known = known();
     let (mut unexpected, mut agreed) = (Vec::new(), Vec::new());
     for script in &scripts {
