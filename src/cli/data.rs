@@ -19,7 +19,7 @@ use crate::rebuild::Part;
 use crate::report::data::table;
 use crate::report::sanitize::clean;
 use crate::report::text::{count, list};
-use crate::secrets::Vault;
+use crate::secrets::SecretSource;
 
 /// What a person has decided about data; `up` and `plan` have these flags.
 #[derive(Args, Clone, Debug, Default)]
@@ -114,7 +114,7 @@ pub struct Draft<'a> {
     /// The environment.
     pub environment: &'a Environment,
     /// Its secrets.
-    pub vault: &'a Vault,
+    pub secrets: &'a dyn SecretSource,
     /// As rendered.
     pub rendered: Rendered,
     /// The words after `rekindle` that ask for it, for messages.
@@ -131,7 +131,7 @@ impl Draft<'_> {
             || lineages.iter().any(|(name, lineage)| known(name) != *lineage)
         {
             let environment = Environment { data: words, lineages, ..self.environment.clone() };
-            self.rendered = self.kit.render(&environment, self.vault)?;
+            self.rendered = self.kit.render(&environment, self.secrets)?;
         }
         Ok(())
     }
@@ -161,7 +161,7 @@ async fn look_up(
     }
     cluster.verify_identity().await?;
     let names: Vec<&str> = sets.iter().map(|set| set.name.as_str()).collect();
-    if !context.json() {
+    if !context.json() && !reach.simulated {
         context.ui.say(&format!(
             "looking for backups of {} (a short Job for each, in the namespace {SYSTEM_NAMESPACE})",
             names.join(", ")
@@ -181,6 +181,8 @@ pub struct Reach<'a> {
     pub until: Option<&'a str>,
     /// Whether the environment and the cluster agree on each other, so that something may be written.
     pub bound: bool,
+    /// Whether it is only simulated, so that nobody need be told of what comes and goes there.
+    pub simulated: bool,
 }
 
 impl Reach<'_> {
@@ -277,7 +279,8 @@ fn tell_what_waits(context: &mut Context, decisions: &Decisions, draft: &Draft<'
     Ok(())
 }
 
-fn policy(environment: &Environment) -> Policy {
+/// What an environment allows about data.
+pub fn policy(environment: &Environment) -> Policy {
     let allow = environment.data_allow.as_ref();
     Policy {
         environment: full_name(&environment.name, environment.instance.as_deref()),

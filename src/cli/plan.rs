@@ -99,10 +99,9 @@ pub fn run(context: &mut Context, args: &PlanArgs) -> Result<Exit, CliError> {
         }
         let bound = refusal.is_none();
         let words = vec!["plan".to_owned(), args.environment.clone()];
-        let draft = Draft { kit: &kit, environment: &environment, vault: &vault, rendered, words };
-        let plan =
-            decided(context, &args.data, draft, plan, &Reach { cluster: &cluster, from: None, until: None, bound })
-                .await?;
+        let draft = Draft { kit: &kit, environment: &environment, secrets: &vault, rendered, words };
+        let reach = Reach { cluster: &cluster, from: None, until: None, bound, simulated: false };
+        let plan = decided(context, &args.data, draft, plan, &reach).await?;
         let standing = standing(&cluster, &plan).await?;
         let intents: HashMap<ObjectKey, Intent> =
             plan.items().map(|item| (item.key.clone(), decide(item, &standing, &wishes).intent)).collect();

@@ -1,43 +1,65 @@
 //! `rekindle rehearse`: the rebuild in a simulated cluster, in virtual time.
 
+mod before;
+mod model;
 mod real;
 mod serve;
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
 use clap::Args;
-use serde_json::{Value, json};
+use jiff::Timestamp;
+use serde_json::json;
 use tokio::sync::{mpsc, watch};
 
+use self::model::{Wishes, assumptions};
+use super::data::{self, DataArgs, Draft, Reach};
 use super::identities::{explain, open_secrets, say_opened};
 use super::render::say_warnings;
 use super::settings::Context;
 use super::{CliError, Exit};
 use crate::cluster::{Cluster, ClusterError};
 use crate::kit::{Environment, Kit, Rendered};
-use crate::manifest::mistake::nearest;
 use crate::plan::Plan;
 use crate::rebuild::Options;
 use crate::rebuild::event::{Event, Outcome, VERSION};
-use crate::rehearsal::needs::{Needs, needs};
-use crate::rehearsal::{Fate, Faults, Model, Simulation, World};
-use crate::report::duration::human;
+use crate::rehearsal::accident::Accident;
+use crate::rehearsal::filling::{FilledSet, by_set};
+use crate::rehearsal::needs::needs;
+use crate::rehearsal::{Faults, Simulation, World};
 use crate::report::lines::Lines;
 use crate::report::progress::Progress;
 use crate::report::{ending, json as json_form, rehearsal, sanitize};
-use crate::secrets::{SecretsError, StandIns};
+use crate::secrets::{SecretSource, SecretsError, StandIns, Vault};
 
 const AFTER_HELP: &str = "\
 The engine that rebuilds is the real one; the cluster is simulated inside this
 process, and its time passes at once. No cluster is reached, nothing is written.
 Without a key for the secrets, stand-ins take their place.
 
+Data is decided about as `up` decides, and stops for the same reasons, with exit
+code 4. Without --survivors the worst is supposed: all volumes are gone, backups
+are there, as large as their claims ask. What survived is said by a file:
+  kubectl get pv -o yaml > survivors.yaml
+  rekindle rehearse production --survivors survivors.yaml
+  rekindle rehearse production --survivors survivors.yaml --lose-volume pg-app-0
+Volumes that are bound in it are supposed to lose their claims: those of the
+policy Retain survive. --lose-volume takes the name of a volume, of a claim or
+of a data set. What archives hold can be said in the same file, else it is
+assumed:
+  apiVersion: rekindle.dev/v1
+  kind: Backups
+  metadata: {name: postgresql-app}     # the data set
+  spec:
+    backups: [{name: base_000000010000000000000002, finished: 6h ago, size: 40Gi}]
+    wal_until: 1m ago                  # or a time: 2026-11-25T04:10:00Z
+Also known there: history, followed (the archive that a stand-by follows),
+unreadable (why), and of a backup system_identifier and missing_wal.
+
 What-ifs show what an operator would see, and end with that run's exit code:
   --fail Deployment/api=crash              its container exits with code 1
   --fail StatefulSet/redis=pull            its image cannot be pulled
   --fail Deployment/web=never              it runs and never becomes ready
   --slow StatefulSet/postgresql-app=2h     from its start to being ready
+  --slow postgresql-app=2h                 the restore of a data set
   --api-errors 5%                          requests that go wrong, by --seed
 
 Times are assumed, unless a real run has measured them:
@@ -57,7 +79,7 @@ With --serve the simulated cluster stays afterwards, for kubectl, until Ctrl-C.
 Examples:
   rekindle rehearse production
   rekindle rehearse production --serve
-  rekindle rehearse production --slow StatefulSet/postgresql-fingerprint=3h30m
+  rekindle rehearse production --slow postgresql-fingerprint=3h30m
   rekindle rehearse staging --context kind-rekindle";
 
 /// Arguments of `rehearse`.
@@ -67,11 +89,19 @@ pub struct RehearseArgs {
     /// The environment to rehearse; `rekindle env list` names them
     #[arg(value_name = "ENV")]
     environment: String,
+    /// What is left before: volumes as `kubectl get pv -o yaml` prints them, and what archives hold; - is standard input
+    #[arg(long, value_name = "FILE")]
+    survivors: Option<std::path::PathBuf>,
+    /// Suppose that a volume of that file is lost as well, or those of a claim or data set (repeatable)
+    #[arg(long, value_name = "NAME")]
+    lose_volume: Vec<String>,
+    #[command(flatten)]
+    data: DataArgs,
     /// Let pods of a workload fail: crash, pull or never (repeatable)
     #[arg(long, value_name = "KIND/NAME=HOW")]
     fail: Vec<String>,
-    /// Let a workload take so long from its start to being ready (repeatable)
-    #[arg(long, value_name = "KIND/NAME=TIME")]
+    /// Let a workload take so long from its start to being ready, or a data set to be restored (repeatable)
+    #[arg(long, value_name = "NAME=TIME")]
     slow: Vec<String>,
     /// Let a share of all requests to the API server go wrong
     #[arg(long, value_name = "PERCENT")]
@@ -90,56 +120,87 @@ pub struct RehearseArgs {
     serve: Option<std::net::SocketAddr>,
 }
 
+impl RehearseArgs {
+    /// The words after `rekindle` that say the same again, for messages that name the command to go on with.
+    fn words(&self) -> Vec<String> {
+        let mut words = vec!["rehearse".to_owned(), self.environment.clone()];
+        let mut add = |flag: &str, value: String| words.extend([flag.to_owned(), value]);
+        self.survivors.iter().for_each(|file| add("--survivors", file.to_string_lossy().into_owned()));
+        for (flag, values) in [("--lose-volume", &self.lose_volume), ("--fail", &self.fail), ("--slow", &self.slow)] {
+            values.iter().for_each(|value| add(flag, value.clone()));
+        }
+        self.api_errors.iter().for_each(|share| add("--api-errors", share.clone()));
+        if self.seed != 1 {
+            add("--seed", self.seed.to_string());
+        }
+        self.nodes.iter().for_each(|nodes| add("--nodes", nodes.to_string()));
+        self.measured.iter().for_each(|file| add("--measured", file.to_string_lossy().into_owned()));
+        words.extend(self.data.words());
+        words
+    }
+}
+
 /// Runs the command.
 pub fn run(context: &mut Context, args: &RehearseArgs) -> Result<Exit, CliError> {
     if context.common.context.is_some() {
         return real::run(context, args);
     }
-    let began = std::time::Instant::now();
+    let (began, started) = (std::time::Instant::now(), Timestamp::now());
     let kit = context.kit()?;
     let environment = kit.environment(&args.environment, &context.overrides()?)?;
-    let (rendered, opened) = render(context, &kit, &environment)?;
+    let (rendered, secrets) = render(context, &kit, &environment)?;
     let plan = Plan::of(&rendered)?;
-    let needs = needs(&plan);
-    let model = model(args, &plan)?;
-    let supposed: Vec<String> = args
-        .slow
-        .iter()
-        .filter_map(|wish| wish.split_once('='))
-        .map(|(name, time)| format!("{name} takes {time}"))
-        .collect();
-    let measured: Vec<String> = model.measured.keys().cloned().collect();
-    let nodes = args.nodes.unwrap_or(needs.nodes.max(1));
-    let setting = rehearsal::Setting {
-        supposed,
-        measured,
-        assumed: assumptions(&model),
-        secrets: opened,
-        left_out: left_out(&rendered, &needs),
-        needs,
-        took: 0.0,
-    };
-    drop(rendered);
+    let wishes = Wishes::read(args, &plan)?;
+    let answers = args.data.answers(&plan)?;
+    let accident = before::accident(args, &environment, &plan, &answers, started)?;
+    before::say(context, args, &accident);
     let socket = args.serve.map(serve::open).transpose()?;
-    let rehearsed = rehearse(context, args, &plan, model, nodes)?;
+    let draft =
+        Draft { kit: &kit, environment: &environment, secrets: secrets.source(), rendered, words: args.words() };
+    let stage = Stage { started, wishes, accident: &accident, nodes: args.nodes.unwrap_or(needs(&plan).nodes.max(1)) };
+    let rehearsed = rehearse(context, args, draft, plan, stage)?;
     let took = began.elapsed().as_secs_f64();
-    show(context, args, &rehearsed.progress, rehearsal::Setting { took, ..setting });
+    let setting = setting(args, &rehearsed, &accident, secrets.are_needed(), took);
+    show(context, args, &rehearsed.progress, &setting);
     if let Some(socket) = socket {
         serve::until_stopped(context, &rehearsed.runtime, rehearsed.simulation, socket)?;
     }
     Ok(rehearsed.exit)
 }
 
-/// Renders with the environment's secrets or, where no identity opens them, with stand-ins; says which, and whether it takes
-/// an identity.
-fn render(context: &mut Context, kit: &Kit, environment: &Environment) -> Result<(Rendered, bool), CliError> {
+/// Where the values of secrets come from.
+enum Secrets {
+    /// The environment's age file; whether any template asked for one.
+    Vault(Box<Vault>),
+    /// Nobody's: no identity opens the file.
+    StandIns(StandIns),
+}
+
+impl Secrets {
+    fn source(&self) -> &dyn SecretSource {
+        match self {
+            Self::Vault(vault) => vault.as_ref(),
+            Self::StandIns(stand_ins) => stand_ins,
+        }
+    }
+
+    /// Whether a rebuild takes an identity that opens them.
+    fn are_needed(&self) -> bool {
+        match self {
+            Self::Vault(vault) => vault.outcome().is_some(),
+            Self::StandIns(_) => true,
+        }
+    }
+}
+
+/// Renders with the environment's secrets or, where no identity opens them, with stand-ins; says which.
+fn render(context: &mut Context, kit: &Kit, environment: &Environment) -> Result<(Rendered, Secrets), CliError> {
     let vault = open_secrets(context, kit, environment)?;
     match kit.render(environment, &vault) {
         Ok(rendered) => {
             say_opened(context, &vault);
             say_warnings(context, &rendered.warnings);
-            let asked = vault.outcome().is_some();
-            Ok((rendered, asked))
+            Ok((rendered, Secrets::Vault(Box::new(vault))))
         }
         Err(mistakes) => {
             let why = match vault.outcome().and_then(Result::err) {
@@ -149,135 +210,41 @@ fn render(context: &mut Context, kit: &Kit, environment: &Environment) -> Result
                 Some(error) => return Err(explain(&context.common, error.clone())),
                 None => return Err(mistakes.into()),
             };
-            let rendered = kit.render(environment, &StandIns::of(kit)?)?;
+            let stand_ins = StandIns::of(kit)?;
+            let rendered = kit.render(environment, &stand_ins)?;
             context.ui.say(&format!("stand-ins take the place of all secrets: {why}"));
             say_warnings(context, &rendered.warnings);
-            Ok((rendered, true))
+            Ok((rendered, Secrets::StandIns(stand_ins)))
         }
     }
 }
 
-/// The model that the flags ask for.
-fn model(args: &RehearseArgs, plan: &Plan) -> Result<Model, CliError> {
-    let mut model = Model::default();
-    let workloads: Vec<String> = plan
-        .phases
-        .iter()
-        .flat_map(|phase| &phase.items)
-        .filter(|item| {
-            matches!(item.object.kind(), "Deployment" | "StatefulSet" | "DaemonSet" | "Job" | "Pod" | "ReplicaSet")
-        })
-        .map(|item| format!("{}/{}", item.object.kind(), item.object.name()))
-        .collect();
-    let split = |flag: &str, wish: &str| -> Result<(String, String), CliError> {
-        let (name, value) =
-            wish.split_once('=').ok_or_else(|| CliError::new(Exit::Usage, format!("--{flag} {wish} has no =")))?;
-        if workloads.iter().any(|known| known == name) {
-            return Ok((name.to_owned(), value.to_owned()));
-        }
-        let error = CliError::new(Exit::Usage, format!("--{flag} {wish}: the kit makes no pods by the name {name}"));
-        Err(match nearest(name, workloads.iter().map(String::as_str)) {
-            Some(near) => error.hint(format!("did you mean --{flag} {near}={value}?")),
-            None => error.hint(format!("what makes pods: {}", workloads.join(", "))),
-        })
-    };
-    for wish in &args.fail {
-        let (name, how) = split("fail", wish)?;
-        let fate = match how.as_str() {
-            "crash" => Fate::Crash,
-            "pull" => Fate::Pull,
-            "never" => Fate::Never,
-            _ => {
-                return Err(CliError::new(Exit::Usage, format!("--fail {wish}: {how} is no way to fail"))
-                    .hint("the ways are crash, pull and never"));
-            }
-        };
-        model.fates.insert(name, fate);
-    }
-    for wish in &args.slow {
-        let (name, time) = split("slow", wish)?;
-        let time = time.parse::<jiff::SignedDuration>().ok().and_then(|time| Duration::try_from(time).ok());
-        let time = time.ok_or_else(|| {
-            CliError::new(Exit::Usage, format!("--slow {wish}: this is no time"))
-                .hint("a time is written as 90s, 20m or 3h30m")
-        })?;
-        model.ready.insert(name, time);
-    }
-    if let Some(text) = &args.api_errors {
-        let share = text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
-        let share = share.filter(|share| (0.0..=90.0).contains(share)).ok_or_else(|| {
-            CliError::new(Exit::Usage, format!("--api-errors {text}: this is no share of requests"))
-                .hint("a share is written as 5%, at most 90%")
-        })?;
-        model.errors = share / 100.0;
-    }
-    for file in &args.measured {
-        let text = std::fs::read_to_string(file).map_err(|error| {
-            let why = super::plain(&error);
-            CliError::new(Exit::Usage, format!("--measured {}: cannot be read: {why}", file.display()))
-        })?;
-        model.measured.extend(measured(&text));
-    }
-    model.measured.retain(|name, _| workloads.contains(name) && !model.ready.contains_key(name));
-    Ok(model)
-}
-
-/// Times from being sent to being ready that the events of a run tell, by `Kind/name`.
-fn measured(text: &str) -> BTreeMap<String, Duration> {
-    let events = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let ready = events.filter(|event| event["event"] == "object-ready");
-    ready
-        .filter_map(|event| {
-            let word = |name: &str| event.pointer(&format!("/object/{name}"))?.as_str().map(str::to_owned);
-            let seconds = event["seconds"].as_f64().filter(|seconds| *seconds > 0.0)?;
-            Some((format!("{}/{}", word("kind")?, word("name")?), Duration::try_from_secs_f64(seconds).ok()?))
-        })
-        .collect()
-}
-
-/// What the model assumes, as phrases.
-fn assumptions(model: &Model) -> Vec<String> {
-    let time = |time: Duration| human(time.as_secs_f64());
-    vec![
-        format!("{} for an image that is new to a node", time(model.pull)),
-        format!("{} for a volume", time(model.volume)),
-        format!("{} for the address of a load balancer", time(model.address)),
-        "2 to 20 s from a container's start to being ready, by its image".to_owned(),
-        "gates pass when the pods they ask are ready".to_owned(),
-    ]
-}
-
-/// What a reader must know that the picture does not show.
-fn left_out(rendered: &Rendered, needs: &Needs) -> Vec<String> {
-    let mut sentences = Vec::new();
-    let databases = rendered.phases.iter().flat_map(|phase| &phase.objects);
-    let databases =
-        databases.filter(|object| object.kind() == "StatefulSet" && object.name().contains("postgresql")).count();
-    if databases > 0 && needs.bytes > 0 {
-        sentences.push(
-            "data is not in it: databases come up empty here; with their restore it takes longer, for example with \
-             --slow StatefulSet/NAME=2h"
-                .to_owned(),
-        );
-    }
-    sentences
+/// Where a rehearsal takes place.
+struct Stage<'a> {
+    started: Timestamp,
+    wishes: Wishes,
+    accident: &'a Accident,
+    nodes: usize,
 }
 
 /// A rehearsal that has ended, with its cluster.
 struct Rehearsed {
+    plan: Plan,
     progress: Progress,
     exit: Exit,
+    /// The volumes that were filled.
+    filled: Vec<FilledSet>,
     runtime: tokio::runtime::Runtime,
     simulation: Simulation,
 }
 
-/// Runs the engine against the simulation until its last event.
+/// Decides about data and runs the engine against the simulation until its last event.
 fn rehearse(
     context: &mut Context,
     args: &RehearseArgs,
-    plan: &Plan,
-    model: Model,
-    nodes: usize,
+    draft: Draft<'_>,
+    plan: Plan,
+    stage: Stage<'_>,
 ) -> Result<Rehearsed, CliError> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -285,25 +252,36 @@ fn rehearse(
         .start_paused(true)
         .build()
         .map_err(|error| CliError::new(Exit::Bug, format!("no runtime: {error}")))?;
-    let faults = Faults::new(args.seed, model.errors);
-    let started = jiff::Timestamp::now();
-    let redactor = context.ui.redactor_mut().clone();
-    let mut view = View::new(context);
-    let (exit, simulation) = runtime.block_on(async {
-        let simulation = Simulation::new(World::new(started, nodes, model, true), Faults::none());
+    let faults = Faults::new(args.seed, stage.wishes.model.errors);
+    let (plan, progress, exit, simulation) = runtime.block_on(async {
+        let mut world = World::new(stage.started, stage.nodes, stage.wishes.model.clone(), true);
+        world.leave(stage.accident);
+        let simulation = Simulation::new(world, Faults::none());
         let cluster = simulation.connect().await?;
+        let mut said = args.data.clone();
+        said.allow_empty.extend(stage.accident.let_be_empty.iter().cloned());
+        let reach = Reach { cluster: &cluster, from: None, until: None, bound: true, simulated: true };
+        let protected = draft.environment.protected;
+        let mut plan = data::decided(context, &said, draft, plan, &reach).await?;
+        before::tell_what_is_supposed(&mut plan.data, stage.accident, protected);
+        data::show(context, &plan.data);
+        simulation.world().model = stage.wishes.model(&plan, &plan.data);
         simulation.go_wrong(faults);
+        let redactor = context.ui.redactor_mut().clone();
+        let mut view = View::new(context);
         let mut tries = 0;
         loop {
+            // Looking for backups has taken its time.
+            let since = stage.started.saturating_add(simulation.world().elapsed()).unwrap_or(stage.started);
             let options = Options {
                 run: format!("{:08x}", args.seed),
-                started,
+                started: since,
                 redactor: redactor.clone(),
                 stand_in: Some(simulation.answers()),
                 ..Options::default()
             };
             tries += 1;
-            match follow(&cluster, plan, options, &mut view).await {
+            match follow(&cluster, &plan, options, &mut view).await {
                 // Before the first write a run does not try again by itself.
                 Err(error) if error.is_transient() && tries < TRIES => {
                     view.progress = Progress::default();
@@ -312,12 +290,13 @@ fn rehearse(
                 ended => {
                     let exit = Exit::from_code(ended?);
                     simulation.go_wrong(Faults::none());
-                    return Ok::<_, CliError>((exit, simulation));
+                    return Ok::<_, CliError>((plan, view.progress, exit, simulation));
                 }
             }
         }
     })?;
-    Ok(Rehearsed { progress: view.progress, exit, runtime, simulation })
+    let filled = by_set(&simulation.world().filled, &plan.claims);
+    Ok(Rehearsed { plan, progress, exit, filled, runtime, simulation })
 }
 
 /// How often a run that could not begin is begun again.
@@ -339,6 +318,28 @@ async fn follow(cluster: &Cluster, plan: &Plan, options: Options, view: &mut Vie
             },
             code = &mut run, if ended.is_none() => ended = Some(code?),
         }
+    }
+}
+
+/// What the last screen says beside the picture.
+fn setting(
+    args: &RehearseArgs,
+    rehearsed: &Rehearsed,
+    accident: &Accident,
+    secrets: bool,
+    took: f64,
+) -> rehearsal::Setting {
+    let world = rehearsed.simulation.world();
+    let slow = args.slow.iter().filter_map(|wish| wish.split_once('='));
+    rehearsal::Setting {
+        supposed: slow.map(|(name, time)| format!("{name} takes {time}")).collect(),
+        measured: world.model.measured.keys().cloned().collect(),
+        assumed: assumptions(&world.model, &rehearsed.filled),
+        filled: rehearsed.filled.clone(),
+        assumed_backups: accident.assumed.clone(),
+        secrets,
+        needs: needs(&rehearsed.plan),
+        took,
     }
 }
 
@@ -372,7 +373,7 @@ impl View {
 }
 
 /// The last screen: the picture of a rebuild that succeeds, or what an operator would see of one that does not.
-fn show(context: &mut Context, args: &RehearseArgs, progress: &Progress, setting: rehearsal::Setting) {
+fn show(context: &mut Context, args: &RehearseArgs, progress: &Progress, setting: &rehearsal::Setting) {
     let width = context.ui.width();
     let end = progress.end.as_ref();
     if context.json() {
@@ -380,11 +381,12 @@ fn show(context: &mut Context, args: &RehearseArgs, progress: &Progress, setting
             "version": VERSION, "event": "rehearsed", "environment": progress.environment,
             "outcome": end.map(|end| end.outcome), "exit": end.map(|end| end.exit), "seconds": end.map(|end| end.seconds),
             "measured": setting.measured, "supposed": setting.supposed, "assumed": setting.assumed, "needs": setting.needs,
+            "filled": setting.filled, "assumed_backups": setting.assumed_backups,
         }));
     }
     match end.filter(|end| end.outcome == Outcome::Done) {
         Some(_) if context.json() => {}
-        Some(end) => context.ui.say_lines(&rehearsal::ending(progress, end, &setting, width)),
+        Some(end) => context.ui.say_lines(&rehearsal::ending(progress, end, setting, width)),
         None => {
             let seen = ending::Setting {
                 again: context.command(&["up", &args.environment]),

@@ -131,10 +131,10 @@ pub fn run(context: &mut Context, args: &UpArgs) -> Result<Exit, CliError> {
         }
         context.check_rights(&cluster, &plan).await?;
         let words = args.words();
-        let draft = Draft { kit: &kit, environment: &environment, vault: &vault, rendered, words };
+        let draft = Draft { kit: &kit, environment: &environment, secrets: &vault, rendered, words };
         let said = saved.as_ref().map_or_else(|| args.data.clone(), |saved| DataArgs::saved(&saved.data));
         let (from, until) = (args.from.as_deref(), args.until.as_deref());
-        let reach = Reach { cluster: &cluster, from, until, bound: true };
+        let reach = Reach { cluster: &cluster, from, until, bound: true, simulated: false };
         let plan = data::decided(context, &said, draft, plan, &reach).await?;
         // A stand-by has fewer phases than its kit.
         for (flag, name) in [("--from", from), ("--until", until)] {

@@ -29,7 +29,8 @@ pub struct Policy {
 }
 
 impl Policy {
-    pub(super) fn permits(&self, source: Source) -> bool {
+    /// Whether data may come from there.
+    pub fn permits(&self, source: Source) -> bool {
         match &self.allow {
             Some(allow) => allow.contains(&source),
             None => !self.protected || source != Source::Empty,

@@ -21,6 +21,16 @@ use crate::cluster::{Cluster, ClusterError, SYSTEM_NAMESPACE};
 /// How long a lookup may take: an image may have to be pulled, and an archive of years has many files.
 const LONGEST: Duration = Duration::from_secs(180);
 
+/// Label of what a lookup makes: the data set whose backups it looks up.
+pub const DATA_SET_LABEL: &str = "rekindle.dev/data-set";
+/// Label of what a lookup makes: whether it looks into the data set's own archive ([`OWN`]) or the one that it follows
+/// ([`FOLLOWED`]).
+pub const ARCHIVE_LABEL: &str = "rekindle.dev/archive";
+/// The data set's own archive.
+pub const OWN: &str = "own";
+/// The archive that the data set follows.
+pub const FOLLOWED: &str = "followed";
+
 /// How long a Job that was left behind by a killed run stays, in seconds.
 const TIME_TO_LIVE: u32 = 300;
 
@@ -32,16 +42,18 @@ pub async fn look_up(cluster: &Cluster, sets: &[&DataSet], run: &str, survey: &m
         let name = job_name(&set.name, &format!("{run}-follow"));
         Some((set.name.clone(), set.follow()?, name))
     });
-    let (own, followed) = tokio::join!(ask(cluster, own), ask(cluster, followed));
+    let (own, followed) = tokio::join!(ask(cluster, OWN, own), ask(cluster, FOLLOWED, followed));
     (survey.archives, survey.followed) = (own, followed);
 }
 
 async fn ask<'s>(
     cluster: &Cluster,
+    archive: &str,
     asked: impl Iterator<Item = (String, &'s Lookup, String)>,
 ) -> BTreeMap<String, Archive> {
     let all = asked.map(|(set, lookup, name)| async move {
-        let found = match tokio::time::timeout(LONGEST, one(cluster, &name, lookup)).await {
+        let labels = json!({MANAGED_BY_LABEL: "rekindle", DATA_SET_LABEL: set, ARCHIVE_LABEL: archive});
+        let found = match tokio::time::timeout(LONGEST, one(cluster, &name, labels, lookup)).await {
             Ok(Ok(printed)) => read(lookup.tool, &printed).map_or_else(Archive::Unknown, Archive::Known),
             Ok(Err(why)) => Archive::Unknown(why),
             Err(_) => Archive::Unknown(unfinished(cluster, &name).await),
@@ -67,14 +79,14 @@ fn secrets(cluster: &Cluster) -> Api<Secret> {
 }
 
 /// Runs the Job to its end; what it has printed, or why there is nothing.
-async fn one(cluster: &Cluster, name: &str, lookup: &Lookup) -> Result<String, String> {
+async fn one(cluster: &Cluster, name: &str, labels: Value, lookup: &Lookup) -> Result<String, String> {
     let told = |error: ClusterError| error.to_string();
     let failed = |error: serde_json::Error| format!("the Job cannot be made: {error}");
     make_namespace(cluster).await.map_err(told)?;
-    let job: Job = serde_json::from_value(job(name, lookup)).map_err(failed)?;
+    let job: Job = serde_json::from_value(job(name, &labels, lookup)).map_err(failed)?;
     let params = PostParams::default();
     let made = timed(&cluster.server, jobs(cluster).create(&params, &job)).await.map_err(told)?;
-    let secret = secret(name, lookup, made.metadata.uid.as_deref().unwrap_or_default());
+    let secret = secret(name, &labels, lookup, made.metadata.uid.as_deref().unwrap_or_default());
     let secret: Secret = serde_json::from_value(secret).map_err(failed)?;
     timed(&cluster.server, secrets(cluster).create(&params, &secret)).await.map_err(told)?;
     let ended = |job: Option<&Job>| job.is_none_or(|job| outcome(job).is_some());
@@ -147,21 +159,17 @@ async fn clear(cluster: &Cluster, name: &str) {
     let _ = timed(&cluster.server, secrets(cluster).delete(name, &DeleteParams::default())).await;
 }
 
-fn labels() -> Value {
-    json!({MANAGED_BY_LABEL: "rekindle"})
-}
-
-fn secret(name: &str, lookup: &Lookup, owner: &str) -> Value {
+fn secret(name: &str, labels: &Value, lookup: &Lookup, owner: &str) -> Value {
     json!({
         "metadata": {
-            "name": name, "namespace": SYSTEM_NAMESPACE, "labels": labels(),
+            "name": name, "namespace": SYSTEM_NAMESPACE, "labels": labels,
             "ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": owner}],
         },
         "stringData": lookup.env,
     })
 }
 
-fn job(name: &str, lookup: &Lookup) -> Value {
+fn job(name: &str, labels: &Value, lookup: &Lookup) -> Value {
     let mut container = json!({
         "name": "lookup",
         "image": lookup.image,
@@ -181,13 +189,13 @@ fn job(name: &str, lookup: &Lookup) -> Value {
     // A program that keeps files for itself finds a place for them.
     container["volumeMounts"] = json!([{"name": "tmp", "mountPath": "/tmp"}]);
     json!({
-        "metadata": {"name": name, "namespace": SYSTEM_NAMESPACE, "labels": labels()},
+        "metadata": {"name": name, "namespace": SYSTEM_NAMESPACE, "labels": labels},
         "spec": {
             "backoffLimit": 0,
             "activeDeadlineSeconds": LONGEST.as_secs(),
             "ttlSecondsAfterFinished": TIME_TO_LIVE,
             "template": {
-                "metadata": {"labels": labels()},
+                "metadata": {"labels": labels},
                 "spec": {
                     "restartPolicy": "Never",
                     "automountServiceAccountToken": false,
@@ -215,11 +223,12 @@ mod tests {
             user: Some(999),
             env: [("AWS_SECRET_ACCESS_KEY".to_owned(), "hidden".to_owned())].into(),
         };
-        let made = job("backups-db-1", &lookup);
+        let labels = json!({MANAGED_BY_LABEL: "rekindle"});
+        let made = job("backups-db-1", &labels, &lookup);
         assert!(!made.to_string().contains("hidden"));
         assert_eq!(made["spec"]["template"]["spec"]["securityContext"]["runAsUser"], 999);
         serde_json::from_value::<Job>(made).unwrap();
-        let secret: Secret = serde_json::from_value(secret("backups-db-1", &lookup, "1")).unwrap();
+        let secret: Secret = serde_json::from_value(secret("backups-db-1", &labels, &lookup, "1")).unwrap();
         assert_eq!(secret.string_data.unwrap()["AWS_SECRET_ACCESS_KEY"], "hidden");
     }
 

@@ -154,7 +154,7 @@ impl Reader<'_> {
     fn own_mistakes(&self, what: &str, node: &Node, found: Vec<GateMistake>, mistakes: &mut Vec<Mistake>) {
         mistakes.extend(found.into_iter().map(|found| {
             let path: Vec<&str> = found.path.split('.').collect();
-            let place = place_of(node, &path, found.code == "unknown-key");
+            let place = node.place_of(&path, found.code == "unknown-key");
             let wrong = self.wrong(found.code, format!("{what}: {}", found.message), place);
             Mistake { hint: found.hint.or(wrong.hint.clone()), ..wrong }
         }));
@@ -179,7 +179,7 @@ impl Reader<'_> {
                 match fields.iter().find(|path| wrong_type(path)) {
                     Some(path) => mistakes.push(Mistake {
                         hint: Some("write it in quotes; y, n, yes, no, on and off are booleans, too".into()),
-                        ..self.wrong("object", message, place_of(node, path, false))
+                        ..self.wrong("object", message, node.place_of(path, false))
                     }),
                     None => mistakes.push(self.wrong("object", message, node.place)),
                 }
@@ -199,19 +199,19 @@ impl Reader<'_> {
             };
             mistakes.push(Mistake {
                 hint: Some(hint),
-                ..self.wrong("removed-version", message, place_of(node, &["apiVersion"], false))
+                ..self.wrong("removed-version", message, node.place_of(&["apiVersion"], false))
             });
         }
         if let Err(message) = NameRule::of(object.group(), object.kind()).check(object.name()) {
             mistakes.push(self.wrong(
                 "name",
                 format!("the name {} {message}", object.name()),
-                place_of(node, &["metadata", "name"], false),
+                node.place_of(&["metadata", "name"], false),
             ));
         }
         for fault in faults(object) {
             let path: Vec<&str> = fault.path.iter().map(String::as_str).collect();
-            let wrong = self.wrong(fault.code, format!("{key}: {}", fault.message), place_of(node, &path, fault.key));
+            let wrong = self.wrong(fault.code, format!("{key}: {}", fault.message), node.place_of(&path, fault.key));
             mistakes.push(Mistake { hint: fault.hint.or(wrong.hint.clone()), ..wrong });
         }
         self.check_annotations(object, node, mistakes);
@@ -223,7 +223,7 @@ impl Reader<'_> {
         for (name, value) in annotations {
             let Some(short) = name.strip_prefix("rekindle.dev/") else { continue };
             let mut wrong = |key: bool, message: String, hint: Option<String>| {
-                let place = place_of(node, &["metadata", "annotations", name], key);
+                let place = node.place_of(&["metadata", "annotations", name], key);
                 mistakes.push(Mistake { hint, ..self.wrong("annotation", message, place) });
             };
             let text = value.as_str().unwrap_or_default();
@@ -278,25 +278,4 @@ fn found<'n>(node: &'n Node, path: &[&str]) -> Option<&'n Node> {
     path.iter().try_fold(node, |node, segment| {
         node.as_map()?.iter().find(|(key, _)| key.text == *segment).map(|(_, node)| node)
     })
-}
-
-/// The place of what is at a path of a document, or of its key; for a path that leads nowhere, of the last thing on its way.
-fn place_of(node: &Node, path: &[&str], of_key: bool) -> Place {
-    let mut at = (node, node.place);
-    for segment in path {
-        let next = match &at.0.kind {
-            NodeKind::Map(entries) => entries.iter().find(|(key, _)| key.text == *segment),
-            NodeKind::List(items) => {
-                let Some(item) = segment.parse::<usize>().ok().and_then(|index| items.get(index)) else { break };
-                at = (item, item.place);
-                continue;
-            }
-            _ => None,
-        };
-        let Some((key, value)) = next else { break };
-        // Of a mapping or list its key tells more than its first entry.
-        let whole = matches!(value.kind, NodeKind::Map(_) | NodeKind::List(_) | NodeKind::Null);
-        at = (value, if whole || of_key { key.place } else { value.place });
-    }
-    at.1
 }

@@ -98,6 +98,28 @@ impl Node {
         if let NodeKind::Text(text) = &self.kind { Some(text) } else { None }
     }
 
+    /// The place of what is at a path of this document, with indexes for entries of lists, or of its key; for a path that leads
+    /// nowhere, of the last thing on its way.
+    pub fn place_of(&self, path: &[&str], of_key: bool) -> Place {
+        let mut at = (self, self.place);
+        for segment in path {
+            let next = match &at.0.kind {
+                NodeKind::Map(entries) => entries.iter().find(|(key, _)| key.text == *segment),
+                NodeKind::List(items) => {
+                    let Some(item) = segment.parse::<usize>().ok().and_then(|index| items.get(index)) else { break };
+                    at = (item, item.place);
+                    continue;
+                }
+                _ => None,
+            };
+            let Some((key, value)) = next else { break };
+            // Of a mapping or list its key tells more than its first entry.
+            let whole = matches!(value.kind, NodeKind::Map(_) | NodeKind::List(_) | NodeKind::Null);
+            at = (value, if whole || of_key { key.place } else { value.place });
+        }
+        at.1
+    }
+
     /// What it is, for messages: `a number`, `a mapping`.
     pub fn describe(&self) -> &'static str {
         match self.kind {

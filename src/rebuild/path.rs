@@ -20,12 +20,15 @@ pub struct Step {
     pub after: Option<usize>,
 }
 
-/// Follows the chain back from the step that ended last.
+/// Follows the chain back from the step that ended last. Of a step that was only waited for until it was there, what came after
+/// that counts for the next one.
 pub fn critical(phase: &str, steps: &[Step]) -> Vec<CriticalStep> {
     let mut chain = Vec::new();
     let mut next = (0..steps.len()).max_by_key(|index| steps[*index].ended);
+    let mut until = Duration::MAX;
     while let Some(step) = next.and_then(|index| steps.get(index)) {
-        let took = step.ended.saturating_sub(step.began);
+        let took = step.ended.min(until).saturating_sub(step.began);
+        until = until.min(step.began);
         if took >= SHORTEST {
             chain.push(CriticalStep {
                 phase: phase.to_owned(),
@@ -59,6 +62,14 @@ mod tests {
         ];
         let names: Vec<_> = critical("services", &steps).into_iter().map(|step| step.step).collect();
         assert_eq!(names, ["Job/a", "Deployment/b", "gate d"]);
+    }
+
+    #[test]
+    fn no_time_counts_twice() {
+        // A claim goes on becoming ready beside the set that only needs it to exist.
+        let steps = [step("Job/a", 0, 4, None), step("Claim/b", 4, 9, Some(0)), step("StatefulSet/c", 4, 30, Some(1))];
+        let told: Vec<_> = critical("database", &steps).into_iter().map(|step| (step.step, step.seconds)).collect();
+        assert_eq!(told, [("Job/a".to_owned(), 4.0), ("StatefulSet/c".to_owned(), 26.0)]);
     }
 
     #[test]

@@ -11,18 +11,22 @@
 //! | [`service`], [`server`], [`faults`] | the way between a client and it: in this process, or over a socket |
 //! | [`tables`] | objects as `kubectl get` shows them |
 //! | [`answers`] | what gates are told |
+//! | [`accident`] with [`survivors`], [`archives`], [`filling`] | what is left of data before, and how it comes back |
 //!
 //! How far it is like the real one is held by `tests/real_control_plane/simulated.rs`; what is known to differ stands in
 //! `differences.txt` beside it.
 
+pub mod accident;
 pub mod answers;
 pub mod api;
+pub mod archives;
 pub mod controllers;
 pub mod defaults;
 pub mod deletion;
 pub mod discovery;
 pub mod faults;
 pub mod fields;
+pub mod filling;
 pub mod managers;
 pub mod model;
 pub mod needs;
@@ -34,6 +38,7 @@ pub mod server;
 pub mod service;
 pub mod status;
 pub mod store;
+pub mod survivors;
 pub mod tables;
 pub mod typed;
 pub mod validate;

@@ -1,10 +1,12 @@
 //! How long things take in the simulation, and what is made to go wrong. Where nothing was measured it is assumed, and the
 //! rehearsal says so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::Value;
+
+use super::filling::Filling;
 
 /// What is made to happen to the pods of a workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,12 +40,18 @@ pub struct Model {
     pub address: Duration,
     /// A definition, until its kinds are served.
     pub definition: Duration,
+    /// A lookup of backups, from its container's start.
+    pub lookup: Duration,
+    /// Volumes that have to be filled with data before their pod is ready, by `namespace/claim`; each is taken off when it begins.
+    pub fillings: BTreeMap<String, Filling>,
     /// Containers of a pod that is deleted, until they have ended.
     pub stop: Duration,
     /// Times from a start to being ready (or done, for Jobs), by `Kind/name`: what was measured or is supposed.
     pub ready: BTreeMap<String, Duration>,
     /// Times from being sent to being ready that a real run has measured, by `Kind/name`; images are in them.
     pub measured: BTreeMap<String, Duration>,
+    /// Workloads in whose measured time the return of their data is.
+    pub measured_with_data: BTreeSet<String>,
     /// What goes wrong, by `Kind/name`.
     pub fates: BTreeMap<String, Fate>,
     /// Share of requests that the API server answers with an error, 0 to 1.
@@ -67,9 +75,12 @@ impl Default for Model {
             volume: Duration::from_secs(3),
             address: Duration::from_secs(20),
             definition: milliseconds(300),
+            lookup: Duration::from_secs(3),
+            fillings: BTreeMap::new(),
             stop: Duration::from_secs(2),
             ready: BTreeMap::new(),
             measured: BTreeMap::new(),
+            measured_with_data: BTreeSet::new(),
             fates: BTreeMap::new(),
             errors: 0.0,
             careless: false,
@@ -107,6 +118,11 @@ impl Model {
             Duration::from_secs(if container.get("readinessProbe").is_some() { delay + late } else { seconds })
         });
         longest.max().unwrap_or_default()
+    }
+
+    /// Whether the time of a workload says itself how long the return of its data takes.
+    pub fn covers_data(&self, workload: &str) -> bool {
+        self.ready.contains_key(workload) || self.measured_with_data.contains(workload)
     }
 
     /// What is made to happen to a workload's pods.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::accident::requested;
 use crate::manifest::Object;
 use crate::plan::Plan;
 
@@ -35,25 +36,6 @@ fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// Bytes of a quantity such as `10Gi`; 0 when it cannot be read.
-fn bytes(quantity: &str) -> u64 {
-    const UNITS: [(&str, u64); 10] = [
-        ("Ki", 1 << 10),
-        ("Mi", 1 << 20),
-        ("Gi", 1 << 30),
-        ("Ti", 1 << 40),
-        ("Pi", 1 << 50),
-        ("k", 1_000),
-        ("M", 1_000_000),
-        ("G", 1_000_000_000),
-        ("T", 1_000_000_000_000),
-        ("P", 1_000_000_000_000_000),
-    ];
-    let (number, unit) =
-        UNITS.iter().find_map(|(unit, factor)| Some((quantity.strip_suffix(unit)?, *factor))).unwrap_or((quantity, 1));
-    number.parse::<u64>().map_or(0, |number| number.saturating_mul(unit))
-}
-
 /// The pod template of an object, and how many pods it makes.
 fn template(object: &Object) -> Option<(&Value, usize)> {
     let body = object.body();
@@ -69,24 +51,17 @@ fn template(object: &Object) -> Option<(&Value, usize)> {
 
 /// Reads the needs off a plan.
 pub fn needs(plan: &Plan) -> Needs {
-    let mut needs = Needs { nodes: 1, ..Needs::default() };
+    let mut needs = Needs { nodes: 1, claims: plan.claims.len(), ..Needs::default() };
+    needs.bytes = plan.claims.iter().map(requested).fold(0, u64::saturating_add);
     for object in plan.phases.iter().flat_map(|phase| &phase.items).map(|item| &item.object) {
         let body = object.body();
-        let mut claim = |claim: &Value, times: usize| {
-            needs.claims += times;
-            needs.bytes += bytes(text(claim, "/spec/resources/requests/storage")).saturating_mul(times as u64);
-        };
         match object.kind() {
-            "PersistentVolumeClaim" => claim(body, 1),
             "StorageClass" => drop(needs.provisioners.insert(text(body, "/provisioner").to_owned())),
             "Ingress" => needs.hosts.extend(list(body, "/spec/rules").map(|rule| text(rule, "/host").to_owned())),
             "Service" => needs.load_balancer |= text(body, "/spec/type") == "LoadBalancer",
             _ => {}
         }
         let Some((spec, replicas)) = template(object) else { continue };
-        if object.kind() == "StatefulSet" {
-            list(body, "/spec/volumeClaimTemplates").for_each(|template| claim(template, replicas));
-        }
         let containers = list(spec, "/initContainers").chain(list(spec, "/containers"));
         needs.images.extend(containers.map(|container| text(container, "/image").to_owned()));
         let by_host = |it: &&Value| text(it, "/topologyKey") == "kubernetes.io/hostname";
@@ -101,16 +76,4 @@ pub fn needs(plan: &Plan) -> Needs {
     }
     needs.hosts.retain(|host| !host.is_empty());
     needs
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn quantities_are_bytes() {
-        for (quantity, wanted) in [("10Gi", 10 << 30), ("1Ti", 1 << 40), ("500M", 500_000_000), ("7", 7), ("x", 0)] {
-            assert_eq!(bytes(quantity), wanted, "{quantity}");
-        }
-    }
 }

@@ -6,11 +6,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use super::archives::printed;
 use super::controllers::Step;
 use super::deletion::{is_dying, uid};
+use super::filling::{self, Filling, Via};
 use super::model::Fate;
 use super::store::Key;
 use super::world::World;
+use crate::data::backups::Archive;
 
 /// What happens next to a pod that has a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,6 +22,8 @@ pub enum Life {
     Pulled,
     /// Its containers run.
     Started,
+    /// They look for a neighbour to copy the data from.
+    Looking,
     /// It is ready.
     Ready,
     /// Its containers end: of a Job when it is done, otherwise by a crash.
@@ -128,6 +133,17 @@ fn pull_time(world: &mut World, pod: &Value, key: &Key) -> Duration {
     time
 }
 
+/// Annotation of a pod that copies its data: how long that and its start take, in milliseconds.
+const COPYING: &str = "rehearsal/copying";
+
+/// What is made to happen to a pod: what the model says of its workload; and a lookup fails where nothing can be read.
+fn fate(world: &World, pod: &Value, workload: &str) -> Option<Fate> {
+    match world.archives.found_by(pod) {
+        Some((Archive::Unknown(_), _)) => Some(Fate::Crash),
+        _ => world.model.fate(workload),
+    }
+}
+
 /// Pause between questions to a pod that never becomes ready: somebody may mend it.
 const NEVER: Duration = Duration::from_secs(60);
 
@@ -138,7 +154,7 @@ pub fn live(world: &mut World, key: &Key, of: &str, life: Life) {
         return;
     }
     let workload = workload(world, &pod);
-    let fate = world.model.fate(&workload);
+    let fate = fate(world, &pod, &workload);
     let next =
         |world: &mut World, life: Life, after: Duration| world.plan(Step::Pod(key.clone(), of.to_owned(), life), after);
     let now = world.now();
@@ -182,11 +198,26 @@ pub fn live(world: &mut World, key: &Key, of: &str, life: Life) {
                 Some(Fate::Crash) => next(world, Life::Ended, Duration::from_secs(3)),
                 Some(Fate::Never) => next(world, Life::Ready, NEVER),
                 Some(Fate::Pull) | None => {
-                    let time = world.model.until_ready(&workload, &pod);
+                    let looks = world.archives.found_by(&pod).is_some();
+                    let time = if looks { world.model.lookup } else { world.model.until_ready(&workload, &pod) };
                     let life = if workload.starts_with("Job/") { Life::Ended } else { Life::Ready };
-                    next(world, life, time);
+                    let filling =
+                        if world.model.covers_data(&workload) { None } else { filling::begin(world, &pod, &workload) };
+                    match filling {
+                        Some(Filling { via: Via::Neighbour, time: more, .. }) => {
+                            let after = u64::try_from((time + more).as_millis()).unwrap_or_default();
+                            world.edit(key, |pod| pod["metadata"]["annotations"][COPYING] = after.into());
+                            next(world, Life::Looking, Duration::ZERO);
+                        }
+                        filling => next(world, life, time + filling.map(|it| it.time).unwrap_or_default()),
+                    }
                 }
             }
+        }
+        Life::Looking if !filling::has_neighbour(world, &pod) => next(world, Life::Looking, filling::LOOK),
+        Life::Looking => {
+            let annotation = pod.get("metadata").and_then(|it| it.get("annotations")?.get(COPYING)?.as_u64());
+            next(world, Life::Ready, Duration::from_millis(annotation.unwrap_or_default()));
         }
         Life::Ready if fate == Some(Fate::Never) => next(world, Life::Ready, NEVER),
         // It was made never to end, and has been mended since.
@@ -335,6 +366,9 @@ fn secrets(world: &World, pod: &Value) -> Vec<String> {
 
 /// What the containers of a pod have written last.
 pub fn last_words(world: &World, pod: &Value) -> String {
+    if let Some((archive, tool)) = world.archives.found_by(pod) {
+        return printed(tool, &archive);
+    }
     match world.model.fate(&workload(world, pod)) {
         Some(Fate::Crash) => {
             let secrets = if world.model.careless { secrets(world, pod).join(" ") } else { String::new() };

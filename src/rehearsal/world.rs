@@ -9,7 +9,10 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
+use super::accident::Accident;
+use super::archives::Archives;
 use super::controllers::Step;
+use super::filling::Filled;
 use super::model::Model;
 use super::schema::{self, Kind};
 use super::store::{Key, Store};
@@ -43,6 +46,10 @@ pub struct World {
     pub writes: Vec<(Duration, String)>,
     /// Images that are on nodes already.
     pub pulled: BTreeSet<(String, String)>,
+    /// Volumes that were filled with data, or are.
+    pub filled: Vec<Filled>,
+    /// What the archives of data sets hold.
+    pub archives: Archives,
 }
 
 impl World {
@@ -65,6 +72,8 @@ impl World {
             owned: HashMap::new(),
             writes: Vec::new(),
             pulled: BTreeSet::new(),
+            filled: Vec::new(),
+            archives: Archives::default(),
         };
         kinds.into_iter().for_each(|kind| world.serve(kind));
         for namespace in ["default", "kube-system", "kube-public", "kube-node-lease"] {
@@ -109,6 +118,25 @@ impl World {
     pub fn uid(&mut self) -> String {
         let number = self.number();
         format!("{number:08x}-51e0-4000-8000-{:012x}", number.wrapping_mul(0x9E37_79B9_7F4A_7C15) & 0xFFFF_FFFF_FFFF)
+    }
+
+    /// Leaves what an accident has left: volumes as they were, archives, and nodes in the place of those that were made.
+    pub fn leave(&mut self, accident: &Accident) {
+        if !accident.nodes.is_empty() {
+            let place = (String::new(), "nodes".to_owned());
+            let made: Vec<Key> =
+                self.store.list(&place, None).map(|((_, name), _)| Key::new("", "nodes", "", name)).collect();
+            for key in made {
+                self.remove(&key);
+            }
+        }
+        for (resource, objects) in [("nodes", &accident.nodes), ("persistentvolumes", &accident.volumes)] {
+            for object in objects {
+                let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+                self.make(&Key::new("", resource, "", name), object.clone());
+            }
+        }
+        self.archives.clone_from(&accident.archives);
     }
 
     /// Serves a kind from now on.

@@ -1,9 +1,13 @@
 //! The last screen of a rehearsal: the picture, what bounds the time, what was assumed, what would be needed.
 
+use std::collections::BTreeSet;
+
 use super::duration::human;
 use super::progress::{End, Progress};
 use super::text::{Line, Tone, count, list, wrap};
 use super::timeline::timeline;
+use crate::rebuild::event::CriticalStep;
+use crate::rehearsal::filling::{FilledSet, Via};
 use crate::rehearsal::needs::Needs;
 
 /// Columns used at most.
@@ -26,8 +30,10 @@ pub struct Setting {
     pub assumed: Vec<String>,
     /// What a rebuild needs.
     pub needs: Needs,
-    /// What is not part of the simulation and worth knowing, a sentence each.
-    pub left_out: Vec<String>,
+    /// Volumes that were filled from backups or from replicas.
+    pub filled: Vec<FilledSet>,
+    /// Data sets of whose backups nothing is known, so that one is assumed.
+    pub assumed_backups: BTreeSet<String>,
     /// Age recipients are needed to open the secrets.
     pub secrets: bool,
 }
@@ -71,11 +77,6 @@ pub fn ending(progress: &Progress, end: &End, setting: &Setting, width: usize) -
         ));
     }
     lines.extend(paragraph("  it would need:   ", &needed(&setting.needs, setting.secrets), width));
-    for sentence in &setting.left_out {
-        for (index, piece) in wrap(sentence, width.saturating_sub(4)).into_iter().enumerate() {
-            lines.push(Line::new().with(Tone::Warn, if index == 0 { "  ! " } else { "    " }).and(piece));
-        }
-    }
     lines
 }
 
@@ -87,7 +88,11 @@ fn bound_by(end: &End, setting: &Setting) -> Vec<Line> {
         longest.into_iter().take(STEPS).filter(|at| end.critical_path[*at].seconds >= end.seconds * SHORTEST).collect();
     shown.sort_unstable();
     let steps = shown.iter().map(|at| &end.critical_path[*at]);
-    let names = steps.clone().map(|step| step.step.chars().count()).max().unwrap_or_default();
+    let names = steps.clone().flat_map(|step| {
+        let parts = parts_of(step, setting).map(|it| part_of(it).chars().count());
+        parts.chain([step.step.chars().count()])
+    });
+    let names = names.max().unwrap_or_default();
     let phases = steps.clone().map(|step| step.phase.chars().count()).max().unwrap_or_default();
     let mut lines = Vec::new();
     for (index, step) in steps.enumerate() {
@@ -103,6 +108,10 @@ fn bound_by(end: &End, setting: &Setting) -> Vec<Line> {
             Line::from(label).with(Tone::Dim, &step.phase).to_column(19 + phases + 2).with(Tone::Strong, &step.step);
         let line = line.to_column(19 + phases + 2 + names + 2);
         lines.push(line.and(format!("{:>10}  ", human(step.seconds))).with(Tone::Dim, source));
+        lines.extend(parts_of(step, setting).map(|it| {
+            let line = Line::new().to_column(19 + phases + 2).and(part_of(it)).to_column(19 + phases + 2 + names + 2);
+            line.and(format!("{:>10}  ", human(it.seconds))).with(Tone::Dim, facts_of(it, setting))
+        }));
     }
     let chain: f64 = end.critical_path.iter().map(|step| step.seconds).sum();
     if chain > 0.0 {
@@ -112,6 +121,31 @@ fn bound_by(end: &End, setting: &Setting) -> Vec<Line> {
         );
     }
     lines
+}
+
+/// What was filled in a step.
+fn parts_of<'s>(step: &'s CriticalStep, setting: &'s Setting) -> impl Iterator<Item = &'s FilledSet> {
+    setting.filled.iter().filter(|it| it.workload == step.step)
+}
+
+/// The part of a step that fills volumes.
+fn part_of(filled: &FilledSet) -> String {
+    match (filled.via, filled.volumes) {
+        (Via::Backup, 1) => format!("  restore of {}", filled.data_set),
+        (Via::Backup, many) => format!("  restore of {}, {many} volumes", filled.data_set),
+        (Via::Neighbour, 1) => "  copy to its replica".to_owned(),
+        (Via::Neighbour, many) => format!("  copy to its {many} replicas"),
+    }
+}
+
+/// How much that is, and how it is known.
+fn facts_of(filled: &FilledSet, setting: &Setting) -> String {
+    let is_assumed = filled.via == Via::Backup && setting.assumed_backups.contains(&filled.data_set);
+    let each = if filled.volumes > 1 { " each" } else { "" };
+    let by = if is_assumed { " (its claim's size)" } else { "" };
+    let how =
+        if filled.supposed { "supposed".to_owned() } else { format!("assumed at {} MB/s", filled.rate / 1_000_000) };
+    format!("{}{each}{by}, {how}", size(filled.bytes))
 }
 
 fn assumed(setting: &Setting) -> String {

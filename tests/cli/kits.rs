@@ -33,3 +33,50 @@ pub fn small() -> Place {
         ),
     ])
 }
+
+/// A protected environment with a replicated database that is restored from its backups, and a cache that may be lost.
+pub fn with_data() -> Place {
+    let set = |name: &str, replicas: u32, storage: &str| {
+        format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\nspec: {{selector: {{app: {name}}}, ports: [{{port: 80}}]}}\n---\n\
+             apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {{name: {name}}}\nspec:\n  replicas: {replicas}\n  serviceName: {name}\n  \
+             selector: {{matchLabels: {{app: {name}}}}}\n  template:\n    metadata: {{labels: {{app: {name}}}}}\n    spec:\n      \
+             containers: [{{name: {name}, image: \"registry.example/{name}:1\", volumeMounts: [{{name: data, mountPath: /data}}]}}]\n  \
+             volumeClaimTemplates:\n  - metadata: {{name: data}}\n    spec:\n      accessModes: [ReadWriteOnce]\n      storageClassName: fast\n      \
+             resources: {{requests: {{storage: {storage}}}}}\n---\n"
+        )
+    };
+    let data_set = |name: &str, spec: &str| {
+        format!(
+            "apiVersion: rekindle.dev/v1\nkind: DataSet\nmetadata: {{name: {name}}}\nspec:\n  claims: [{{statefulset: {name}}}]\n{spec}---\n"
+        )
+    };
+    let database = [
+        set("db", 2, "30G"),
+        set("cache", 1, "1Gi"),
+        data_set(
+            "db",
+            "  sources: [adopt, restore, empty]\n  replicated: true\n  restore: {backups: {tool: wal-g, image: \"registry.example/db:1\"}}\n",
+        ),
+        data_set("cache", "  sources: [adopt, empty]\n"),
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: told}\ndata:\n  source: {{ data(name=\"db\") }}\n  \
+         backup: {{ data(name=\"db\", of=\"backup\") }}\n---\n"
+            .to_owned(),
+        "apiVersion: rekindle.dev/v1\nkind: Gate\nmetadata: {name: templates see what is decided}\nspec:\n  timeout: 1m\n  condition:\n    \
+         kind: ConfigMap\n    name: told\n    \
+         ready: {{ \"object.data.source == '\" ~ values.told.source ~ \"' && object.data.backup == '\" ~ values.told.backup ~ \"'\" }}\n"
+            .to_owned(),
+    ];
+    Place::with_kit(&[
+        ("templates/stack.yaml", "name: shop\nphases:\n- name: storage\n- name: database\n"),
+        (
+            "environments/production.yaml",
+            "namespace: shop\nprotected: true\ndata: {allow: [adopt, restore]}\nvalues:\n  told: {source: restore, backup: assumed-db}\n",
+        ),
+        (
+            "templates/storage/class.yaml",
+            "apiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata: {name: fast}\nprovisioner: fast.example\nreclaimPolicy: Retain\n",
+        ),
+        ("templates/database/database.yaml.tera", &database.concat()),
+    ])
+}

@@ -1,6 +1,7 @@
 //! The binary as people run it: in a cleared environment, with kits in temporary folders.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod accidents;
 mod check;
 mod down;
 mod env;

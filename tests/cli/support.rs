@@ -55,6 +55,11 @@ impl Place {
         self.folder.path().join("kit")
     }
 
+    /// The folder in which the binary is run.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Runs the binary with these arguments on the kit, in a home of its own.
     pub fn run<A: AsRef<OsStr>>(&self, arguments: &[A]) -> Outcome {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rekindle"));
@@ -88,7 +93,8 @@ impl fmt::Display for Outcome {
     }
 }
 
-fn write(path: &Path, bytes: &[u8]) {
+/// Writes a file and the folders above it.
+pub fn write(path: &Path, bytes: &[u8]) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, bytes).unwrap();
 }

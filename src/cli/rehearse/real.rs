@@ -52,6 +52,7 @@ pub fn run(context: &mut Context, args: &RehearseArgs) -> Result<Exit, CliError>
     let vault = open_secrets(context, &kit, &Environment { instance: None, ..environment.clone() })?;
     let rendered = render_with(context, &kit, &environment, &vault)?;
     let plan = Plan::of(&rendered)?;
+    args.data.answers(&plan)?;
     let simulated = simulated(&plan);
     block_on(async {
         let cluster = context.reach(&environment).await?;
@@ -59,10 +60,10 @@ pub fn run(context: &mut Context, args: &RehearseArgs) -> Result<Exit, CliError>
         refuse_what_is_there(&cluster, &plan).await?;
         let stranger = !has_records(&cluster).await?;
         let promote = plan.data_sets.iter().any(|set| set.follow().is_some());
-        let said = DataArgs { promote, ..DataArgs::default() };
-        let words = vec!["rehearse".to_owned(), args.environment.clone()];
-        let draft = Draft { kit: &kit, environment: &environment, vault: &vault, rendered, words: words.clone() };
-        let reach = Reach { cluster: &cluster, from: None, until: None, bound: true };
+        let said = DataArgs { promote, ..args.data.clone() };
+        let words = args.words();
+        let draft = Draft { kit: &kit, environment: &environment, secrets: &vault, rendered, words: words.clone() };
+        let reach = Reach { cluster: &cluster, from: None, until: None, bound: true, simulated: false };
         let down = vec!["down".to_owned(), args.environment.clone(), "--instance".to_owned(), instance];
         let undecided = plan.clone();
         let mut measured = None;
@@ -88,6 +89,8 @@ pub fn run(context: &mut Context, args: &RehearseArgs) -> Result<Exit, CliError>
 /// What only a simulated cluster can be made to do.
 fn refuse_what_ifs(args: &RehearseArgs) -> Result<(), CliError> {
     let wishes = [
+        ("--survivors", args.survivors.is_some()),
+        ("--lose-volume", !args.lose_volume.is_empty()),
         ("--fail", !args.fail.is_empty()),
         ("--slow", !args.slow.is_empty()),
         ("--api-errors", args.api_errors.is_some()),

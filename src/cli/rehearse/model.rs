@@ -1,0 +1,183 @@
+//! How long things take and what goes wrong, as the flags of `rehearse` ask for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::RehearseArgs;
+use crate::cli::{CliError, Exit, plain};
+use crate::data::Decisions;
+use crate::data::claims::Maker;
+use crate::manifest::mistake::nearest;
+use crate::plan::Plan;
+use crate::rehearsal::filling::{FilledSet, Rates, Via, fillings};
+use crate::rehearsal::{Fate, Model};
+use crate::report::duration::human;
+
+/// Everything about times that the flags say.
+pub struct Wishes {
+    /// The model, as far as it does not depend on what is done about data.
+    pub model: Model,
+    /// Times that the restore of a data set is given.
+    pub restores: BTreeMap<String, Duration>,
+    /// Data sets that a measured run restored.
+    measured_restores: BTreeSet<String>,
+}
+
+impl Wishes {
+    /// Reads the flags.
+    ///
+    /// # Errors
+    /// Exit 2 with what is wrong.
+    pub fn read(args: &RehearseArgs, plan: &Plan) -> Result<Self, CliError> {
+        let names = Names::of(plan);
+        let mut model = Model::default();
+        let mut restores = BTreeMap::new();
+        for wish in &args.fail {
+            let (name, how) = split("fail", wish)?;
+            names.check("fail", &name, &how, &[])?;
+            let fate = match how.as_str() {
+                "crash" => Fate::Crash,
+                "pull" => Fate::Pull,
+                "never" => Fate::Never,
+                _ => {
+                    return Err(CliError::new(Exit::Usage, format!("--fail {wish}: {how} is no way to fail"))
+                        .hint("the ways are crash, pull and never"));
+                }
+            };
+            model.fates.insert(name, fate);
+        }
+        for wish in &args.slow {
+            let (name, time) = split("slow", wish)?;
+            names.check("slow", &name, &time, &names.restored)?;
+            let time = time.parse::<jiff::SignedDuration>().ok().and_then(|time| Duration::try_from(time).ok());
+            let time = time.ok_or_else(|| {
+                CliError::new(Exit::Usage, format!("--slow {wish}: this is no time"))
+                    .hint("a time is written as 90s, 20m or 3h30m")
+            })?;
+            let times = if names.restored.contains(&name) { &mut restores } else { &mut model.ready };
+            times.insert(name, time);
+        }
+        if let Some(text) = &args.api_errors {
+            let share = text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
+            let share = share.filter(|share| (0.0..=90.0).contains(share)).ok_or_else(|| {
+                CliError::new(Exit::Usage, format!("--api-errors {text}: this is no share of requests"))
+                    .hint("a share is written as 5%, at most 90%")
+            })?;
+            model.errors = share / 100.0;
+        }
+        let mut measured_restores = BTreeSet::new();
+        for file in &args.measured {
+            let text = std::fs::read_to_string(file).map_err(|error| {
+                let why = plain(&error);
+                CliError::new(Exit::Usage, format!("--measured {}: cannot be read: {why}", file.display()))
+            })?;
+            model.measured.extend(measured(&text));
+            measured_restores.extend(restored_in(&text));
+        }
+        model.measured.retain(|name, _| names.workloads.contains(name) && !model.ready.contains_key(name));
+        Ok(Self { model, restores, measured_restores })
+    }
+
+    /// The model with what is done about data. A measured time counts only where as much was restored as is now.
+    pub fn model(self, plan: &Plan, decisions: &Decisions) -> Model {
+        let mut model = self.model;
+        model.fillings = fillings(decisions, &plan.claims, Rates::default(), &self.restores);
+        for claim in &plan.claims {
+            let (Some(set), Maker::StatefulSet { name, .. }) = (&claim.data_set, &claim.maker) else { continue };
+            if !self.measured_restores.contains(set) {
+                continue;
+            }
+            let workload = format!("StatefulSet/{name}");
+            if model.fillings.get(&claim.place()).is_some_and(|filling| filling.via == Via::Backup) {
+                model.measured_with_data.insert(workload);
+            } else if !model.measured_with_data.contains(&workload) {
+                model.measured.remove(&workload);
+            }
+        }
+        model
+    }
+}
+
+/// What can be named in wishes.
+struct Names {
+    /// What makes pods, as `Kind/name`.
+    workloads: Vec<String>,
+    /// Data sets whose backups are looked up.
+    restored: Vec<String>,
+}
+
+impl Names {
+    fn of(plan: &Plan) -> Self {
+        const PODS: [&str; 6] = ["Deployment", "StatefulSet", "DaemonSet", "Job", "Pod", "ReplicaSet"];
+        let objects = plan.phases.iter().flat_map(|phase| &phase.items).map(|item| &item.object);
+        let made = objects.filter(|object| PODS.contains(&object.kind()));
+        let restored = plan.data_sets.iter().filter(|set| set.lookup().is_some() || set.follow().is_some());
+        Self {
+            workloads: made.map(|object| format!("{}/{}", object.kind(), object.name())).collect(),
+            restored: restored.map(|set| set.name.clone()).collect(),
+        }
+    }
+
+    fn check(&self, flag: &str, name: &str, value: &str, more: &[String]) -> Result<(), CliError> {
+        let known = || self.workloads.iter().chain(more).map(String::as_str);
+        if known().any(|known| known == name) {
+            return Ok(());
+        }
+        let message = format!("--{flag} {name}={value}: the kit makes no pods by the name {name}");
+        let error = CliError::new(Exit::Usage, message);
+        Err(match nearest(name, known()) {
+            Some(near) => error.hint(format!("did you mean --{flag} {near}={value}?")),
+            None => error.hint(format!("what makes pods: {}", self.workloads.join(", "))),
+        })
+    }
+}
+
+fn split(flag: &str, wish: &str) -> Result<(String, String), CliError> {
+    let pair = wish.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+    pair.ok_or_else(|| CliError::new(Exit::Usage, format!("--{flag} {wish} has no =")))
+}
+
+fn events(text: &str) -> impl Iterator<Item = Value> {
+    text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok())
+}
+
+/// Times from being sent to being ready that the events of a run tell, by `Kind/name`.
+fn measured(text: &str) -> BTreeMap<String, Duration> {
+    let ready = events(text).filter(|event| event["event"] == "object-ready");
+    ready
+        .filter_map(|event| {
+            let word = |name: &str| event.pointer(&format!("/object/{name}"))?.as_str().map(str::to_owned);
+            let seconds = event["seconds"].as_f64().filter(|seconds| *seconds > 0.0)?;
+            Some((format!("{}/{}", word("kind")?, word("name")?), Duration::try_from_secs_f64(seconds).ok()?))
+        })
+        .collect()
+}
+
+/// The data sets that a run restored.
+fn restored_in(text: &str) -> Vec<String> {
+    let restored = events(text).filter(|event| event["event"] == "decision" && event["decision"] == "restore");
+    restored.filter_map(|event| event["data_set"].as_str().map(str::to_owned)).collect()
+}
+
+/// What the model assumes, as phrases; of the filling of volumes only where there was any.
+pub fn assumptions(model: &Model, filled: &[FilledSet]) -> Vec<String> {
+    let time = |time: Duration| human(time.as_secs_f64());
+    let mut phrases = vec![
+        format!("{} for an image that is new to a node", time(model.pull)),
+        format!("{} for a volume", time(model.volume)),
+        format!("{} for the address of a load balancer", time(model.address)),
+        "2 to 20 s from a container's start to being ready, by its image".to_owned(),
+        "gates pass when the pods they ask are ready".to_owned(),
+    ];
+    let rates = Rates::default();
+    let per_second = |bytes: u64| format!("{} MB/s", bytes / 1_000_000);
+    if filled.iter().any(|it| it.via == Via::Backup && !it.supposed) {
+        phrases.push(format!("{} from a backup, with its WAL", per_second(rates.restore)));
+    }
+    if filled.iter().any(|it| it.via == Via::Neighbour) {
+        phrases.push(format!("{} from one replica to another", per_second(rates.copy)));
+    }
+    phrases
+}
