@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::identities::{explain, open_secrets, say_opened};
 use super::render::say_warnings;
+use super::report_file::ReportArgs;
 use super::settings::Context;
 use super::{CliError, Exit};
 use crate::cluster::{Cluster, ClusterError};
@@ -22,6 +23,7 @@ use crate::rebuild::Options;
 use crate::rebuild::event::{Event, Outcome, VERSION};
 use crate::rehearsal::needs::{Needs, needs};
 use crate::rehearsal::{Fate, Faults, Model, Simulation, World};
+use crate::report::document::About;
 use crate::report::duration::human;
 use crate::report::lines::Lines;
 use crate::report::progress::Progress;
@@ -56,6 +58,7 @@ With --serve the simulated cluster stays afterwards, for kubectl, until Ctrl-C.
 
 Examples:
   rekindle rehearse production
+  rekindle rehearse production --report rebuild.html
   rekindle rehearse production --serve
   rekindle rehearse production --slow StatefulSet/postgresql-fingerprint=3h30m
   rekindle rehearse staging --context kind-rekindle";
@@ -88,6 +91,25 @@ pub struct RehearseArgs {
     /// Keep the simulated cluster for kubectl, on a loopback address [default: a free port]
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true, default_missing_value = "127.0.0.1:0")]
     serve: Option<std::net::SocketAddr>,
+    #[command(flatten)]
+    report: ReportArgs,
+}
+
+impl RehearseArgs {
+    /// The words after `rekindle` that say the same again.
+    fn words(&self) -> Vec<String> {
+        let mut words = vec!["rehearse".to_owned(), self.environment.clone()];
+        let mut say = |flag: &str, value: String| words.extend([flag.to_owned(), value]);
+        self.fail.iter().for_each(|wish| say("--fail", wish.clone()));
+        self.slow.iter().for_each(|wish| say("--slow", wish.clone()));
+        if let Some(share) = &self.api_errors {
+            say("--api-errors", share.clone());
+            say("--seed", self.seed.to_string());
+        }
+        self.nodes.iter().for_each(|nodes| say("--nodes", nodes.to_string()));
+        self.measured.iter().for_each(|file| say("--measured", file.display().to_string()));
+        words
+    }
 }
 
 /// Runs the command.
@@ -96,6 +118,7 @@ pub fn run(context: &mut Context, args: &RehearseArgs) -> Result<Exit, CliError>
         return real::run(context, args);
     }
     let began = std::time::Instant::now();
+    let report = args.report.open()?;
     let kit = context.kit()?;
     let environment = kit.environment(&args.environment, &context.overrides()?)?;
     let (rendered, opened) = render(context, &kit, &environment)?;
@@ -123,7 +146,17 @@ pub fn run(context: &mut Context, args: &RehearseArgs) -> Result<Exit, CliError>
     let socket = args.serve.map(serve::open).transpose()?;
     let rehearsed = rehearse(context, args, &plan, model, nodes)?;
     let took = began.elapsed().as_secs_f64();
-    show(context, args, &rehearsed.progress, rehearsal::Setting { took, ..setting });
+    let setting = rehearsal::Setting { took, ..setting };
+    show(context, args, &rehearsed.progress, &setting);
+    if let Some(report) = report {
+        let about = About {
+            command: context.command(&args.words()),
+            ending: as_operator(context, args),
+            rehearsal: Some(setting),
+            ..About::default()
+        };
+        report.save(&mut context.ui, &rehearsed.progress, &about)?;
+    }
     if let Some(socket) = socket {
         serve::until_stopped(context, &rehearsed.runtime, rehearsed.simulation, socket)?;
     }
@@ -371,8 +404,17 @@ impl View {
     }
 }
 
+/// What an operator whose run stopped would be told to do next.
+fn as_operator(context: &Context, args: &RehearseArgs) -> ending::Setting {
+    ending::Setting {
+        again: context.command(&["up", &args.environment]),
+        look: context.command(&["status", &args.environment]),
+        ..ending::Setting::default()
+    }
+}
+
 /// The last screen: the picture of a rebuild that succeeds, or what an operator would see of one that does not.
-fn show(context: &mut Context, args: &RehearseArgs, progress: &Progress, setting: rehearsal::Setting) {
+fn show(context: &mut Context, args: &RehearseArgs, progress: &Progress, setting: &rehearsal::Setting) {
     let width = context.ui.width();
     let end = progress.end.as_ref();
     if context.json() {
@@ -384,16 +426,11 @@ fn show(context: &mut Context, args: &RehearseArgs, progress: &Progress, setting
     }
     match end.filter(|end| end.outcome == Outcome::Done) {
         Some(_) if context.json() => {}
-        Some(end) => context.ui.say_lines(&rehearsal::ending(progress, end, &setting, width)),
+        Some(end) => context.ui.say_lines(&rehearsal::ending(progress, end, setting, width)),
         None => {
-            let seen = ending::Setting {
-                again: context.command(&["up", &args.environment]),
-                look: context.command(&["status", &args.environment]),
-                ..ending::Setting::default()
-            };
             context.ui.say("a rehearsal, nothing real was touched; this is what an operator would see:");
             context.ui.say("");
-            context.ui.say_lines(&ending::ending(progress, &seen, width));
+            context.ui.say_lines(&ending::ending(progress, &as_operator(context, args), width));
         }
     }
 }
