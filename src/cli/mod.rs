@@ -22,6 +22,7 @@ mod rbac;
 mod rehearse;
 mod render;
 mod replace;
+mod report_file;
 mod run_view;
 mod running;
 mod runs;

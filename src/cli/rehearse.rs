@@ -14,6 +14,7 @@ use self::model::{Wishes, assumptions};
 use super::data::{self, DataArgs, Draft, Reach};
 use super::identities::{explain, open_secrets, say_opened};
 use super::render::say_warnings;
+use super::report_file::ReportArgs;
 use super::settings::Context;
 use super::{CliError, Exit};
 use crate::cluster::{Cluster, ClusterError};
@@ -25,6 +26,7 @@ use crate::rehearsal::accident::Accident;
 use crate::rehearsal::filling::{FilledSet, by_set};
 use crate::rehearsal::needs::needs;
 use crate::rehearsal::{Faults, Simulation, World};
+use crate::report::document::About;
 use crate::report::lines::Lines;
 use crate::report::progress::Progress;
 use crate::report::{ending, json as json_form, rehearsal, sanitize};
@@ -78,6 +80,7 @@ With --serve the simulated cluster stays afterwards, for kubectl, until Ctrl-C.
 
 Examples:
   rekindle rehearse production
+  rekindle rehearse production --report rebuild.html
   rekindle rehearse production --serve
   rekindle rehearse production --slow postgresql-fingerprint=3h30m
   rekindle rehearse staging --context kind-rekindle";
@@ -118,6 +121,8 @@ pub struct RehearseArgs {
     /// Keep the simulated cluster for kubectl, on a loopback address [default: a free port]
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true, default_missing_value = "127.0.0.1:0")]
     serve: Option<std::net::SocketAddr>,
+    #[command(flatten)]
+    report: ReportArgs,
 }
 
 impl RehearseArgs {
@@ -146,6 +151,7 @@ pub fn run(context: &mut Context, args: &RehearseArgs) -> Result<Exit, CliError>
         return real::run(context, args);
     }
     let (began, started) = (std::time::Instant::now(), Timestamp::now());
+    let report = args.report.open()?;
     let kit = context.kit()?;
     let environment = kit.environment(&args.environment, &context.overrides()?)?;
     let (rendered, secrets) = render(context, &kit, &environment)?;
@@ -162,6 +168,15 @@ pub fn run(context: &mut Context, args: &RehearseArgs) -> Result<Exit, CliError>
     let took = began.elapsed().as_secs_f64();
     let setting = setting(args, &rehearsed, &accident, secrets.are_needed(), took);
     show(context, args, &rehearsed.progress, &setting);
+    if let Some(report) = report {
+        let about = About {
+            command: context.command(&args.words()),
+            ending: as_operator(context, args),
+            rehearsal: Some(setting),
+            ..About::default()
+        };
+        report.save(&mut context.ui, &rehearsed.progress, &about)?;
+    }
     if let Some(socket) = socket {
         serve::until_stopped(context, &rehearsed.runtime, rehearsed.simulation, socket)?;
     }
@@ -372,6 +387,15 @@ impl View {
     }
 }
 
+/// What an operator whose run stopped would be told to do next.
+fn as_operator(context: &Context, args: &RehearseArgs) -> ending::Setting {
+    ending::Setting {
+        again: context.command(&["up", &args.environment]),
+        look: context.command(&["status", &args.environment]),
+        ..ending::Setting::default()
+    }
+}
+
 /// The last screen: the picture of a rebuild that succeeds, or what an operator would see of one that does not.
 fn show(context: &mut Context, args: &RehearseArgs, progress: &Progress, setting: &rehearsal::Setting) {
     let width = context.ui.width();
@@ -388,14 +412,9 @@ fn show(context: &mut Context, args: &RehearseArgs, progress: &Progress, setting
         Some(_) if context.json() => {}
         Some(end) => context.ui.say_lines(&rehearsal::ending(progress, end, setting, width)),
         None => {
-            let seen = ending::Setting {
-                again: context.command(&["up", &args.environment]),
-                look: context.command(&["status", &args.environment]),
-                ..ending::Setting::default()
-            };
             context.ui.say("a rehearsal, nothing real was touched; this is what an operator would see:");
             context.ui.say("");
-            context.ui.say_lines(&ending::ending(progress, &seen, width));
+            context.ui.say_lines(&ending::ending(progress, &as_operator(context, args), width));
         }
     }
 }

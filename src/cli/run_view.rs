@@ -5,9 +5,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::process;
+use super::report_file::ReportFile;
 use super::settings::Context;
 use super::ui::Ui;
 use crate::rebuild::event::{Event, EventKind, Outcome};
+use crate::report::document::About;
 use crate::report::down::table;
 use crate::report::ending::{Setting, ending};
 use crate::report::lines::Lines;
@@ -31,6 +34,7 @@ pub struct RunView {
     form: Form,
     progress: Progress,
     setting: Setting,
+    report: Option<(ReportFile, About)>,
     begun: Instant,
     stopping: bool,
     changed: bool,
@@ -63,6 +67,18 @@ impl RunView {
         Self::on(context.ui.clone(), context.json(), context.common.verbose, setting)
     }
 
+    /// The same view, which writes a report at the end where one is wanted.
+    pub fn reporting(mut self, file: Option<ReportFile>) -> Self {
+        let about = About {
+            command: self.setting.again.clone(),
+            by: process::who(),
+            ending: self.setting.clone(),
+            rehearsal: None,
+        };
+        self.report = file.map(|file| (file, about));
+        self
+    }
+
     fn on(ui: Ui, json: bool, verbose: u8, setting: Setting) -> Self {
         let form = match (json, ui.interactive && verbose == 0) {
             (true, _) => Form::Json,
@@ -70,7 +86,8 @@ impl RunView {
             (false, false) => Form::Lines(Box::new(Lines::new(verbose > 0))),
         };
         let progress = Progress::default();
-        Self { ui, form, progress, setting, begun: Instant::now(), stopping: false, changed: false, painted: None }
+        let (report, begun) = (None, Instant::now());
+        Self { ui, form, progress, setting, report, begun, stopping: false, changed: false, painted: None }
     }
 
     /// How often [`RunView::redraw`] should be called, also while events come.
@@ -157,6 +174,12 @@ impl RunView {
             }
             let lines = ending(&self.progress, &self.setting, self.ui.width());
             self.ui.say_lines(&lines);
+        }
+        // The exit code is the run's own: what became of the environment matters more than its report.
+        if let Some((file, about)) = self.report.take()
+            && let Err(error) = file.save(&mut self.ui, &self.progress, &about)
+        {
+            self.ui.error(&error, false);
         }
     }
 }

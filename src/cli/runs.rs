@@ -8,9 +8,11 @@ use serde_json::json;
 use super::error::plain;
 use super::journal::folder;
 use super::process;
+use super::report_file::ReportArgs;
 use super::settings::Context;
 use super::{CliError, Exit};
 use crate::rebuild::journal::{self, Header, State, Summary};
+use crate::report::document::About;
 use crate::report::ending::{Setting, Silence, ending};
 use crate::report::progress::Progress;
 use crate::report::runs::table;
@@ -27,9 +29,11 @@ Example:
 const SHOW_HELP: &str = "\
 Prints the last screen of a run again, from its journal; with -o json its
 events, as `up -o json` prints them. The beginning of the id is enough.
+With --report FILE they become a report, and nothing else is printed.
 
 Examples:
   rekindle runs show 7f3a
+  rekindle runs show 7f3a --report run.html
   rekindle runs show 7f3a -o json | jq 'select(.event == \"object-failed\")'";
 
 /// The commands under `runs`.
@@ -49,13 +53,15 @@ pub struct ShowArgs {
     /// The run's id, or its beginning; `rekindle runs list` names them
     #[arg(value_name = "RUN")]
     pub run: String,
+    #[command(flatten)]
+    pub report: ReportArgs,
 }
 
 /// Runs the command.
 pub fn run(context: &mut Context, command: &RunsCommand) -> Result<Exit, CliError> {
     match command {
         RunsCommand::List => list(context),
-        RunsCommand::Show(args) => show(context, &args.run),
+        RunsCommand::Show(args) => show(context, args),
     }
 }
 
@@ -111,9 +117,11 @@ fn line(run: &Summary, state: State) -> serde_json::Value {
     })
 }
 
-fn show(context: &mut Context, wanted: &str) -> Result<Exit, CliError> {
+fn show(context: &mut Context, args: &ShowArgs) -> Result<Exit, CliError> {
+    let wanted = args.run.as_str();
+    let report = args.report.open()?;
     let bytes = find(context, wanted)?;
-    if context.json() {
+    if context.json() && report.is_none() {
         journal::events(&bytes).for_each(|event| context.ui.out_json(event));
         return Ok(Exit::Done);
     }
@@ -135,6 +143,18 @@ fn show(context: &mut Context, wanted: &str) -> Result<Exit, CliError> {
         }
     }
     let header = summary.header;
+    let silence = if state == State::Running { Silence::Running } else { Silence::Killed };
+    if let Some(report) = report {
+        if !refused.is_empty() {
+            let message = format!("run {} was refused before it began: there is nothing to report", header.run);
+            return Err(CliError::new(Exit::Usage, message).hint(context.command(&["runs", "show", &header.run])));
+        }
+        let Header { command, look, hosts, by, .. } = header;
+        let setting = Setting { again: command.clone(), look, hosts, silence };
+        let about = About { command, by, ending: setting, rehearsal: None };
+        report.save(&mut context.ui, &progress, &about)?;
+        return Ok(Exit::Done);
+    }
     let began = header.time.strftime("%Y-%m-%d %H:%M:%S UTC");
     let place = format!(
         "run {} of {}, {began}, by {}, {} at {}",
@@ -147,7 +167,6 @@ fn show(context: &mut Context, wanted: &str) -> Result<Exit, CliError> {
         refused.iter().for_each(|line| context.ui.out(line));
         return Ok(Exit::Done);
     }
-    let silence = if state == State::Running { Silence::Running } else { Silence::Killed };
     let setting = Setting { again: header.command, look: header.look, hosts: header.hosts, silence };
     let lines = ending(&progress, &setting, context.ui.width());
     context.ui.out_lines(&lines);

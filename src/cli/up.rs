@@ -8,6 +8,7 @@ use super::identities::explain;
 use super::lock::Wish;
 use super::ownership::{self, WishArgs};
 use super::render::render_and_keep;
+use super::report_file::{ReportArgs, ReportFile};
 use super::run_view::RunView;
 use super::running::Running;
 use super::settings::Context;
@@ -43,6 +44,7 @@ Examples:
   rekindle up production --until database  stop after a phase, to look at it
   rekindle up production --plan plan.json  what a saved plan says, or nothing
   rekindle up staging --yes -o json        no questions, events as JSON
+  rekindle up staging --report up.html     a report of the run, however it ends
 
 Exit codes:
   0  everything is healthy           5  cluster unreachable or not allowed
@@ -80,6 +82,8 @@ pub struct UpArgs {
     pub wishes: WishArgs,
     #[command(flatten)]
     pub data: DataArgs,
+    #[command(flatten)]
+    pub report: ReportArgs,
 }
 
 impl UpArgs {
@@ -103,6 +107,7 @@ impl UpArgs {
         }
         words.extend(self.wishes.words());
         words.extend(self.data.words());
+        words.extend(self.report.words());
         words.extend(self.yes.then(|| "--yes".to_owned()));
         words
     }
@@ -110,6 +115,7 @@ impl UpArgs {
 
 /// Runs the command.
 pub fn run(context: &mut Context, args: &UpArgs) -> Result<Exit, CliError> {
+    let report = args.report.open()?;
     let kit = context.kit()?;
     let environment = kit.environment(&args.environment, &context.overrides()?)?;
     refuse_demonstration_keys(context, &kit, &environment)?;
@@ -154,7 +160,7 @@ pub fn run(context: &mut Context, args: &UpArgs) -> Result<Exit, CliError> {
         confirm(context, args, &environment, &plan, &cluster)?;
         data::confirm(context, &args.data, &plan.data)?;
         let binding = binding.renew(&cluster).await?;
-        rebuild(context, args, &plan, cluster, binding, saved).await
+        rebuild(context, args, &plan, cluster, binding, saved, report).await
     })
 }
 
@@ -313,6 +319,7 @@ async fn rebuild(
     cluster: Cluster,
     binding: Binding,
     saved: Option<SavedPlan>,
+    report: Option<ReportFile>,
 ) -> Result<Exit, CliError> {
     let words = args.words();
     let (again, look) = (context.command(&words), context.command(&["plan", &args.environment]));
@@ -346,7 +353,7 @@ async fn rebuild(
         stand_in: None,
     };
     // What a saved plan has done is not done again: from there the run goes on without it.
-    let view = RunView::new(context, &args.words_without_plan(), hosts);
+    let view = RunView::new(context, &args.words_without_plan(), hosts).reporting(report);
     let work = |events, stop| crate::rebuild::run(cluster, plan, options, events, stop);
     let explain = |error| explain_refusal(context, args, error, &plan.environment, &again, &look);
     running.follow(view, journal, work, explain, format!("look what is there:   {status}")).await

@@ -178,6 +178,7 @@ mod tests {
             decision: word.into(),
             recovery_point: point.and_then(|point| point.parse().ok()),
             follows: false,
+            claims: Vec::new(),
         };
         let mut progress = Progress {
             decisions: vec![

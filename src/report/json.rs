@@ -15,7 +15,8 @@ pub fn value(event: &Event) -> Value {
     value
 }
 
-fn round(value: &mut Value) {
+/// Rounds every fraction to thousandths.
+pub(super) fn round(value: &mut Value) {
     match value {
         Value::Number(number) if number.is_f64() => {
             let rounded = number.as_f64().map(|number| (number * 1000.0).round() / 1000.0);

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
+use crate::data::ClaimDecision;
 use crate::health::diagnosis::Diagnosis;
 use crate::manifest::Origin;
 use crate::plan::down::Proof;
@@ -20,6 +21,8 @@ pub struct Decided {
     pub recovery_point: Option<Timestamp>,
     /// Whether it follows another environment's archive.
     pub follows: bool,
+    /// Its claims, each with the choice and the reason.
+    pub claims: Vec<ClaimDecision>,
 }
 
 /// A run as far as its events have told.
@@ -124,6 +127,8 @@ pub struct Item {
     pub action: Option<Action>,
     /// When it was first heard of, then when it was sent.
     pub since: Timestamp,
+    /// When it became ready or failed.
+    pub ended: Option<Timestamp>,
     /// Where it stands.
     pub state: ItemState,
 }
@@ -154,6 +159,8 @@ pub struct Check {
     pub gate: String,
     /// When it was first heard of.
     pub since: Timestamp,
+    /// When it passed or failed.
+    pub ended: Option<Timestamp>,
     /// Where it stands.
     pub state: CheckState,
 }
@@ -282,10 +289,11 @@ impl Progress {
                 self.run.clone_from(&event.run);
                 self.phases = phases.iter().map(Phase::ahead).collect();
             }
-            EventKind::Decision { data_set, decision, recovery_point, standby, .. } => {
+            EventKind::Decision { data_set, decision, recovery_point, standby, claims, .. } => {
                 let (data_set, decision) = (data_set.clone(), decision.clone());
                 let follows = standby == crate::data::lineage::FOLLOWING;
-                self.decisions.push(Decided { data_set, decision, recovery_point: *recovery_point, follows });
+                let claims = claims.clone();
+                self.decisions.push(Decided { data_set, decision, recovery_point: *recovery_point, follows, claims });
             }
             EventKind::PhaseStarted { phase } => {
                 let phase = self.phase(phase);
@@ -311,13 +319,15 @@ impl Progress {
                 let item = phase.item(object, time);
                 if !matches!(item.state, ItemState::Ready { .. }) {
                     item.state = ItemState::Ready { seconds: *seconds };
+                    item.ended = Some(time);
                     phase.ready += 1;
                 }
             }
             EventKind::ObjectFailed { phase: name, object, origin, reason, diagnosis } => {
                 let phase = self.phase(name);
                 phase.state = PhaseState::Failed;
-                phase.item(object, time).state = ItemState::Failed;
+                let item = phase.item(object, time);
+                (item.state, item.ended) = (ItemState::Failed, Some(time));
                 self.failures.push(Failure::Object {
                     phase: name.clone(),
                     object: object.clone(),
@@ -334,6 +344,7 @@ impl Progress {
                 let check = phase.check(gate, time);
                 if !matches!(check.state, CheckState::Passed { .. }) {
                     check.state = CheckState::Passed { answer: answer.clone(), seconds: *seconds };
+                    check.ended = Some(time);
                     phase.passed += 1;
                 }
             }
@@ -343,7 +354,8 @@ impl Progress {
             EventKind::GateFailed { phase: name, gate, origin, answer } => {
                 let phase = self.phase(name);
                 phase.state = PhaseState::Failed;
-                phase.check(gate, time).state = CheckState::Failed;
+                let check = phase.check(gate, time);
+                (check.state, check.ended) = (CheckState::Failed, Some(time));
                 self.failures.push(Failure::Gate {
                     phase: name.clone(),
                     gate: gate.clone(),
@@ -368,7 +380,8 @@ impl Progress {
                 let phase = self.phase(phase);
                 phase.ready += 1;
                 phase.written += 1;
-                phase.item(object, time).state = ItemState::Ready { seconds: *seconds };
+                let item = phase.item(object, time);
+                (item.state, item.ended) = (ItemState::Ready { seconds: *seconds }, Some(time));
             }
             EventKind::TakingDown { .. } => self.down = true,
             EventKind::VolumeRetained { .. } => self.retained += 1,
@@ -451,7 +464,8 @@ impl Phase {
 
     fn item(&mut self, object: &ObjectName, time: Timestamp) -> &mut Item {
         let index = *self.index.entry(object.clone()).or_insert_with(|| {
-            self.items.push(Item { object: object.clone(), action: None, since: time, state: ItemState::Sent });
+            let state = ItemState::Sent;
+            self.items.push(Item { object: object.clone(), action: None, since: time, ended: None, state });
             self.items.len() - 1
         });
         &mut self.items[index]
@@ -460,7 +474,7 @@ impl Phase {
     fn check(&mut self, gate: &str, time: Timestamp) -> &mut Check {
         let index = self.checks.iter().position(|check| check.gate == gate).unwrap_or_else(|| {
             let state = CheckState::Waiting { answer: String::new() };
-            self.checks.push(Check { gate: gate.to_owned(), since: time, state });
+            self.checks.push(Check { gate: gate.to_owned(), since: time, ended: None, state });
             self.checks.len() - 1
         });
         &mut self.checks[index]

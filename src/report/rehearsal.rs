@@ -38,6 +38,19 @@ pub struct Setting {
     pub secrets: bool,
 }
 
+impl Setting {
+    /// Where the time of a step comes from: `measured` in a real run, `supposed` on the command line, or `assumed`.
+    pub fn source(&self, step: &str) -> &'static str {
+        if self.measured.iter().any(|measured| measured == step) {
+            "measured"
+        } else if self.supposed.iter().any(|supposed| supposed.starts_with(&format!("{step} "))) {
+            "supposed"
+        } else {
+            "assumed"
+        }
+    }
+}
+
 /// The screen of a rehearsal that reached its end.
 pub fn ending(progress: &Progress, end: &End, setting: &Setting, width: usize) -> Vec<Line> {
     let width = width.min(WIDEST);
@@ -97,13 +110,7 @@ fn bound_by(end: &End, setting: &Setting) -> Vec<Line> {
     let mut lines = Vec::new();
     for (index, step) in steps.enumerate() {
         let label = if index == 0 { "  bound by:        " } else { "                   " };
-        let source = if setting.measured.contains(&step.step) {
-            "measured"
-        } else if setting.supposed.iter().any(|supposed| supposed.starts_with(&format!("{} ", step.step))) {
-            "supposed"
-        } else {
-            "assumed"
-        };
+        let source = setting.source(&step.step);
         let line =
             Line::from(label).with(Tone::Dim, &step.phase).to_column(19 + phases + 2).with(Tone::Strong, &step.step);
         let line = line.to_column(19 + phases + 2 + names + 2);
@@ -138,6 +145,15 @@ fn part_of(filled: &FilledSet) -> String {
     }
 }
 
+/// What was filled, a sentence each, with its time and how that is known.
+pub fn filled(setting: &Setting) -> Vec<String> {
+    let line = |it: &FilledSet| {
+        let whose = if it.via == Via::Neighbour { format!(" of {}", it.data_set) } else { String::new() };
+        format!("{}{whose}: {}, {}", part_of(it).trim(), human(it.seconds), facts_of(it, setting))
+    };
+    setting.filled.iter().map(line).collect()
+}
+
 /// How much that is, and how it is known.
 fn facts_of(filled: &FilledSet, setting: &Setting) -> String {
     let is_assumed = filled.via == Via::Backup && setting.assumed_backups.contains(&filled.data_set);
@@ -152,7 +168,7 @@ fn assumed(setting: &Setting) -> String {
     if setting.assumed.is_empty() { "nothing".into() } else { setting.assumed.join(", ") }
 }
 
-fn needed(needs: &Needs, secrets: bool) -> String {
+pub(super) fn needed(needs: &Needs, secrets: bool) -> String {
     let mut parts = vec![format!("a cluster of {} or more", count(needs.nodes, "node"))];
     if needs.claims > 0 {
         let by = needs.provisioners.iter().map(String::as_str).collect::<Vec<_>>();

@@ -7,7 +7,7 @@ use super::text::{Line, Tone, count};
 /// Columns of the bars at most; more would only move the numbers away from the names.
 const WIDEST: usize = 48;
 /// Steps of the axis, seconds.
-const STEPS: [f64; 26] = [
+pub(super) const STEPS: [f64; 26] = [
     0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0,
     3600.0, 7200.0, 14_400.0, 21_600.0, 43_200.0, 86_400.0, 172_800.0, 604_800.0,
 ];

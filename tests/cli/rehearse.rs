@@ -93,3 +93,56 @@ fn what_only_a_simulation_can_do_is_not_asked_of_a_real_cluster() {
     let outcome = Place::new().run(&["rehearse", "local", "--context", "kind"]);
     assert_eq!(outcome.code, Some(5), "{outcome}");
 }
+
+#[test]
+fn a_report_is_one_file_that_loads_nothing() {
+    let place = Place::new();
+    let outcome = place.run(&["rehearse", "production", "--report", "report.html"]);
+    assert_eq!(outcome.code, Some(0), "{outcome}");
+    assert!(outcome.stderr.ends_with("report: report.html\n"), "{outcome}");
+    let html = place.read("report.html");
+    for told in
+        ["production can be rebuilt from nothing in ", "What bounds the time", "Timeline", "What a rebuild would need"]
+    {
+        assert!(html.contains(told), "{told:?} is missing");
+    }
+    for loaded in ["<script", "<link", "<img", "url(", "@import", " src=", " href="] {
+        assert!(!html.contains(loaded), "{loaded:?} is in it");
+    }
+}
+
+#[test]
+fn a_failed_rehearsal_has_a_report_in_each_form() {
+    let place = Place::new();
+    for (file, told) in [
+        ("r.html", "<h2>What stopped it</h2>"),
+        ("r.md", "## What stopped it"),
+        ("r.json", "\"good\": false"),
+        ("r.xml", "<failure message=\""),
+    ] {
+        let outcome = place.run(&["rehearse", "production", "--fail", "Deployment/api=crash", "--report", file]);
+        assert_eq!(outcome.code, Some(7), "{outcome}");
+        assert!(place.read(file).contains(told), "{told:?} is missing in {file}");
+    }
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_refused_before_anything_is_done() {
+    let place = Place::new();
+    for (file, told) in [
+        (
+            "report.pdf",
+            "the ending does not say which form it takes\n\n  known endings: .html, .json, .md, .xml (JUnit)",
+        ),
+        ("report", "the ending does not say which form it takes"),
+        ("missing/report.html", "there is no folder missing"),
+        ("/proc/report.html", "cannot be written"),
+    ] {
+        for command in [["rehearse", "production"], ["up", "local"]] {
+            let outcome = place.run(&[command[0], command[1], "--report", file]);
+            assert_eq!(outcome.code, Some(2), "{outcome}");
+            assert!(outcome.stderr.starts_with(&format!("✗ --report {file}: ")), "{outcome}");
+            assert!(outcome.stderr.contains(told), "{told:?} is missing: {outcome}");
+        }
+    }
+}

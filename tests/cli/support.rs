@@ -60,6 +60,11 @@ impl Place {
         self.folder.path()
     }
 
+    /// Reads a file that a command has left in the folder it ran in.
+    pub fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.folder.path().join(name)).unwrap()
+    }
+
     /// Runs the binary with these arguments on the kit, in a home of its own.
     pub fn run<A: AsRef<OsStr>>(&self, arguments: &[A]) -> Outcome {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rekindle"));

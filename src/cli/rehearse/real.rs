@@ -11,6 +11,7 @@ use crate::cli::data::{DataArgs, Draft, Reach, decided, show};
 use crate::cli::identities::open_secrets;
 use crate::cli::lock::Wish;
 use crate::cli::render::render_with;
+use crate::cli::report_file::ReportFile;
 use crate::cli::run_view::RunView;
 use crate::cli::running::{Running, run_id};
 use crate::cli::settings::Context;
@@ -38,6 +39,7 @@ const SHOWN: usize = 8;
 /// run, and exit 7 with the command to go on with when something does not go away.
 pub fn run(context: &mut Context, args: &RehearseArgs) -> Result<Exit, CliError> {
     refuse_what_ifs(args)?;
+    let report = args.report.open()?;
     if let Some(instance) = &context.common.instance {
         let message = format!("--instance {instance}: a rehearsal has an instance of its own");
         return Err(CliError::new(Exit::Usage, message));
@@ -71,7 +73,7 @@ pub fn run(context: &mut Context, args: &RehearseArgs) -> Result<Exit, CliError>
             let plan = decided(context, &said, draft, plan, &reach).await?;
             show(context, &plan.data);
             let began = Instant::now();
-            let exit = rebuild(context, &cluster, &plan, &words).await?;
+            let exit = rebuild(context, &cluster, &plan, &words, report).await?;
             measured = Some((plan, began.elapsed()));
             Ok(exit)
         }
@@ -125,7 +127,13 @@ async fn refuse_what_is_there(cluster: &Cluster, plan: &Plan) -> Result<(), CliE
 }
 
 /// Takes the lock and rebuilds, as `up` does; the cluster remembers no binding.
-async fn rebuild(context: &mut Context, cluster: &Cluster, plan: &Plan, words: &[String]) -> Result<Exit, CliError> {
+async fn rebuild(
+    context: &mut Context,
+    cluster: &Cluster,
+    plan: &Plan,
+    words: &[String],
+    report: Option<ReportFile>,
+) -> Result<Exit, CliError> {
     let wish = Wish {
         environment: &plan.environment,
         breaking: false,
@@ -143,7 +151,7 @@ async fn rebuild(context: &mut Context, cluster: &Cluster, plan: &Plan, words: &
         lock: Some(running.lock.lost()),
         ..Options::default()
     };
-    let view = RunView::new(context, words, Vec::new());
+    let view = RunView::new(context, words, Vec::new()).reporting(report);
     let work = |events, stop| crate::rebuild::run(cluster.clone(), plan, options, events, stop);
     running.follow(view, journal, work, CliError::from, "it is taken away now".to_owned()).await
 }
