@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 /// What happens to a request.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Fault {
@@ -20,6 +22,8 @@ pub enum Fault {
 pub struct Faults {
     chance: Chance,
     share: f64,
+    /// Requests with this in their path do not arrive until then.
+    silent: Option<(&'static str, Instant)>,
 }
 
 impl Faults {
@@ -30,11 +34,19 @@ impl Faults {
 
     /// A share (0 to 1) of all requests goes wrong.
     pub fn new(seed: u64, share: f64) -> Self {
-        Self { chance: Chance::new(seed), share }
+        Self { chance: Chance::new(seed), share, silent: None }
+    }
+
+    /// Requests with this in their path do not arrive for some time.
+    pub fn silence(&mut self, part: &'static str, time: Duration) {
+        self.silent = Some((part, Instant::now() + time));
     }
 
     /// What happens to the next request.
-    pub fn next(&mut self, watches: bool) -> Option<Fault> {
+    pub fn next(&mut self, path: &str, watches: bool) -> Option<Fault> {
+        if self.silent.is_some_and(|(part, until)| path.contains(part) && Instant::now() < until) {
+            return Some(Fault::NoConnection);
+        }
         if self.share <= 0.0 || self.chance.share() >= self.share {
             return None;
         }
@@ -101,7 +113,7 @@ mod tests {
     fn the_same_seed_gives_the_same_and_the_share_is_kept() {
         let faults = |seed| {
             let mut faults = Faults::new(seed, 0.1);
-            (0..10_000).map(|_| faults.next(false)).collect::<Vec<_>>()
+            (0..10_000).map(|_| faults.next("/", false)).collect::<Vec<_>>()
         };
         assert_eq!(faults(7), faults(7));
         assert_ne!(faults(7), faults(8));
@@ -109,6 +121,15 @@ mod tests {
         assert!((800..1200).contains(&wrong), "{wrong}");
         assert!(faults(7).contains(&Some(Fault::LostAnswer)));
         let mut none = Faults::none();
-        assert!((0..100).all(|_| none.next(false).is_none() && none.life_of_watch().is_none()));
+        assert!((0..100).all(|_| none.next("/", false).is_none() && none.life_of_watch().is_none()));
+    }
+    #[tokio::test(start_paused = true)]
+    async fn what_is_silent_does_not_arrive_until_its_time_is_over() {
+        let mut faults = Faults::none();
+        faults.silence("/leases/", Duration::from_secs(30));
+        assert_eq!(faults.next("/apis/x/leases/lock", false), Some(Fault::NoConnection));
+        assert_eq!(faults.next("/api/v1/namespaces", false), None);
+        tokio::time::advance(Duration::from_secs(30)).await;
+        assert_eq!(faults.next("/apis/x/leases/lock", false), None);
     }
 }

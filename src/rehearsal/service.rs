@@ -58,6 +58,11 @@ impl Simulation {
         *self.faults.lock().unwrap_or_else(PoisonError::into_inner) = faults;
     }
 
+    /// Requests with this in their path do not arrive for some time.
+    pub fn silence(&self, part: &'static str, time: Duration) {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner).silence(part, time);
+    }
+
     /// The same cluster for another client, whose requests are told to a witness.
     #[must_use]
     pub fn witnessed(&self, witness: impl Fn(&World, &Ask<'_>) + Send + Sync + 'static) -> Self {
@@ -94,7 +99,7 @@ impl Simulation {
             let name = format!("{} {}", parts.method, parts.uri.path());
             self.world().writes.push((at, name));
         }
-        let fault = self.faults.lock().unwrap_or_else(PoisonError::into_inner).next(watches);
+        let fault = self.faults.lock().unwrap_or_else(PoisonError::into_inner).next(parts.uri.path(), watches);
         match fault {
             Some(Fault::Status(code, message)) => return Ok(failure(code, message)),
             Some(Fault::Delay(time)) => tokio::time::sleep(time).await,

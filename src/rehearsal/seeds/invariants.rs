@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::scene::{Item, SPACE, Scene};
-use crate::plan::Plan;
 use crate::rebuild::event::{Event, EventKind, ObjectName};
 use crate::rehearsal::World;
 use crate::rehearsal::controllers::is_ready;
@@ -84,14 +83,14 @@ fn really_ready(world: &World, item: &Item) -> Result<(), String> {
 }
 
 /// Phases one after the other, what was declared before what needs it, nothing ready before it was sent.
-pub fn in_order(plan: &Plan, events: &[Event], scene: &Scene) {
+pub fn in_order(events: &[Event], scene: &Scene) {
     let mut ready: BTreeSet<String> = BTreeSet::new();
     let mut sent: BTreeSet<String> = BTreeSet::new();
     let mut finished = 0;
     for event in events {
         match &event.kind {
             EventKind::ObjectApplied { phase, object, .. } => {
-                assert_eq!(plan.phases[finished].name, *phase, "{} was sent in the wrong phase", name(object));
+                assert_eq!(finished, Scene::phase(phase), "{} was sent in the wrong phase", name(object));
                 let after = scene.item(&name(object)).and_then(|item| item.after.as_ref());
                 if let Some(need) = after {
                     assert!(ready.contains(need), "{} was sent before {need} was ready", name(object));

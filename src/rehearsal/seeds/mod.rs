@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod invariants;
+mod meddling;
 mod operator;
 mod scene;
 
@@ -22,7 +23,6 @@ use super::deletion::{Propagation, delete};
 use super::faults::Chance;
 use super::store::Key;
 use super::*;
-use crate::plan::Plan;
 use crate::rebuild::event::{Event, EventKind};
 
 /// Seeds of an ordinary test run; `cargo xtask test` wants more.
@@ -58,9 +58,11 @@ impl<'s> Play<'s> {
         for (key, body) in &scene.foreign {
             world.make(key, body.clone());
         }
+        let silent_until = scene.locks.leave(&mut world);
         let simulation = Simulation::new(world, Faults::none());
+        let watched = Watched { silent_until, ..Watched::default() };
         let aloud = wish("REKINDLE_SEED").is_some();
-        Self { scene, simulation, watched: Arc::default(), runs: 0, told: String::new(), aloud }
+        Self { scene, simulation, watched: Arc::new(Mutex::new(watched)), runs: 0, told: String::new(), aloud }
     }
 
     /// The operator of the next run.
@@ -72,7 +74,7 @@ impl<'s> Play<'s> {
     }
 
     /// What a run has told is kept, and must be in order.
-    fn heard(&mut self, plan: &Plan, events: &[Event]) {
+    fn heard(&mut self, events: &[Event]) {
         for event in events {
             let text = serde_json::to_string(event).unwrap() + "\n";
             if self.aloud {
@@ -83,7 +85,7 @@ impl<'s> Play<'s> {
             }
             self.told += &text;
         }
-        in_order(plan, events, self.scene);
+        in_order(events, self.scene);
     }
 
     fn seal(&self, why: Option<&'static str>) {
@@ -99,18 +101,18 @@ impl<'s> Play<'s> {
     }
 
     /// A run that must not begin.
-    async fn refused(&mut self, plan: &Plan, misplaced: Option<Misplaced>, why: &'static str) -> Ended {
+    async fn refused(&mut self, version: usize, misplaced: Option<Misplaced>, why: &'static str) -> Ended {
         self.seal(Some(why));
         let mut operator = self.operator();
         operator.misplaced = misplaced;
-        let ended = operator.up(plan).await;
+        let ended = operator.up(version).await;
         self.runs -= 1;
         self.seal(None);
         ended
     }
 
     /// The guard sends away who is in the wrong place.
-    async fn wrong_place(&mut self, plan: &Plan, misplaced: Misplaced) {
+    async fn wrong_place(&mut self, misplaced: Misplaced) {
         let record = |name: &str| Key::new("", "configmaps", "rekindle-system", &format!("environment-{name}"));
         let data = |cluster: &str| json!({"data": {"cluster": cluster, "stack": "test", "protected": "false"}});
         let own = operator::uid(&self.simulation.world());
@@ -119,18 +121,18 @@ impl<'s> Play<'s> {
             Misplaced::Record => self.simulation.world().make(&record("test"), data("another")),
             Misplaced::Others => self.simulation.world().make(&record("other"), data(&own)),
         }
-        let ended = self.refused(plan, Some(misplaced), "the environment does not belong here").await;
+        let ended = self.refused(0, Some(misplaced), "the environment does not belong here").await;
         assert!(matches!(ended, Ended::Guard), "{misplaced:?} ended with {ended:?}");
         self.simulation.world().remove(&record("test"));
     }
 
     /// The first runs: some are killed, two may be at work at once. The last one's exit code and events.
-    async fn begin(&mut self, plan: &Plan) -> (u8, Vec<Event>) {
+    async fn begin(&mut self, version: usize) -> (u8, Vec<Event>) {
         let mut done: BTreeSet<String> = BTreeSet::new();
         for after in self.scene.crashes.clone() {
             let mut operator = self.operator();
-            let ended = operator.killed(plan, after).await;
-            self.heard(plan, &operator.events);
+            let ended = operator.killed(version, after).await;
+            self.heard(&operator.events);
             self.not_again(&done, operator.name);
             match ended {
                 Ended::Dead | Ended::Run(8) => done = recorded(&operator.events),
@@ -142,16 +144,16 @@ impl<'s> Play<'s> {
         let other = async {
             let (after, mut second) = second?;
             tokio::time::sleep(after).await;
-            let ended = second.up(plan).await;
+            let ended = second.up(version).await;
             Some((second, ended))
         };
-        let (ended, other) = tokio::join!(first.up(plan), other);
+        let (ended, other) = tokio::join!(first.up(version), other);
         let (ended, last) = match (ended, other) {
             // The other one was faster.
             (Ended::Held, Some((second, ended))) => (ended, second),
             (ended, Some((second, other))) => {
                 assert!(matches!(other, Ended::Held | Ended::Run(_)), "the second operator ended with {other:?}");
-                self.heard(plan, &second.events);
+                self.heard(&second.events);
                 (ended, first)
             }
             (ended, None) => {
@@ -159,8 +161,8 @@ impl<'s> Play<'s> {
                 (ended, first)
             }
         };
-        self.heard(plan, &last.events);
-        let (ended, last) = if self.unlucky(&ended) { self.run(plan).await } else { (ended, last) };
+        self.heard(&last.events);
+        let (ended, last) = if self.unlucky(&ended) { self.run(version).await } else { (ended, last) };
         let Ended::Run(exit) = ended else { panic!("a run ended with {ended:?}") };
         (exit, last.events)
     }
@@ -171,11 +173,11 @@ impl<'s> Play<'s> {
     }
 
     /// One run after the other until one keeps its lock.
-    async fn run(&mut self, plan: &Plan) -> (Ended, Operator<'s>) {
+    async fn run(&mut self, version: usize) -> (Ended, Operator<'s>) {
         loop {
             let mut operator = self.operator();
-            let ended = operator.up(plan).await;
-            self.heard(plan, &operator.events);
+            let ended = operator.up(version).await;
+            self.heard(&operator.events);
             if !self.unlucky(&ended) {
                 return (ended, operator);
             }
@@ -193,8 +195,8 @@ impl<'s> Play<'s> {
     }
 
     /// A run that must reach a healthy environment.
-    async fn succeed(&mut self, plan: &Plan) -> Operator<'s> {
-        let (ended, operator) = self.run(plan).await;
+    async fn succeed(&mut self, version: usize) -> Operator<'s> {
+        let (ended, operator) = self.run(version).await;
         assert!(matches!(ended, Ended::Run(0)), "{ended:?}: {:?}", operator.events.last());
         operator
     }
@@ -236,7 +238,7 @@ impl<'s> Play<'s> {
 /// Runs a seed and checks the invariants; everything that was told, as text.
 async fn play(seed: u64, without: &BTreeSet<usize>) -> String {
     let scene = Scene::of(&mut Chance::new(seed), without);
-    let ((plan, _), (second, scope)) = (scene.plan(0), scene.plan(1));
+    let (_, scope) = scene.plan(1);
     let mut play = Play::new(&scene);
     let simulation = play.simulation.clone();
     let theirs: Vec<_> = scene.foreign.iter().map(|(key, _)| simulation.world().store.get(key).cloned()).collect();
@@ -250,9 +252,10 @@ async fn play(seed: u64, without: &BTreeSet<usize>) -> String {
     }
     simulation.go_wrong(Faults::new(seed, scene.errors));
     if let Some(misplaced) = scene.misplaced {
-        play.wrong_place(&plan, misplaced).await;
+        play.wrong_place(misplaced).await;
     }
-    let (exit, events) = play.begin(&plan).await;
+    play.meddled(0).await;
+    let (exit, events) = play.begin(0).await;
     match &scene.fate {
         None => assert_eq!(exit, 0, "{:?}", events.last()),
         Some((workload, _)) => {
@@ -268,7 +271,7 @@ async fn play(seed: u64, without: &BTreeSet<usize>) -> String {
     simulation.world().model.fates.clear();
     play.lose(&scene.lost);
     tokio::time::sleep(Duration::from_secs(900)).await;
-    play.succeed(&plan).await;
+    play.succeed(0).await;
     play.as_the_kit_says(0);
     // The next version of the kit, in which somebody else has taken a name.
     if let Some(squatter) = &scene.squatter {
@@ -276,17 +279,17 @@ async fn play(seed: u64, without: &BTreeSet<usize>) -> String {
         play.lose(std::slice::from_ref(&key));
         let body = json!({"metadata": {"labels": {"rekindle.dev/environment": "other"}}, "data": {}});
         simulation.world().make(&key, body);
-        let ended = play.refused(&second, None, "something of the kit is another environment's").await;
+        let ended = play.refused(1, None, "something of the kit is another environment's").await;
         assert!(matches!(ended, Ended::NotOurs), "{ended:?}");
         simulation.world().remove(&key);
     }
-    play.succeed(&second).await;
+    play.succeed(1).await;
     // Nothing is left to do then but what could not be recorded or looked for; after that, nothing is written.
     simulation.go_wrong(Faults::none());
-    play.succeed(&second).await;
+    play.succeed(1).await;
     play.as_the_kit_says(1);
     play.watched.lock().unwrap().sent.clear();
-    let last = play.succeed(&second).await;
+    let last = play.succeed(1).await;
     assert_eq!(last.written(), 0);
     let sent: Vec<_> = play.watched.lock().unwrap().sent.clone();
     assert!(sent.is_empty(), "a second run sends {sent:?}");

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use http::Method;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use super::scene::{Misplaced, SPACE, Scene};
 use crate::cluster::binding::{self, Binding, Record};
-use crate::cluster::lock::{Claim, Holder, Lock, LockError, Process};
+use crate::cluster::lock::{self, Claim, Holder, Lock, LockError, Process};
 use crate::cluster::{Cluster, ClusterError, residents};
-use crate::plan::Plan;
 use crate::plan::down::Scope;
 use crate::plan::guard::{Pin, Reached, Subject, may_write, needs_residents};
 use crate::rebuild::event::{Event, EventKind};
@@ -50,6 +50,32 @@ pub struct Watched {
     pub again: Vec<Key>,
     /// What was sent or deleted in the environment's namespace, and by which run.
     pub sent: Vec<(String, Key)>,
+    /// The lock was lost at this moment: whoever had it may not know yet.
+    pub meddled: Option<Instant>,
+    /// Nobody may have the lock before: a run that may live holds it.
+    pub silent_until: Option<Instant>,
+    /// The run that wrote last while it held the lock.
+    pub writer: Option<&'static str>,
+}
+
+impl Watched {
+    /// What speaks against a write of a run.
+    fn unlocked(&mut self, run: &'static str, holder: Option<&str>) -> Option<String> {
+        if self.silent_until.is_some_and(|until| Instant::now() < until) {
+            return Some("the lock's holder may live".into());
+        }
+        if holder == Some(run) {
+            self.writer = Some(run);
+            return None;
+        }
+        let late = self.meddled.is_none_or(|lost| lost.elapsed() > lock::DURATION);
+        let other = self.writer.filter(|writer| *writer != run);
+        match other {
+            Some(other) => Some(format!("run {other} has begun to write")),
+            None if late => Some(format!("{holder:?} holds the lock")),
+            None => None,
+        }
+    }
 }
 
 /// An operator.
@@ -59,6 +85,8 @@ pub struct Operator<'s> {
     pub name: &'static str,
     pub watched: Arc<Mutex<Watched>>,
     pub misplaced: Option<Misplaced>,
+    /// The run whose lock it breaks.
+    pub breaking: Option<&'static str>,
     /// Everything that was told, as it came; what is there at that moment can be asked.
     pub events: Vec<Event>,
     /// Sees each event at its moment.
@@ -100,11 +128,15 @@ impl<'s> Operator<'s> {
             if *ask.method == Method::DELETE && data.contains(&target.resource.as_str()) {
                 told.broken.push(format!("{what}: data is deleted without permission"));
             }
+            if target.resource == "leases" && holder(world).is_some_and(|holder| holder != name) {
+                // From now on the one that had the lock has lost it.
+                told.meddled = told.meddled.map(|_| Instant::now());
+            }
             let own = namespace == "rekindle-system"
                 || object == "rekindle-system"
                 || (target.resource == "namespaces" && object.is_empty());
-            if !own && holder(world).as_deref() != Some(name) {
-                told.broken.push(format!("{what}: {:?} holds the lock", holder(world)));
+            if let Some(why) = (!own).then(|| told.unlocked(name, holder(world).as_deref())).flatten() {
+                told.broken.push(format!("{what}: {why}"));
             }
             if namespace == SPACE {
                 told.sent.push((name.to_owned(), key.clone()));
@@ -125,6 +157,7 @@ impl<'s> Operator<'s> {
             name,
             watched: watched.clone(),
             misplaced: None,
+            breaking: None,
             events: Vec::new(),
             at: |_, _, _| Ok(()),
         }
@@ -162,15 +195,19 @@ impl<'s> Operator<'s> {
 
     async fn lock(&self, cluster: &Cluster) -> Result<Lock, LockError> {
         // Nothing is known of its process, as from another machine.
-        let holder = Holder::new("me".into(), "here".into(), self.name.into(), Process::default());
-        let claim = Claim { holder, now: jiff::Timestamp::UNIX_EPOCH, probe: |_| None, breaking: None };
+        let holder = |run: &str| Holder::new("me".into(), "here".into(), run.into(), Process::default());
+        let breaking = self.breaking.map(|run| holder(run).identity());
+        let now = self.scene.locks.clock(self.name);
+        let claim = Claim { holder: holder(self.name), now, probe: |_| None, breaking };
         Lock::take(cluster, "test", claim, |_, _| {}).await
     }
 
     /// `rekindle up`, once.
-    async fn once(&mut self, plan: &Plan, redactor: &Redactor) -> Result<Ended, ClusterError> {
+    async fn once(&mut self, version: usize, redactor: &Redactor) -> Result<Ended, ClusterError> {
         let cluster = self.simulation.connect().await?;
         let Some(binding) = self.guard(&cluster).await? else { return Ok(Ended::Guard) };
+        let (plan, _) = self.scene.plan(version);
+        let plan = &plan;
         match assess(&cluster, plan, &Part::of(plan, None, None), &crate::plan::decide::Wishes::default(), None).await {
             Err(ClusterError::NotOurs(_)) => return Ok(Ended::NotOurs),
             Err(error) => return Err(error),
@@ -184,7 +221,7 @@ impl<'s> Operator<'s> {
         };
         let options = Options {
             run: self.name.into(),
-            started: jiff::Timestamp::UNIX_EPOCH,
+            started: self.scene.locks.clock(self.name),
             stand_in: Some(self.simulation.answers()),
             lock: Some(lock.lost()),
             binding: Some(binding),
@@ -229,13 +266,13 @@ impl<'s> Operator<'s> {
     }
 
     /// `rekindle up` until it can begin: a run that cannot even look is begun again, as a person would.
-    pub async fn up(&mut self, plan: &Plan) -> Ended {
+    pub async fn up(&mut self, version: usize) -> Ended {
         let redactor = Redactor::default();
         redactor.add(&self.scene.secret);
         let mut last = String::new();
         for _ in 0..TRIES {
             self.events.clear();
-            match self.once(plan, &redactor).await {
+            match self.once(version, &redactor).await {
                 Ok(ended) => {
                     self.told_no_secret(&redactor);
                     return ended;
@@ -253,8 +290,8 @@ impl<'s> Operator<'s> {
     }
 
     /// The same, killed after some time.
-    pub async fn killed(&mut self, plan: &Plan, after: Duration) -> Ended {
-        tokio::time::timeout(after, self.up(plan)).await.unwrap_or(Ended::Dead)
+    pub async fn killed(&mut self, version: usize, after: Duration) -> Ended {
+        tokio::time::timeout(after, self.up(version)).await.unwrap_or(Ended::Dead)
     }
 
     /// `rekindle down`.
@@ -298,7 +335,7 @@ impl<'s> Operator<'s> {
 }
 
 /// The run that holds the lock.
-fn holder(world: &World) -> Option<String> {
+pub fn holder(world: &World) -> Option<String> {
     let leases = ("coordination.k8s.io".to_owned(), "leases".to_owned());
     let (_, lease) = world.store.list(&leases, Some("rekindle-system")).next()?;
     let identity = lease.pointer("/spec/holderIdentity")?.as_str()?;

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::meddling::Locks;
 use crate::kit::{Kit, KitSource, Overrides};
 use crate::plan::Plan;
 use crate::plan::down::Scope;
 use crate::rehearsal::Fate;
 use crate::rehearsal::faults::Chance;
 use crate::rehearsal::store::Key;
+
 use crate::secrets::{SecretError, SecretSource};
 
 /// The namespace of the environment.
@@ -143,6 +145,7 @@ pub struct Scene {
     /// When somebody else begins the same.
     pub second: Option<Duration>,
     pub down: bool,
+    pub locks: Locks,
     pub secret: String,
 }
 
@@ -215,6 +218,7 @@ impl Scene {
         let second = chance.happens(0.3).then(|| Duration::from_millis(chance.below(40_000) as u64));
         let secret = format!("swordfish{:08}", chance.below(100_000_000));
         let down = chance.happens(0.5);
+        let locks = Locks::of(chance);
         Self {
             items,
             phases,
@@ -229,6 +233,7 @@ impl Scene {
             crashes,
             second,
             down,
+            locks,
             secret,
         }
     }
