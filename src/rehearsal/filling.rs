@@ -2,6 +2,7 @@
 //! counted from its bytes before the rebuild begins.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -9,12 +10,16 @@ use serde_json::Value;
 
 use super::accident::requested;
 use super::controllers::is_ready;
-use super::deletion::is_dying;
+use super::deletion::{is_dying, uid};
+use super::store::Key;
 use super::world::World;
 use crate::data::claims::Expected;
 use crate::data::{Choice, Decisions};
 
-/// How often a member without data looks for one that has it: Patroni's `loop_wait`.
+/// Annotation of a pod that waits for a neighbour: how long the copy and its start will take, in milliseconds.
+const WAITING: &str = "rehearsal/waiting";
+
+/// How long it takes a member without data to see one that has it: Patroni's `loop_wait`.
 pub const LOOK: Duration = Duration::from_secs(10);
 
 /// How the volume of a claim is filled.
@@ -148,13 +153,42 @@ pub fn by_set(filled: &[Filled], claims: &[Expected]) -> Vec<FilledSet> {
     all
 }
 
-/// Whether a pod beside this one, of the same owner, is ready.
-pub fn has_neighbour(world: &World, pod: &Value) -> bool {
+/// The pods of this one's owner.
+fn family(world: &World, pod: &Value) -> Vec<Arc<Value>> {
     let owner = |pod: &Value| pod.pointer("/metadata/ownerReferences/0/uid").cloned();
     let namespace = pod.pointer("/metadata/namespace").and_then(Value::as_str);
     let pods = (String::new(), "pods".to_owned());
-    let mut beside = world.store.list(&pods, namespace).filter(|(_, other)| owner(other) == owner(pod));
-    beside.any(|(_, other)| is_ready(other) && !is_dying(other))
+    let of_owner = world.store.list(&pods, namespace).filter(|(_, other)| owner(other) == owner(pod));
+    of_owner.map(|(_, other)| other.clone()).collect()
+}
+
+/// Whether a pod beside this one is ready, so that its data can be copied.
+pub fn has_neighbour(world: &World, pod: &Value) -> bool {
+    family(world, pod).iter().any(|other| is_ready(other) && !is_dying(other))
+}
+
+/// A pod waits for a neighbour to copy from; that and its start will then take so long.
+pub fn wait(world: &mut World, pod: &Key, time: Duration) {
+    let time = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    world.edit(pod, |pod| pod["metadata"]["annotations"][WAITING] = time.into());
+}
+
+/// How long the copy takes that a pod has waited for, and its start; it waits no more. `None` for one that does not wait.
+pub fn end_of_wait(world: &mut World, pod: &Key) -> Option<Duration> {
+    let mut time = None;
+    world.edit(pod, |pod| {
+        let annotations = pod.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut);
+        time = annotations.and_then(|annotations| annotations.shift_remove(WAITING)).and_then(|time| time.as_u64());
+    });
+    time.map(Duration::from_millis)
+}
+
+/// The pods beside this one that wait for it, with their UIDs.
+pub fn waiting_beside(world: &World, pod: &Value) -> Vec<(Key, String)> {
+    let waits = |pod: &Value| pod.get("metadata").and_then(|it| it.get("annotations")?.get(WAITING)).is_some();
+    let text = |pod: &Value, pointer: &str| pod.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let name = |pod: &Value| Key::new("", "pods", &text(pod, "/metadata/namespace"), &text(pod, "/metadata/name"));
+    family(world, pod).iter().filter(|it| waits(it)).map(|it| (name(it), uid(it))).collect()
 }
 
 /// Begins to fill the volumes of a pod that has just started; the longest of what is still to be done counts. It is done once in

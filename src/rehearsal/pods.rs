@@ -133,9 +133,6 @@ fn pull_time(world: &mut World, pod: &Value, key: &Key) -> Duration {
     time
 }
 
-/// Annotation of a pod that copies its data: how long that and its start take, in milliseconds.
-const COPYING: &str = "rehearsal/copying";
-
 /// What is made to happen to a pod: what the model says of its workload; and a lookup fails where nothing can be read.
 fn fate(world: &World, pod: &Value, workload: &str) -> Option<Fate> {
     match world.archives.found_by(pod) {
@@ -205,8 +202,7 @@ pub fn live(world: &mut World, key: &Key, of: &str, life: Life) {
                         if world.model.covers_data(&workload) { None } else { filling::begin(world, &pod, &workload) };
                     match filling {
                         Some(Filling { via: Via::Neighbour, time: more, .. }) => {
-                            let after = u64::try_from((time + more).as_millis()).unwrap_or_default();
-                            world.edit(key, |pod| pod["metadata"]["annotations"][COPYING] = after.into());
+                            filling::wait(world, key, time + more);
                             next(world, Life::Looking, Duration::ZERO);
                         }
                         filling => next(world, life, time + filling.map(|it| it.time).unwrap_or_default()),
@@ -214,10 +210,12 @@ pub fn live(world: &mut World, key: &Key, of: &str, life: Life) {
                 }
             }
         }
-        Life::Looking if !filling::has_neighbour(world, &pod) => next(world, Life::Looking, filling::LOOK),
+        // Whoever becomes ready beside it lets it look again.
+        Life::Looking if !filling::has_neighbour(world, &pod) => {}
         Life::Looking => {
-            let annotation = pod.get("metadata").and_then(|it| it.get("annotations")?.get(COPYING)?.as_u64());
-            next(world, Life::Ready, Duration::from_millis(annotation.unwrap_or_default()));
+            if let Some(time) = filling::end_of_wait(world, key) {
+                next(world, Life::Ready, time);
+            }
         }
         Life::Ready if fate == Some(Fate::Never) => next(world, Life::Ready, NEVER),
         // It was made never to end, and has been mended since.
@@ -234,6 +232,9 @@ pub fn live(world: &mut World, key: &Key, of: &str, life: Life) {
                     status["ready"] = json!(true);
                 }
             });
+            for (other, of) in filling::waiting_beside(world, &pod) {
+                world.plan(Step::Pod(other, of, Life::Looking), filling::LOOK);
+            }
         }
         Life::Ended if fate == Some(Fate::Crash) => crash(world, key, of, &pod, &now),
         // It was about to crash, and has been mended since.

@@ -9,6 +9,7 @@ use kube::runtime::{WatchStreamExt as _, watcher};
 use serde_json::{Value, json};
 use tokio::time::{Duration, Instant};
 
+use super::filling::{Filling, Via};
 use super::*;
 
 fn simulation(alive: bool) -> Simulation {
@@ -269,4 +270,47 @@ async fn a_deletion_is_asked_for_until_it_is_answered() {
         let limit = Duration::from_secs(600);
         remove(&cluster, &key, uid, limit, |_| {}).await.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
     }
+}
+
+/// Three members with data to come: the first from a backup, the others from it. When they are ready, in seconds.
+async fn filled(model: Model) -> Vec<u64> {
+    let simulation =
+        Simulation::new(World::new("2026-01-01T00:00:00Z".parse().unwrap(), 3, model, true), Faults::none());
+    simulation.world().make(&store::Key::new("", "namespaces", "", "space"), json!({}));
+    let class = json!({"provisioner": "a", "reclaimPolicy": "Retain"});
+    simulation.world().make(&store::Key::new("storage.k8s.io", "storageclasses", "", "fast"), class);
+    let set = json!({
+        "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "a"},
+        "spec": {
+            "replicas": 3, "serviceName": "a", "podManagementPolicy": "Parallel", "selector": {"matchLabels": {"app": "a"}},
+            "template": {
+                "metadata": {"labels": {"app": "a"}},
+                "spec": {"containers": [{"name": "a", "image": "i", "volumeMounts": [{"name": "data", "mountPath": "/a"}]}]},
+            },
+            "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"],
+                "storageClassName": "fast", "resources": {"requests": {"storage": "1Gi"}}}}],
+        },
+    });
+    apply(&api(&simulation, "apps/v1", "StatefulSet"), "one", false, set).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(100_000)).await;
+    let pods = api(&simulation, "v1", "Pod").list(&ListParams::default()).await.unwrap();
+    let ready =
+        |pod: &DynamicObject| pod.metadata.annotations.as_ref()?.get("rehearsal/ready-after")?.parse::<u64>().ok();
+    pods.iter().map(|pod| ready(pod).unwrap() / 1000).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn members_without_data_copy_it_once_from_the_first_that_has_it() {
+    let filling =
+        |via, seconds| Filling { via, bytes: 0, rate: 1, time: Duration::from_secs(seconds), supposed: false };
+    let mut model = Model::default();
+    let [first, ..] = filled(model.clone()).await[..] else { panic!() };
+    model.fillings.insert("space/data-a-0".into(), filling(Via::Backup, 10_000));
+    model.fillings.insert("space/data-a-1".into(), filling(Via::Neighbour, 1_000));
+    model.fillings.insert("space/data-a-2".into(), filling(Via::Neighbour, 5_000));
+    let [a, b, c] = filled(model).await[..] else { panic!() };
+    assert_eq!(a, first + 10_000);
+    // They see it after a while, and what was ready second does not let the third begin anew.
+    assert!((1_000..1_040).contains(&(b - a)), "{a} {b}");
+    assert!((5_000..5_040).contains(&(c - a)), "{a} {c}");
 }
