@@ -1,4 +1,7 @@
 //! Reports of scripted runs, and of runs whose every text is hostile.
+
+#![allow(clippy::unwrap_used)]
+
 use super::{About, Form, Report};
 use crate::data::{Choice, ClaimDecision, Source};
 use crate::health::diagnosis::Diagnosis;
