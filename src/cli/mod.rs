@@ -19,6 +19,7 @@ mod pins;
 mod plan;
 mod process;
 mod rbac;
+mod rehearsals;
 mod rehearse;
 mod render;
 mod replace;

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use self::model::{Wishes, assumptions};
 use super::data::{self, DataArgs, Draft, Reach};
 use super::identities::{explain, open_secrets, say_opened};
+use super::rehearsals;
 use super::render::say_warnings;
 use super::report_file::ReportArgs;
 use super::settings::Context;
@@ -25,6 +26,7 @@ use crate::rebuild::event::{Event, Outcome, VERSION};
 use crate::rehearsal::accident::Accident;
 use crate::rehearsal::filling::{FilledSet, by_set};
 use crate::rehearsal::needs::needs;
+use crate::rehearsal::record::{self, Record};
 use crate::rehearsal::{Faults, Simulation, World};
 use crate::report::document::About;
 use crate::report::lines::Lines;
@@ -75,6 +77,10 @@ With --context NAME it is done for real, in that cluster: as an instance of its
 own (namespace, hosts, archive prefix; with what `rehearsal.values` in the
 environment's file says), measured, and taken away again. Only what is not there
 is made, and only that is removed. It wants the key for the secrets.
+
+The newest rehearsals are on record in $XDG_STATE_HOME/rekindle/rehearsals or
+~/.local/state/rekindle/rehearsals; `rekindle status ENV` says how old the last
+one without a what-if is, and whether the kit has changed since.
 
 With --serve the simulated cluster stays afterwards, for kubectl, until Ctrl-C.
 
@@ -143,6 +149,11 @@ impl RehearseArgs {
         words.extend(self.data.words());
         words
     }
+
+    /// Whether something is made to go wrong or to take long.
+    fn is_what_if(&self) -> bool {
+        self.api_errors.is_some() || [&self.fail, &self.slow, &self.lose_volume].iter().any(|it| !it.is_empty())
+    }
 }
 
 /// Runs the command.
@@ -166,7 +177,8 @@ pub fn run(context: &mut Context, args: &RehearseArgs) -> Result<Exit, CliError>
     let stage = Stage { started, wishes, accident: &accident, nodes: args.nodes.unwrap_or(needs(&plan).nodes.max(1)) };
     let rehearsed = rehearse(context, args, draft, plan, stage)?;
     let took = began.elapsed().as_secs_f64();
-    let setting = setting(args, &rehearsed, &accident, secrets.are_needed(), took);
+    let before = rehearsals::last(context, &kit, &environment);
+    let setting = rehearsal::Setting { before, took, ..setting(args, &rehearsed, &accident, secrets.are_needed()) };
     show(context, args, &rehearsed.progress, &setting);
     if let Some(report) = report {
         let about = About {
@@ -176,6 +188,19 @@ pub fn run(context: &mut Context, args: &RehearseArgs) -> Result<Exit, CliError>
             ..About::default()
         };
         report.save(&mut context.ui, &rehearsed.progress, &about)?;
+    }
+    if let Some(end) = &rehearsed.progress.end {
+        let record = Record {
+            rehearsal: record::VERSION,
+            time: started,
+            stack: environment.stack.clone(),
+            environment: rehearsed.progress.environment.clone(),
+            kit: kit.fingerprint(&environment),
+            outcome: end.outcome,
+            seconds: end.seconds,
+            what_if: args.is_what_if(),
+        };
+        rehearsals::keep(context, &record);
     }
     if let Some(socket) = socket {
         serve::until_stopped(context, &rehearsed.runtime, rehearsed.simulation, socket)?;
@@ -337,13 +362,7 @@ async fn follow(cluster: &Cluster, plan: &Plan, options: Options, view: &mut Vie
 }
 
 /// What the last screen says beside the picture.
-fn setting(
-    args: &RehearseArgs,
-    rehearsed: &Rehearsed,
-    accident: &Accident,
-    secrets: bool,
-    took: f64,
-) -> rehearsal::Setting {
+fn setting(args: &RehearseArgs, rehearsed: &Rehearsed, accident: &Accident, secrets: bool) -> rehearsal::Setting {
     let world = rehearsed.simulation.world();
     let slow = args.slow.iter().filter_map(|wish| wish.split_once('='));
     rehearsal::Setting {
@@ -354,7 +373,7 @@ fn setting(
         assumed_backups: accident.assumed.clone(),
         secrets,
         needs: needs(&rehearsed.plan),
-        took,
+        ..rehearsal::Setting::default()
     }
 }
 
@@ -405,7 +424,7 @@ fn show(context: &mut Context, args: &RehearseArgs, progress: &Progress, setting
             "version": VERSION, "event": "rehearsed", "environment": progress.environment,
             "outcome": end.map(|end| end.outcome), "exit": end.map(|end| end.exit), "seconds": end.map(|end| end.seconds),
             "measured": setting.measured, "supposed": setting.supposed, "assumed": setting.assumed, "needs": setting.needs,
-            "filled": setting.filled, "assumed_backups": setting.assumed_backups,
+            "filled": setting.filled, "assumed_backups": setting.assumed_backups, "before": setting.before,
         }));
     }
     match end.filter(|end| end.outcome == Outcome::Done) {

@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::connection::block_on;
 use super::identities::open_secrets;
+use super::rehearsals;
 use super::settings::Context;
 use super::{CliError, Exit};
 use crate::cluster::observe::{live_values, observe};
@@ -16,6 +17,8 @@ use crate::secrets::StandIns;
 const AFTER_HELP: &str = "\
 Reads the cluster and writes nothing. Every object of the kit is judged by what
 its controllers say of it, by the rules that `up` waits by; gates are not asked.
+The last rehearsal on this machine is told, too: how old it is, how long the
+rebuild took in it, and whether the kit has changed since.
 With -o json: one object a line, with its phase, object, status (ready,
 progressing, failed or missing) and reason.
 
@@ -59,13 +62,17 @@ pub fn run(context: &mut Context, args: &StatusArgs) -> Result<Exit, CliError> {
         // A stand-by has fewer objects than its kit, and what was restored may have others. Who may not list claims sees the kit.
         let claims = live_claims(&cluster, &rendered.claims).await.unwrap_or_default();
         let (data, lineages) = as_made(&rendered.claims, &claims);
-        let environment = Environment { data, lineages, ..environment };
+        let environment = Environment { data, lineages, ..environment.clone() };
         let rendered =
             if opened { kit.render(&environment, &vault)? } else { kit.render(&environment, &StandIns::of(&kit)?)? };
         Ok(observe(&cluster, &rendered).await?)
     })?;
     let observed: Vec<_> = observed.into_iter().map(Observed::from).collect();
-    Ok(show(context, &args.environment, &observed))
+    let exit = show(context, &args.environment, &observed);
+    if let Some(rehearsed) = rehearsals::last(context, &kit, &environment).filter(|_| !context.json()) {
+        context.ui.say(&format!("  {rehearsed}"));
+    }
+    Ok(exit)
 }
 
 /// Prints the verdicts: objects to stdout, the summary to stderr.

@@ -6,6 +6,7 @@
 mod context;
 pub mod edit;
 mod environment;
+mod fingerprint;
 mod layer;
 mod merge;
 mod metadata;

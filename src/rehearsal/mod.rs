@@ -11,6 +11,7 @@
 //! | [`service`], [`server`], [`faults`] | the way between a client and it: in this process, or over a socket |
 //! | [`tables`] | objects as `kubectl get` shows them |
 //! | [`answers`] | what gates are told |
+//! | [`record`] | what is kept of a rehearsal |
 //! | [`accident`] with [`survivors`], [`archives`], [`filling`] | what is left of data before, and how it comes back |
 //!
 //! How far it is like the real one is held by `tests/real_control_plane/simulated.rs`; what is known to differ stands in
@@ -32,6 +33,7 @@ pub mod model;
 pub mod needs;
 pub mod patch;
 pub mod pods;
+pub mod record;
 pub mod request;
 pub mod schema;
 pub mod server;

@@ -28,6 +28,8 @@ pub struct Setting {
     pub supposed: Vec<String>,
     /// What the model assumes of everything else, a phrase each.
     pub assumed: Vec<String>,
+    /// The last rehearsal before this one, where there was one.
+    pub before: Option<String>,
     /// What a rebuild needs.
     pub needs: Needs,
     /// Volumes that were filled from backups or from replicas.
@@ -90,6 +92,9 @@ pub fn ending(progress: &Progress, end: &End, setting: &Setting, width: usize) -
         ));
     }
     lines.extend(paragraph("  it would need:   ", &needed(&setting.needs, setting.secrets), width));
+    if let Some(before) = &setting.before {
+        lines.extend(paragraph("  before:          ", before, width));
+    }
     lines
 }
 

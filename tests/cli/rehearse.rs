@@ -146,3 +146,52 @@ fn a_report_that_cannot_be_written_is_refused_before_anything_is_done() {
         }
     }
 }
+
+/// What the last screen says of the rehearsal before.
+fn before(outcome: &Outcome) -> Option<String> {
+    let line = outcome.stderr.lines().find(|line| line.starts_with("  before:"))?;
+    let told = line.trim_start_matches("  before:").trim();
+    // Whichever second it was.
+    let (age, rest) = told.strip_prefix("rehearsed ")?.split_once(", ")?;
+    assert!(age == "just now" || age.ends_with(" ago"), "{told}");
+    Some(rest.to_owned())
+}
+
+#[test]
+fn a_rehearsal_is_on_record_and_told_with_its_kit() {
+    let kit = small();
+    assert_eq!(before(&kit.run(&["rehearse", "local"])), None, "there was none before");
+    let again = kit.run(&["rehearse", "local"]);
+    assert!(before(&again).unwrap().ends_with("; the kit is the same"), "{again}");
+    assert_eq!(before(&kit.run(&["rehearse", "production"])), None, "that is another environment");
+    let changed = kit.file("templates/storage/config.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: raw}\n");
+    let after = changed.run(&["rehearse", "local"]);
+    assert!(before(&after).unwrap().ends_with("; the kit has changed since"), "{after}");
+    let what_if = changed.run(&["rehearse", "local", "--fail", "Deployment/api=crash"]);
+    assert_eq!(what_if.code, Some(7), "{what_if}");
+    let last = changed.run(&["rehearse", "local"]);
+    assert!(!before(&last).unwrap().contains("failed"), "a what-if says nothing of the environment: {last}");
+}
+
+#[test]
+fn records_are_private_and_hold_no_secret() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let place = Place::new();
+    assert_eq!(place.run(&["rehearse", "local"]).code, Some(0));
+    let folder = place.folder().join("home/.local/state/rekindle/rehearsals");
+    let files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let [file] = &files[..] else { panic!("{files:?}") };
+    assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let record: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let keys: Vec<_> = record.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(keys, ["rehearsal", "time", "stack", "environment", "kit", "outcome", "seconds", "what_if"]);
+}
+
+#[test]
+fn a_record_that_cannot_be_written_is_a_warning() {
+    let kit = small();
+    crate::support::write(&kit.folder().join("home/.local"), b"no folder");
+    let outcome = kit.run(&["rehearse", "local"]);
+    assert_eq!(outcome.code, Some(0), "{outcome}");
+    assert!(outcome.stderr.contains("warning: no record of this rehearsal is kept: "), "{outcome}");
+}
