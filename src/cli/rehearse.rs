@@ -180,15 +180,6 @@ pub fn run(context: &mut Context, args: &RehearseArgs) -> Result<Exit, CliError>
     let before = rehearsals::last(context, &kit, &environment);
     let setting = rehearsal::Setting { before, took, ..setting(args, &rehearsed, &accident, secrets.are_needed()) };
     show(context, args, &rehearsed.progress, &setting);
-    if let Some(report) = report {
-        let about = About {
-            command: context.command(&args.words()),
-            ending: as_operator(context, args),
-            rehearsal: Some(setting),
-            ..About::default()
-        };
-        report.save(&mut context.ui, &rehearsed.progress, &about)?;
-    }
     if let Some(end) = &rehearsed.progress.end {
         let record = Record {
             rehearsal: record::VERSION,
@@ -201,6 +192,15 @@ pub fn run(context: &mut Context, args: &RehearseArgs) -> Result<Exit, CliError>
             what_if: args.is_what_if(),
         };
         rehearsals::keep(context, &record);
+    }
+    if let Some(report) = report {
+        let about = About {
+            command: context.command(&args.words()),
+            ending: as_operator(context, args),
+            rehearsal: Some(setting),
+            ..About::default()
+        };
+        report.save(&mut context.ui, &rehearsed.progress, &about)?;
     }
     if let Some(socket) = socket {
         serve::until_stopped(context, &rehearsed.runtime, rehearsed.simulation, socket)?;
