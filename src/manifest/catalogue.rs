@@ -19,6 +19,8 @@ pub struct Catalogue<'a> {
     /// Bindings that grant something to a service account, by (namespace, name).
     grants: BTreeMap<(String, String), Vec<usize>>,
     webhooks: Vec<Webhook>,
+    /// Namespaces among the objects, whose labels webhooks may ask for.
+    namespaces: Vec<&'a Object>,
 }
 
 /// A webhook configuration whose Service is among the objects.
@@ -41,6 +43,7 @@ impl<'a> Catalogue<'a> {
             own: objects.iter().map(|object| references(object)).collect(),
             grants: BTreeMap::new(),
             webhooks: Vec::new(),
+            namespaces: objects.iter().copied().filter(|object| object.kind() == "Namespace").collect(),
             objects,
         };
         for (index, object) in catalogue.objects.iter().copied().enumerate() {
@@ -121,14 +124,12 @@ impl<'a> Catalogue<'a> {
             Reference { target, need, optional: false, path: path.into() }
         };
         let object = self.objects[index];
-        let namespaces: Vec<&Object> =
-            self.objects.iter().copied().filter(|object| object.kind() == "Namespace").collect();
         for webhook in &self.webhooks {
             if webhook.configuration == index {
                 let serve = "serves its webhooks";
                 all.extend(webhook.workloads.iter().map(|workload| implied(*workload, Need::Ready, serve)));
             } else if !webhook.before.contains(&index)
-                && blocks(self.objects[webhook.configuration], object, &namespaces)
+                && blocks(self.objects[webhook.configuration], object, &self.namespaces)
             {
                 all.insert(implied(webhook.configuration, Need::Exists, "is asked about it"));
             }
