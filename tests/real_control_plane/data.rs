@@ -197,7 +197,7 @@ fn claims_of_a_stateful_set_are_bound_before_its_pods_are_made() {
     let space = Space::new(&bed, "sets");
     let volumes = Volumes::new(&bed, &space.name);
     let held = [volumes.released("a", &space.name, "data-db-1"), volumes.released("b", &space.name, "data-db-0")];
-    let kit = Kit::new(&space.name, "- name: storage\n  timeout: 6s");
+    let kit = Kit::new(&space.name, "- name: storage\n  timeout: 20s");
     let protected = format!("namespace: {}\nprotected: true\n", space.name);
     kit.write("environments/test.yaml", &protected);
     let set = data_set("db", "claims: [{statefulset: db}], replicated: true");

@@ -1,7 +1,7 @@
 //! The bed itself: containers, Services, DNS and dynamic volumes, on which every other test here relies.
 
-use super::BED;
 use super::support::{Bed, Space};
+use super::{BED, shared};
 
 /// A file in a dynamic volume, served behind a Service. Every node bed has this busybox.
 const SERVER: &str = r#"apiVersion: v1
@@ -51,6 +51,7 @@ spec:
 #[ignore = "needs a node"]
 fn a_pod_finds_another_by_name_and_reads_what_its_volume_holds() {
     let bed = Bed::from_variable(BED);
+    let _machine = shared();
     let space = Space::new(&bed, "bed");
     let apply = |yaml: &str| bed.apply_as("test", &yaml.replace("SPACE", &space.name));
     let phase = |bed: &Bed, pod: &str| bed.get("v1", "Pod", Some(&space.name), pod).unwrap()["status"]["phase"].clone();

@@ -7,8 +7,8 @@ use rekindle::manifest::Origin;
 use rekindle::secrets::redact::Redactor;
 use serde_json::{Value, json};
 
-use crate::BED;
 use crate::support::{Bed, Space};
+use crate::{BED, shared};
 
 /// A web server, a line server and something that answers like Redis, in one container.
 const POD: &str = r#"
@@ -82,6 +82,7 @@ fn gate(space: &str, spec: &Value) -> Gate {
 #[ignore = "needs a real node"]
 fn gates_truly_ask() {
     let bed = Bed::from_variable(BED);
+    let _machine = shared();
     let space = Space::new(&bed, "gates");
     let apply = |document: &str| bed.apply_as("test", &document.replace("SPACE", &space.name));
     apply("{apiVersion: v1, kind: Namespace, metadata: {name: SPACE}}");

@@ -91,7 +91,8 @@ impl Play<'_> {
         let (name, simulation, watched) = (first.name, self.simulation.clone(), self.watched.clone());
         let meddle = async {
             tokio::time::sleep(after).await;
-            if holder(&simulation.world()).as_deref() != Some(name) {
+            let knows = watched.lock().unwrap().locked == Some(name);
+            if !knows || holder(&simulation.world()).as_deref() != Some(name) {
                 return None;
             }
             let lost = Instant::now();

@@ -56,6 +56,8 @@ pub struct Watched {
     pub silent_until: Option<Instant>,
     /// The run that wrote last while it held the lock.
     pub writer: Option<&'static str>,
+    /// The run that knows that it holds the lock: one that is still taking it takes it again when it vanishes.
+    pub locked: Option<&'static str>,
 }
 
 impl Watched {
@@ -204,6 +206,7 @@ impl<'s> Operator<'s> {
 
     /// `rekindle up`, once.
     async fn once(&mut self, version: usize, redactor: &Redactor) -> Result<Ended, ClusterError> {
+        self.watched.lock().unwrap().locked = None;
         let cluster = self.simulation.connect().await?;
         let Some(binding) = self.guard(&cluster).await? else { return Ok(Ended::Guard) };
         let (plan, _) = self.scene.plan(version);
@@ -219,6 +222,7 @@ impl<'s> Operator<'s> {
             Err(LockError::Cluster(error)) => return Err(error),
             Ok(lock) => lock,
         };
+        self.watched.lock().unwrap().locked = Some(self.name);
         let options = Options {
             run: self.name.into(),
             started: self.scene.locks.clock(self.name),
