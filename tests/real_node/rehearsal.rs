@@ -39,12 +39,18 @@ const KINDS: [(&str, &str); 26] = [
     ("storage.k8s.io/v1", "StorageClass"),
 ];
 
-/// Everything that is in the cluster, by kind, namespace and name, with its UID.
+/// Everything that is in the cluster, by kind, namespace and name, with its UID. Volumes that hold no claim go when their
+/// provisioner has time; of those only what a rehearsal has left counts.
 pub fn everything(bed: &Bed) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     for (version, kind) in KINDS {
         let objects = bed.block_on(bed.api(version, kind, None).list(&ListParams::default())).unwrap();
         for object in objects {
+            let text = |pointer: &str| object.data.pointer(pointer).and_then(|it| it.as_str()).unwrap_or_default();
+            let left = kind == "PersistentVolume" && text("/status/phase") != "Bound";
+            if left && !text("/spec/claimRef/namespace").contains("-rehearsal-") {
+                continue;
+            }
             let metadata = object.metadata;
             let place = metadata.namespace.map(|it| format!("{it}/")).unwrap_or_default();
             all.insert(
