@@ -1,7 +1,7 @@
 //! Takes away what a rehearsal has made in a cluster: everything that carries the labels of its instance, the namespaces with
 //! what lies in them, the volumes that were made for its claims, and its records. Nothing else is touched.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -41,6 +41,16 @@ pub async fn taken(cluster: &Cluster, plan: &Plan) -> Result<Vec<ObjectKey>, Clu
     Ok(members::read_all(cluster, keys).await?.into_keys().collect())
 }
 
+/// Names of the volumes that are there: none of them is the rehearsal's to take away.
+///
+/// # Errors
+/// When the cluster does not answer or does not let us look.
+pub async fn volume_names(cluster: &Cluster) -> Result<BTreeSet<String>, ClusterError> {
+    let Some(kind) = cluster.kinds.stable("", "PersistentVolume") else { return Ok(BTreeSet::new()) };
+    let volumes = crate::cluster::observe::list(cluster, kind, None, None, true).await?;
+    Ok(volumes.iter().map(|volume| name_of(volume).to_owned()).collect())
+}
+
 /// Whether Rekindle has ever been in the cluster.
 ///
 /// # Errors
@@ -54,7 +64,7 @@ fn key(group: &str, kind: &str, namespace: Option<&str>, name: &str) -> ObjectKe
     ObjectKey { group, kind, namespace, name }
 }
 
-/// Takes away what the rehearsal of a plan has made; with `records`, Rekindle's own namespace as well, when nobody else has
+/// Takes away what the rehearsal of a plan has made, and no volume of those that were there `before`; with `records`, Rekindle's own namespace as well, when nobody else has
 /// anything in it. `note` hears what is waited for.
 ///
 /// # Errors
@@ -62,6 +72,7 @@ fn key(group: &str, kind: &str, namespace: Option<&str>, name: &str) -> ObjectKe
 pub async fn take_away(
     cluster: &Cluster,
     plan: &Plan,
+    before: &BTreeSet<String>,
     records: bool,
     note: impl Fn(&str),
 ) -> Result<Removed, RemovalError> {
@@ -76,7 +87,8 @@ pub async fn take_away(
     let held = claims(cluster, &namespaces.keys().map(|key| key.name.clone()).collect()).await?;
     let names = held.iter().filter_map(|claim| claim.pointer("/spec/volumeName")?.as_str());
     let held = volumes(cluster, names).await?;
-    let made: Vec<&Value> = held.values().filter(|volume| is_provisioned(volume)).collect();
+    let is_new = |volume: &&Value| is_provisioned(volume) && !before.contains(name_of(volume));
+    let made: Vec<&Value> = held.values().filter(is_new).collect();
     for volume in &made {
         set_policy(cluster, name_of(volume), uid_of(volume), "Delete").await?;
     }

@@ -709,3 +709,22 @@ fn what_followed_goes_on_following_until_it_is_promoted() {
     run(&kit, &bed, &["up", "test"]).exit(0).says("adopt");
     assert!(service().is_some());
 }
+
+#[test]
+#[ignore = "needs a real control plane"]
+fn a_rehearsal_takes_no_volume_that_was_there() {
+    let bed = Bed::from_variable(BED);
+    let space = Space::new(&bed, "rehearsed");
+    let volumes = Volumes::new(&bed, &space.name);
+    let kit = kit(&space, "", "");
+    let volume = volumes.released("a", &space.name, "data");
+    let versions = volumes.versions();
+    let text = std::fs::read_to_string(&bed.kubeconfig).unwrap();
+    let context = text.lines().find_map(|line| line.strip_prefix("current-context:")).unwrap().trim().trim_matches('"');
+    let adopt = format!("ledger=adopt:{volume}");
+    run(&kit, &bed, &["rehearse", "test", "--context", context, "--data", &adopt])
+        .exit(4)
+        .says("a rehearsal adopts no volume");
+    assert_eq!(volumes.versions(), versions, "the volume is as it was");
+    assert!(bed.list("v1", "Secret", "rekindle-system").iter().all(|it| !it.to_string().contains(&kit.environment)));
+}

@@ -1,5 +1,6 @@
 //! `rehearse ENV --context NAME`: for real, in an instance of its own, measured, and taken away again.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -23,7 +24,7 @@ use crate::kit::{Environment, Overrides};
 use crate::plan::Plan;
 use crate::rebuild::Options;
 use crate::rebuild::event::{EventKind, VERSION};
-use crate::rebuild::throwaway::{Removed, has_records, take_away, taken};
+use crate::rebuild::throwaway::{Removed, has_records, take_away, taken, volume_names};
 use crate::rehearsal::needs::needs;
 use crate::rehearsal::{Faults, Model, Simulation, World};
 use crate::report::duration::human;
@@ -61,6 +62,7 @@ pub fn run(context: &mut Context, args: &RehearseArgs) -> Result<Exit, CliError>
         context.check_rights(&cluster, &plan).await?;
         refuse_what_is_there(&cluster, &plan).await?;
         let stranger = !has_records(&cluster).await?;
+        let before = volume_names(&cluster).await?;
         let promote = plan.data_sets.iter().any(|set| set.follow().is_some());
         let said = DataArgs { promote, ..args.data.clone() };
         let words = args.words();
@@ -71,6 +73,7 @@ pub fn run(context: &mut Context, args: &RehearseArgs) -> Result<Exit, CliError>
         let mut measured = None;
         let ended: Result<Exit, CliError> = async {
             let plan = decided(context, &said, draft, plan, &reach).await?;
+            refuse_what_survives(&plan)?;
             show(context, &plan.data);
             let began = Instant::now();
             let exit = rebuild(context, &cluster, &plan, &words, report).await?;
@@ -78,7 +81,7 @@ pub fn run(context: &mut Context, args: &RehearseArgs) -> Result<Exit, CliError>
             Ok(exit)
         }
         .await;
-        let removed = clean(context, &cluster, &undecided, stranger, &down).await;
+        let removed = clean(context, &cluster, &undecided, (&before, stranger), &down).await;
         let exit = ended?;
         let removed = removed?;
         if let Some((plan, took)) = measured {
@@ -126,6 +129,16 @@ async fn refuse_what_is_there(cluster: &Cluster, plan: &Plan) -> Result<(), CliE
         .hint("give what lies outside of the namespace a name of the instance's own, as in {{ name }}-{{ instance }}"))
 }
 
+/// What a rehearsal binds it would take away with itself.
+fn refuse_what_survives(plan: &Plan) -> Result<(), CliError> {
+    let Some((claim, volume)) = plan.data.adopted().next() else { return Ok(()) };
+    let message =
+        format!("refused: {}/{} would get pv/{volume}, and a rehearsal adopts no volume", claim.namespace, claim.name);
+    Err(CliError::new(Exit::Protected, message)
+        .detail("what it binds it takes away again, with the data on it")
+        .hint("leave out --data NAME=adopt:…, or rehearse with --survivors in a simulated cluster"))
+}
+
 /// Takes the lock and rebuilds, as `up` does; the cluster remembers no binding.
 async fn rebuild(
     context: &mut Context,
@@ -161,7 +174,7 @@ async fn clean(
     context: &mut Context,
     cluster: &Cluster,
     plan: &Plan,
-    stranger: bool,
+    (before, stranger): (&BTreeSet<String>, bool),
     down: &[String],
 ) -> Result<Removed, CliError> {
     context.ui.say("taking the rehearsal away again");
@@ -177,7 +190,7 @@ async fn clean(
     let mut interrupt =
         signal(SignalKind::interrupt()).map_err(|error| CliError::new(Exit::Bug, format!("no signals: {error}")))?;
     let ended = tokio::select! {
-        ended = take_away(cluster, plan, stranger, note) => ended,
+        ended = take_away(cluster, plan, before, stranger, note) => ended,
         _ = interrupt.recv() => Err(RemovalError::Stuck("interrupted".into())),
     };
     let sets = plan.data_sets.iter().flat_map(|set| ["--delete-data".to_owned(), set.name.clone()]);
