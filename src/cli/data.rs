@@ -71,6 +71,9 @@ impl DataArgs {
     /// # Errors
     /// Exit 2 with what is wrong.
     pub fn answers(&self, plan: &Plan) -> Result<Answers, CliError> {
+        if let Some(time) = self.recover_to.filter(|time| *time > jiff::Timestamp::now()) {
+            return Err(CliError::new(Exit::Usage, format!("--recover-to {time}: that time has not come yet")));
+        }
         let mut answers = Answers {
             given: Vec::new(),
             allow_empty: self.allow_empty.iter().cloned().collect(),

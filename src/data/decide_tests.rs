@@ -399,6 +399,10 @@ const TABLE: &[Row] = table![
     "up to a time", "backups", ["archive - b1@100 b2@200"], "protected", "to:150" => "restore b1: restore to a time, new history";
     "up to a time before all of them", "backups", ["archive - b1@100"], "protected", "to:50" => "stop: no backup of it was finished before 1970-01-01T00:00:50Z";
     "up to a time before the one that is said", "backups", ["archive - b1@100 b2@200"], "protected", "db=restore:b2 to:150" => "stop: backup b2 was finished after 1970-01-01T00:02:30Z, so nothing can be recovered to that time";
+    "up to a time after the end of the archive", "backups", ["archive - b1@100 wal@300"], "protected", "to:400" => "stop: its archive ends before 1970-01-01T00:06:40Z, so nothing can be recovered to that time";
+    "up to a time within the archive", "backups", ["archive - b1@100 wal@300"], "protected", "to:250" => "restore b1: restore to a time, new history";
+    "keep is said, and nothing is there", "backups", ["archive - b1@100"], "protected", "db=keep" => "restore b1: restore, new history";
+    "keep is said, and empty may be", "backups", ["archive - b1@100"], "protected", "db=keep allow-empty:db" => "restore b1: restore, new history";
     "several copies", "backups claims:3 replicated", ["archive - b1@100"], "protected", "" => "restore b1, copy, copy: restore, new history";
     "several parts", "backups claims:2", ["archive - b1@100"], "protected", "" => "restore b1, restore b1: restore, new history";
     "the environment does not restore: the archive stays as it is", "backups", [], "allow:adopt,empty", "" => "empty: empty, new history";
@@ -597,5 +601,26 @@ fn everything_must_be_there_again_unless_something_may_be_lost() {
         ("being deleted", &["pvc data-0 bound:p1 record:adopt deleting uid:remembered", bound], "", Whole),
     ] {
         assert_eq!(comes(there, said), comeback, "{what}");
+    }
+}
+
+#[test]
+fn backups_are_looked_up_unless_a_person_wants_something_else() {
+    let (set, count) = data_set("backups");
+    let sets = [set];
+    let looked_up = |said: &str| {
+        let (survey, claims) = (Survey::default(), expected(count));
+        !super::restore::to_look_up(&sets, &claims, &survey, &policy("protected"), &answers(said)).is_empty()
+    };
+    for (said, wanted) in [
+        ("", true),
+        ("allow-empty:db", true),
+        ("db=keep", true),
+        ("db=keep allow-empty:db", true),
+        ("db=restore", true),
+        ("db=empty", false),
+        ("db=adopt:p1", false),
+    ] {
+        assert_eq!(looked_up(said), wanted, "{said}");
     }
 }

@@ -40,8 +40,10 @@ pub fn to_look_up<'s>(
         let is_kept = |live: &Claim| !live.deleting && live.record.is_some() || live.volume.is_some();
         let kept = own.clone().filter_map(|it| survey.claim(&it.namespace, &it.name)).any(is_kept);
         let is_restore = |answer: &Answer| matches!(answer, Answer::Restore { .. });
-        let wanted = match answers.of(&set.name).next() {
-            Some(_) => answers.of(&set.name).all(is_restore),
+        // Nothing is there to be kept: that answer says nothing about backups.
+        let mut said = answers.of(&set.name).filter(|answer| **answer != Answer::Keep).peekable();
+        let wanted = match said.peek() {
+            Some(_) => said.all(is_restore),
             None => set.sources.contains(&Source::Restore) && policy.permits(Source::Restore),
         };
         set.lookup().is_some() && wanted && !kept && own.count() > 0
@@ -113,6 +115,12 @@ impl Case<'_> {
             return Ok(None);
         }
         let recover_to = self.answers.recover_to;
+        if let (Some(time), Some(end)) = (recover_to, history.newest_wal)
+            && time > end
+        {
+            let why = format!("its archive ends before {time:.0}, so nothing can be recovered to that time");
+            return Err(self.stop(why, vec![self.told((history, backup))], Vec::new()));
+        }
         if followed && !self.answers.promote && recover_to.is_some() {
             let why = "a stand-by follows its archive to the end, and cannot stop at a time";
             return Err(self.stop(why, Vec::new(), vec!["leave out --recover-to, or add --promote".to_owned()]));
