@@ -354,7 +354,11 @@ impl<'a> Case<'a> {
         }
         let comeback = self.comeback(source, survived, &lineage, recovery_point);
         let confirm = empty && self.policy.protected && self.set.derived.is_none();
-        let promoted = self.answers.promote && lineage.follows();
+        let unknown = adopted && self.set.follow().is_some() && lineage.standby.is_empty();
+        if unknown && !self.answers.promote {
+            return Err(self.whose_turn(&claims));
+        }
+        let promoted = self.answers.promote && (lineage.follows() || unknown);
         if promoted {
             PROMOTED.clone_into(&mut lineage.standby);
         }
@@ -369,6 +373,17 @@ impl<'a> Case<'a> {
             promoted,
             comeback,
         })
+    }
+
+    /// A stand-by's volume without a mark: adopted as it is, it would take writes although nobody has promoted it.
+    fn whose_turn(&self, claims: &[ClaimDecision]) -> Stop {
+        let volumes = claims.iter().filter_map(|claim| match &claim.choice {
+            Choice::Adopt { volume } => self.survey.volume(volume),
+            _ => None,
+        });
+        let facts = volumes.map(|volume| format!("pv/{}: {}", volume.name, volume.facts(self.survey.now))).collect();
+        let ways = vec!["--promote".to_owned(), format!("--data {}=restore", self.set.name)];
+        self.stop("it survives, and nothing says whether it follows another archive or was promoted", facts, ways)
     }
 
     /// Whether its contents have come back since they were remembered. `survived`: on a volume; else `recovery_point` is up to when

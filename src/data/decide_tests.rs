@@ -466,6 +466,9 @@ const TABLE: &[Row] = table![
     "it followed, its volume survives", "follows", ["archive nothing", "followed - b1@100 wal@2000", "pv p1 released since:1000 marked:shop:shop/data-0 standby:following"], "protected", "" => "adopt p1: adopt, follows";
     "it followed, its volume survives and is promoted", "follows", ["archive nothing", "followed - b1@100", "pv p1 released marked:shop:shop/data-0 standby:following"], "protected", "promote" => "adopt p1: adopt, promoted now";
     "it was promoted, its volume survives", "follows", ["archive - b5@500", "followed - b1@100", "pv p1 released since:1000 marked:shop:shop/data-0 standby:promoted"], "protected", "" => "adopt p1: adopt, promoted";
+    "a stand-by's volume without a mark", "follows", ["archive nothing", "followed - b1@100", "pv p1 released of:shop/data-0"], "protected", "" => "stop: it survives, and nothing says whether it follows another archive or was promoted";
+    "a stand-by's volume without a mark, promoted", "follows", ["archive nothing", "followed - b1@100", "pv p1 released of:shop/data-0"], "protected", "promote" => "adopt p1: adopt, promoted now";
+    "a stand-by's volume without a mark, restore is said", "follows", ["archive nothing", "followed - b1@100", "pv p1 released of:shop/data-0"], "protected", "db=restore" => "restore b1: restore, follows";
     "the kit follows no more", "backups", ["pvc data-0 bound:p1 record:restore standby:following ours", "pv p1 bound holds:shop/data-0"], "protected", "" => "keep: restore, follows";
     // Several claims.
     "both survive", "claims:2", ["pv p0 released of:shop/data-0", "pv p1 released of:shop/data-1"], "protected", "" => "adopt p0, adopt p1: adopt";
