@@ -45,11 +45,8 @@ impl Context {
         let count = count(missing.len(), "right");
         let is = if missing.len() == 1 { "is" } else { "are" };
         let message = format!("not allowed: {count} that {} needs {is} missing; nothing was written", plan.environment);
-        let shown = missing.iter().take(SHOWN_RIGHTS);
-        let error =
-            shown.fold(CliError::new(Exit::Unreachable, message), |error, right| error.detail(right.to_string()));
-        let more = missing.len().saturating_sub(SHOWN_RIGHTS);
-        let error = if more > 0 { error.detail(format!("and {more} more")) } else { error };
+        let rights = missing.iter().map(ToString::to_string);
+        let error = CliError::new(Exit::Unreachable, message).details_of(rights, SHOWN_RIGHTS);
         let environment = plan.environment.split('/').next().unwrap_or_default();
         Err(error
             .detail(format!("context {} at {}", cluster.context, cluster.server))
@@ -59,6 +56,9 @@ impl Context {
 
 /// Missing rights that are named one by one.
 const SHOWN_RIGHTS: usize = 12;
+
+/// Missing objects that are named one by one.
+const SHOWN_OBJECTS: usize = 5;
 
 impl From<ClusterError> for CliError {
     fn from(error: ClusterError) -> Self {
@@ -77,12 +77,9 @@ impl From<ClusterError> for CliError {
                 let verb = if missing.len() == 1 { "is" } else { "are" };
                 let message =
                     format!("refused: --from {from} leaves out {count} that {verb} not there; nothing was written");
-                let error = Self::new(Exit::Unhealthy, message);
-                let shown =
-                    missing.iter().take(5).fold(error, |error, object| error.detail(format!("missing: {object}")));
-                let more = missing.len().saturating_sub(5);
-                let shown = if more > 0 { shown.detail(format!("and {more} more")) } else { shown };
-                shown.hint(format!("leave out --from, or begin earlier:   --from {phase}"))
+                Self::new(Exit::Unhealthy, message)
+                    .details_of(missing.iter().map(|object| format!("missing: {object}")), SHOWN_OBJECTS)
+                    .hint(format!("leave out --from, or begin earlier:   --from {phase}"))
             }
             ClusterError::NotOurs(_) | ClusterError::Outdated(_) => {
                 Self::new(Exit::Protected, format!("{message}; nothing was written"))

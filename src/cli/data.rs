@@ -127,12 +127,8 @@ pub struct Draft<'a> {
 impl Draft<'_> {
     /// Renders again where templates see other decisions than before.
     fn see(&mut self, decisions: &Decisions) -> Result<(), CliError> {
-        let seen = &self.rendered.environment;
         let (words, lineages) = (decisions.words(), decisions.lineages());
-        let known = |name: &str| seen.lineages.get(name).cloned().unwrap_or_default();
-        if words.iter().any(|(name, source)| seen.data_source(name) != *source)
-            || lineages.iter().any(|(name, lineage)| known(name) != *lineage)
-        {
+        if !self.rendered.environment.sees(&words, &lineages) {
             let environment = Environment { data: words, lineages, ..self.environment.clone() };
             self.rendered = self.kit.render(&environment, self.secrets)?;
         }
@@ -205,13 +201,12 @@ impl Reach<'_> {
 /// Exit 4 with the facts when something is not certain, exit 3 when the kit is wrong for a decision, those of reading.
 pub async fn decided(
     context: &mut Context,
-    args: &DataArgs,
+    answers: &Answers,
     draft: Draft<'_>,
     plan: Plan,
     reach: &Reach<'_>,
 ) -> Result<Plan, CliError> {
     let again = context.command(&draft.words);
-    let answers = args.answers(&plan)?;
     if plan.claims.iter().all(|claim| claim.data_set.is_none()) {
         return Ok(plan);
     }
@@ -220,22 +215,22 @@ pub async fn decided(
         survey.memories = memory::read(reach.cluster, &plan.environment).await?;
     }
     let policy = policy(draft.environment);
-    look_up(context, &plan, reach, &mut survey, (&policy, &answers)).await?;
+    look_up(context, &plan, reach, &mut survey, (&policy, answers)).await?;
     let name = plan.environment.clone();
     let refused = |stops: Vec<Stop>| refusal(&name, &stops, &again);
     let stand_bys = stand_bys(&plan, &survey);
     let (mut draft, mut plan) = (draft, plan);
-    if args.promote && stand_bys.is_empty() {
+    if answers.promote && stand_bys.is_empty() {
         return Err(CliError::new(Exit::Usage, format!("--promote: nothing of {name} follows another archive")));
     }
     // What waits while something is a stand-by is not there to be decided about.
     if !stand_bys.is_empty() {
-        let first = decide_all(&stand_bys, &reach.claims(&plan), &survey, &policy, &answers).map_err(refused)?;
+        let first = decide_all(&stand_bys, &reach.claims(&plan), &survey, &policy, answers).map_err(refused)?;
         draft.see(&first)?;
         plan = Plan::of(&draft.rendered)?;
         tell_what_waits(context, &first, &draft)?;
     }
-    let mut decisions = decide(&plan, reach, &survey, &policy, &answers).map_err(refused)?;
+    let mut decisions = decide(&plan, reach, &survey, &policy, answers).map_err(refused)?;
     let promoted: Vec<&str> =
         decisions.sets.iter().filter(|set| set.promoted).map(|set| set.data_set.as_str()).collect();
     decisions.settled = marks::settled(&survey, &plan.environment, &plan.claims, &plan.data_sets, &promoted);
@@ -254,7 +249,7 @@ pub async fn decided(
 /// The data sets that follow another environment's archive, or would when they are made.
 fn stand_bys(plan: &Plan, survey: &Survey) -> Vec<DataSet> {
     let follows = |set: &&DataSet| {
-        let mut own = plan.claims.iter().filter(|claim| claim.data_set.as_deref() == Some(set.name.as_str()));
+        let mut own = plan.claims.iter().filter(|claim| claim.is_of(&set.name));
         let is_standby = |claim: &Expected| {
             survey.claim(&claim.namespace, &claim.name).is_some_and(|live| !live.lineage.standby.is_empty())
         };

@@ -84,6 +84,13 @@ impl CliError {
         self.details.push(detail.into());
         self
     }
+
+    /// Adds the first few facts of a list, and how many more there are.
+    pub fn details_of<T: Into<String>>(self, facts: impl ExactSizeIterator<Item = T>, shown: usize) -> Self {
+        let more = facts.len().saturating_sub(shown);
+        let error = facts.take(shown).fold(self, Self::detail);
+        if more > 0 { error.detail(format!("and {more} more")) } else { error }
+    }
 }
 
 /// What the system says, as a fragment: without the number and the capital of `No such file or directory (os error 2)`.

@@ -1,13 +1,12 @@
 //! `rekindle health`.
 
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::settings::Context;
-use super::{CliError, Exit};
+use super::{CliError, Exit, input};
 use crate::health::input::objects_in;
 use crate::health::review::review;
 use crate::health::status::Status;
@@ -36,7 +35,7 @@ pub struct HealthArgs {
 
 /// Runs the command.
 pub fn run(context: &mut Context, args: &HealthArgs) -> Result<Exit, CliError> {
-    if args.files.iter().filter(|file| is_stdin(file)).count() > 1 {
+    if args.files.iter().filter(|file| input::is_stdin(file)).count() > 1 {
         return Err(CliError::new(Exit::Usage, "standard input (-) can be read only once"));
     }
     let mut objects = Vec::new();
@@ -76,23 +75,13 @@ pub fn run(context: &mut Context, args: &HealthArgs) -> Result<Exit, CliError> {
     Ok(if verdicts.iter().all(Status::is_ready) { Exit::Done } else { Exit::Unhealthy })
 }
 
-fn is_stdin(file: &Path) -> bool {
-    file.as_os_str() == "-"
-}
-
 /// The bytes of every file, with the name it has in messages.
 fn read(files: &[PathBuf]) -> Result<Vec<(String, Vec<u8>)>, CliError> {
     let mut read = Vec::new();
     let mut problems = Vec::new();
     for file in files {
-        let name = if is_stdin(file) { "standard input".to_owned() } else { file.display().to_string() };
-        let result = if is_stdin(file) {
-            let mut bytes = Vec::new();
-            std::io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
-        } else {
-            std::fs::read(file)
-        };
-        match result {
+        let name = input::name(file);
+        match input::read(file) {
             Ok(bytes) => read.push((name, bytes)),
             Err(error) => problems.push(format!("{name}: {error}")),
         }

@@ -11,6 +11,7 @@ mod error;
 mod guard;
 mod health;
 mod identities;
+mod input;
 mod journal;
 mod lock;
 mod mistakes;

@@ -73,12 +73,7 @@ pub fn explain(error: ClusterError, environment: &str, again: &str, look: &str) 
         "refused: {} of the kit {are} not {environment}'s; nothing was written",
         count(strangers.len(), "object")
     );
-    let told = strangers.iter().take(SHOWN).map(told);
-    let mut refused = told.fold(CliError::new(Exit::Protected, message), CliError::detail);
-    let more = strangers.len().saturating_sub(SHOWN);
-    if more > 0 {
-        refused = refused.detail(format!("and {more} more"));
-    }
+    let mut refused = CliError::new(Exit::Protected, message).details_of(strangers.iter().map(told), SHOWN);
     if let Some(first) = foreign.first() {
         refused = refused.hint(format!("what would change:      {look}"));
         let one = if foreign.len() == 1 { "to take it:            " } else { "to take one of them:   " };

@@ -89,7 +89,7 @@ pub fn run(context: &mut Context, args: &PlanArgs) -> Result<Exit, CliError> {
     // Of the kit alone: what is decided about data is compared by itself.
     let of_kit = digest(&plan);
     check_names(&plan, &args.wishes.adopt)?;
-    args.data.answers(&plan)?;
+    let answers = args.data.answers(&plan)?;
     let wishes = args.wishes.wishes();
     let (plan, proposal, saved, reached) = block_on(async {
         let (cluster, refusal) = context.connect_to_plan(&environment).await?;
@@ -101,7 +101,7 @@ pub fn run(context: &mut Context, args: &PlanArgs) -> Result<Exit, CliError> {
         let words = vec!["plan".to_owned(), args.environment.clone()];
         let draft = Draft { kit: &kit, environment: &environment, secrets: &vault, rendered, words };
         let reach = Reach { cluster: &cluster, from: None, until: None, bound, simulated: false };
-        let plan = decided(context, &args.data, draft, plan, &reach).await?;
+        let plan = decided(context, &answers, draft, plan, &reach).await?;
         let standing = standing(&cluster, &plan).await?;
         let intents: HashMap<ObjectKey, Intent> =
             plan.items().map(|item| (item.key.clone(), decide(item, &standing, &wishes).intent)).collect();

@@ -19,6 +19,7 @@ use super::report_file::ReportArgs;
 use super::settings::Context;
 use super::{CliError, Exit};
 use crate::cluster::{Cluster, ClusterError};
+use crate::data::Answers;
 use crate::kit::{Environment, Kit, Rendered};
 use crate::plan::Plan;
 use crate::rebuild::Options;
@@ -168,13 +169,15 @@ pub fn run(context: &mut Context, args: &RehearseArgs) -> Result<Exit, CliError>
     let (rendered, secrets) = render(context, &kit, &environment)?;
     let plan = Plan::of(&rendered)?;
     let wishes = Wishes::read(args, &plan)?;
-    let answers = args.data.answers(&plan)?;
+    let mut answers = args.data.answers(&plan)?;
     let accident = before::accident(args, &environment, &plan, &answers, started)?;
     before::say(context, args, &accident);
+    answers.allow_empty.extend(accident.let_be_empty.iter().cloned());
     let socket = args.serve.map(serve::open).transpose()?;
     let draft =
         Draft { kit: &kit, environment: &environment, secrets: secrets.source(), rendered, words: args.words() };
-    let stage = Stage { started, wishes, accident: &accident, nodes: args.nodes.unwrap_or(needs(&plan).nodes.max(1)) };
+    let nodes = args.nodes.unwrap_or(needs(&plan).nodes.max(1));
+    let stage = Stage { started, wishes, answers, accident: &accident, nodes };
     let rehearsed = rehearse(context, args, draft, plan, stage)?;
     let took = began.elapsed().as_secs_f64();
     let before = rehearsals::last(context, &kit, &environment);
@@ -263,6 +266,7 @@ fn render(context: &mut Context, kit: &Kit, environment: &Environment) -> Result
 struct Stage<'a> {
     started: Timestamp,
     wishes: Wishes,
+    answers: Answers,
     accident: &'a Accident,
     nodes: usize,
 }
@@ -286,23 +290,16 @@ fn rehearse(
     plan: Plan,
     stage: Stage<'_>,
 ) -> Result<Rehearsed, CliError> {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .start_paused(true)
-        .build()
-        .map_err(|error| CliError::new(Exit::Bug, format!("no runtime: {error}")))?;
+    let runtime = paused()?;
     let faults = Faults::new(args.seed, stage.wishes.model.errors);
     let (plan, progress, exit, simulation) = runtime.block_on(async {
         let mut world = World::new(stage.started, stage.nodes, stage.wishes.model.clone(), true);
         world.leave(stage.accident);
         let simulation = Simulation::new(world, Faults::none());
         let cluster = simulation.connect().await?;
-        let mut said = args.data.clone();
-        said.allow_empty.extend(stage.accident.let_be_empty.iter().cloned());
         let reach = Reach { cluster: &cluster, from: None, until: None, bound: true, simulated: true };
         let protected = draft.environment.protected;
-        let mut plan = data::decided(context, &said, draft, plan, &reach).await?;
+        let mut plan = data::decided(context, &stage.answers, draft, plan, &reach).await?;
         before::tell_what_is_supposed(&mut plan.data, stage.accident, protected);
         data::show(context, &plan.data);
         simulation.world().model = stage.wishes.model(&plan, &plan.data);
@@ -321,7 +318,7 @@ fn rehearse(
                 ..Options::default()
             };
             tries += 1;
-            match follow(&cluster, &plan, options, &mut view).await {
+            match follow(&cluster, &plan, options, |event| view.event(event)).await {
                 // Before the first write a run does not try again by itself.
                 Err(error) if error.is_transient() && tries < TRIES => {
                     view.progress = Progress::default();
@@ -342,8 +339,21 @@ fn rehearse(
 /// How often a run that could not begin is begun again.
 const TRIES: usize = 20;
 
+/// A runtime in which time passes at once where nothing is left to do.
+fn paused() -> Result<tokio::runtime::Runtime, CliError> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().start_paused(true).build();
+    runtime.map_err(|error| CliError::new(Exit::Bug, format!("no runtime: {error}")))
+}
+
 /// One run, from its first event to its last.
-async fn follow(cluster: &Cluster, plan: &Plan, options: Options, view: &mut View) -> Result<u8, ClusterError> {
+async fn follow(
+    cluster: &Cluster,
+    plan: &Plan,
+    options: Options,
+    mut told: impl FnMut(&Event),
+) -> Result<u8, ClusterError> {
     let (events, mut happened) = mpsc::unbounded_channel();
     // Nobody stops it; the sender must live for as long as the run does.
     let (_stop, stopped) = watch::channel(false);
@@ -353,7 +363,7 @@ async fn follow(cluster: &Cluster, plan: &Plan, options: Options, view: &mut Vie
         tokio::select! {
             biased;
             event = happened.recv() => match event {
-                Some(event) => view.event(&event),
+                Some(event) => told(&event),
                 None => return Ok(ended.unwrap_or(Exit::Bug as u8)),
             },
             code = &mut run, if ended.is_none() => ended = Some(code?),

@@ -62,9 +62,12 @@ pub fn run(context: &mut Context, args: &StatusArgs) -> Result<Exit, CliError> {
         // A stand-by has fewer objects than its kit, and what was restored may have others. Who may not list claims sees the kit.
         let claims = live_claims(&cluster, &rendered.claims).await.unwrap_or_default();
         let (data, lineages) = as_made(&rendered.claims, &claims);
-        let environment = Environment { data, lineages, ..environment.clone() };
-        let rendered =
-            if opened { kit.render(&environment, &vault)? } else { kit.render(&environment, &StandIns::of(&kit)?)? };
+        let rendered = if environment.sees(&data, &lineages) {
+            rendered
+        } else {
+            let environment = Environment { data, lineages, ..environment.clone() };
+            if opened { kit.render(&environment, &vault)? } else { kit.render(&environment, &StandIns::of(&kit)?)? }
+        };
         Ok(observe(&cluster, &rendered).await?)
     })?;
     let observed: Vec<_> = observed.into_iter().map(Observed::from).collect();

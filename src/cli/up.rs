@@ -127,8 +127,9 @@ pub fn run(context: &mut Context, args: &UpArgs) -> Result<Exit, CliError> {
     }
     check_order(&plan, args)?;
     ownership::check_names(&plan, &args.wishes.adopt)?;
-    args.data.answers(&plan)?;
     let saved = args.plan.as_deref().map(|file| saved::read(context, file, &plan)).transpose()?;
+    let said = saved.as_ref().map_or_else(|| args.data.clone(), |saved| DataArgs::saved(&saved.data));
+    let answers = said.answers(&plan)?;
     check_confirmation(&plan, args)?;
     block_on(async move {
         let (cluster, binding) = context.connect_bound(&environment, "up").await?;
@@ -138,10 +139,9 @@ pub fn run(context: &mut Context, args: &UpArgs) -> Result<Exit, CliError> {
         context.check_rights(&cluster, &plan).await?;
         let words = args.words();
         let draft = Draft { kit: &kit, environment: &environment, secrets: &vault, rendered, words };
-        let said = saved.as_ref().map_or_else(|| args.data.clone(), |saved| DataArgs::saved(&saved.data));
         let (from, until) = (args.from.as_deref(), args.until.as_deref());
         let reach = Reach { cluster: &cluster, from, until, bound: true, simulated: false };
-        let plan = data::decided(context, &said, draft, plan, &reach).await?;
+        let plan = data::decided(context, &answers, draft, plan, &reach).await?;
         // A stand-by has fewer phases than its kit.
         for (flag, name) in [("--from", from), ("--until", until)] {
             check_phase(&plan, flag, name)?;

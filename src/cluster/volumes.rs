@@ -21,6 +21,23 @@ pub fn claim_key(namespace: &str, name: &str) -> ObjectKey {
     ObjectKey { group: String::new(), kind, namespace: Some(namespace.to_owned()), name: name.to_owned() }
 }
 
+/// Where the bytes of a volume are, by the fields of its `spec` that say so: all but those that every type of volume has.
+pub fn source(volume: &Value) -> impl Iterator<Item = (&str, &Value)> {
+    const COMMON: [&str; 9] = [
+        "accessModes",
+        "capacity",
+        "claimRef",
+        "mountOptions",
+        "nodeAffinity",
+        "persistentVolumeReclaimPolicy",
+        "storageClassName",
+        "volumeAttributesClassName",
+        "volumeMode",
+    ];
+    let fields = volume.get("spec").and_then(Value::as_object).into_iter().flatten();
+    fields.map(|(name, value)| (name.as_str(), value)).filter(|(name, _)| !COMMON.contains(name))
+}
+
 /// All claims of some namespaces.
 ///
 /// # Errors
@@ -32,6 +49,17 @@ pub async fn claims(cluster: &Cluster, namespaces: &BTreeSet<String>) -> Result<
         claims.extend(list(cluster, kind, Some(namespace), None, false).await?);
     }
     Ok(claims)
+}
+
+/// The names of all volumes.
+///
+/// # Errors
+/// When the cluster does not answer or does not let us list them.
+pub async fn names(cluster: &Cluster) -> Result<BTreeSet<String>, ClusterError> {
+    let Some(kind) = cluster.kinds.stable("", "PersistentVolume") else { return Ok(BTreeSet::new()) };
+    let volumes = list(cluster, kind, None, None, true).await?;
+    let names = volumes.iter().filter_map(|volume| volume.pointer("/metadata/name")?.as_str());
+    Ok(names.map(str::to_owned).collect())
 }
 
 /// Volumes by name; one that is not there is left out.

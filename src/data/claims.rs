@@ -60,6 +60,16 @@ impl Expected {
     pub fn place(&self) -> String {
         format!("{}/{}", self.namespace, self.name)
     }
+
+    /// Whether it holds a data set or a part of it.
+    pub fn is_of(&self, set: &str) -> bool {
+        self.data_set.as_deref() == Some(set)
+    }
+}
+
+/// The phase at whose end all claims of a data set are there: that of the last one.
+pub fn last_phase<'c>(claims: &'c [Expected], set: &str) -> Option<&'c str> {
+    claims.iter().rfind(|claim| claim.is_of(set)).map(|claim| claim.phase.as_str())
 }
 
 /// All claims that the objects of phases make, in their order, each with its data set.

@@ -94,6 +94,13 @@ pub struct ClaimDecision {
     pub reason: String,
 }
 
+impl ClaimDecision {
+    /// `namespace/name`.
+    pub fn place(&self) -> String {
+        format!("{}/{}", self.namespace, self.name)
+    }
+}
+
 /// What is done about one data set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
@@ -233,8 +240,7 @@ pub fn decide_all(
     let mut decisions = Decisions::default();
     let mut stops = Vec::new();
     for set in sets {
-        let own: Vec<&Expected> =
-            claims.iter().filter(|claim| claim.data_set.as_deref() == Some(set.name.as_str())).collect();
+        let own: Vec<&Expected> = claims.iter().filter(|claim| claim.is_of(&set.name)).collect();
         if own.is_empty() {
             continue;
         }

@@ -229,11 +229,11 @@ struct Row {
     comes: &'static str,
 }
 
-fn run(row: &Row) -> Result<Decisions, Vec<Stop>> {
-    let (set, count) = data_set(row.set);
+/// What is there at second 10,000.
+fn survey(there: &[&str]) -> Survey {
     let now = jiff::Timestamp::from_second(10_000).unwrap();
     let mut survey = Survey { now, ..Survey::default() };
-    for words in row.there {
+    for words in there {
         match words.split_once(' ').unwrap() {
             ("archive", rest) => drop(survey.archives.insert("db".into(), archive(rest))),
             ("followed", rest) => drop(survey.followed.insert("db".into(), archive(rest))),
@@ -242,6 +242,12 @@ fn run(row: &Row) -> Result<Decisions, Vec<Stop>> {
             _ => panic!("{words}"),
         }
     }
+    survey
+}
+
+fn run(row: &Row) -> Result<Decisions, Vec<Stop>> {
+    let (set, count) = data_set(row.set);
+    let survey = survey(row.there);
     decide_all(&[set], &expected(count), &survey, &policy(row.policy), &answers(row.said))
 }
 
@@ -574,15 +580,8 @@ fn everything_must_be_there_again_unless_something_may_be_lost() {
     };
     let comes = |there: &[&str], said: &str| {
         let (set, count) = data_set("backups");
-        let mut survey = Survey { now: jiff::Timestamp::from_second(10_000).unwrap(), ..Survey::default() };
+        let mut survey = survey(there);
         survey.memories.insert("db".into(), memory.clone());
-        for words in there {
-            match words.split_once(' ').unwrap() {
-                ("archive", rest) => drop(survey.archives.insert("db".into(), archive(rest))),
-                ("pv", rest) => survey.volumes.push(volume(rest)),
-                (_, rest) => survey.claims.push(claim(rest)),
-            }
-        }
         decide_all(&[set], &expected(count), &survey, &policy(""), &answers(said)).unwrap().sets[0].comeback
     };
     let survivor = "pv p1 released of:shop/data-0";

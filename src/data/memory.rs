@@ -18,7 +18,7 @@ use super::spec::{Compare, DataSet, Fact};
 use crate::cluster::connect::timed;
 use crate::cluster::system::{MANAGED_BY_LABEL, record_name, with_namespace};
 use crate::cluster::{Cluster, ClusterError, FIELD_MANAGER, SYSTEM_NAMESPACE};
-use crate::health::gate::{Gate, Probe, Wanted};
+use crate::health::gate::{Gate, Wanted};
 
 /// What the record's name begins with.
 pub const SORT: &str = "memory";
@@ -69,18 +69,9 @@ impl Compare {
 impl Fact {
     /// The question as a gate that passes when the answer is as it was.
     fn gate(&self, set: &str, remembered: &str, at: jiff::Timestamp) -> Gate {
-        let name = format!("{set} has its {} of {}", self.name, at.strftime("%Y-%m-%d %H:%M UTC"));
-        wanting(&self.question, name, self.compare.wanted(remembered))
+        let name = format!("{set} has its {} of {}", self.name, minute(at));
+        Gate { name, ..self.question.wanting(self.compare.wanted(remembered)) }
     }
-}
-
-/// A gate with another name that wants a certain answer.
-fn wanting(question: &Gate, name: String, wanted: Wanted) -> Gate {
-    let mut gate = Gate { name, ..question.clone() };
-    if let Probe::Postgres(postgres) = &mut gate.probe {
-        postgres.wanted = Some(wanted);
-    }
-    gate
 }
 
 /// The gates that hold what has come back against what is remembered.
@@ -90,7 +81,7 @@ pub fn gates(set: &DataSet, decisions: &Decisions) -> Vec<Gate> {
         .identity
         .iter()
         .zip(&memory.identity)
-        .map(|(gate, identity)| wanting(gate, gate.name.clone(), Wanted::Expect(identity.clone())));
+        .map(|(gate, identity)| gate.wanting(Wanted::Expect(identity.clone())));
     let facts = set.remember.iter().filter_map(|fact| {
         let remembered = memory.answers.get(&fact.name)?;
         Some(fact.gate(&set.name, remembered, memory.at))
@@ -103,11 +94,15 @@ pub fn differences(set: &DataSet, decisions: &Decisions, answers: &BTreeMap<Stri
     let Some(memory) = decisions.remembered(&set.name, Comeback::Partial) else { return Vec::new() };
     let changed = set.remember.iter().filter_map(|fact| {
         let (before, now) = (memory.answers.get(&fact.name)?, answers.get(&fact.name)?);
-        let time = memory.at.strftime("%Y-%m-%d %H:%M UTC");
-        let line = || format!("{}: {}: {now} now, {before} on {time}", set.name, fact.name);
+        let line = || format!("{}: {}: {now} now, {before} on {}", set.name, fact.name, minute(memory.at));
         (!fact.compare.wanted(before).holds(now)).then(line)
     });
     changed.collect()
+}
+
+/// A moment as it is told of what is remembered.
+fn minute(at: jiff::Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M UTC").to_string()
 }
 
 fn api(cluster: &Cluster) -> Api<Secret> {
@@ -155,6 +150,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::data::{Decision, Source};
+    use crate::health::gate::Probe;
     use crate::manifest::Origin;
     use crate::manifest::yaml::parse_node;
 

@@ -3,12 +3,12 @@
 
 use serde_json::{Value, json};
 
-use super::claims::{Expected, Maker};
+use super::claims::{Expected, Maker, last_phase};
 use super::decide::{Choice, Decision, Decisions};
 use super::evidence::{Claim, Record};
 use super::survey::Survey;
 use super::{COPY, DATA_ANNOTATION, DataSet, Lineage, Source, memory};
-use crate::health::gate::{Probe, Wanted};
+use crate::health::gate::Wanted;
 use crate::kit::Rendered;
 use crate::manifest::Object;
 
@@ -50,9 +50,8 @@ pub fn add(rendered: &mut Rendered, decisions: &Decisions, survey: &Survey, envi
 pub fn add_gates(rendered: &mut Rendered, decisions: &Decisions, survey: &Survey) {
     let sets: Vec<DataSet> = rendered.data_sets().cloned().collect();
     for (set, decision) in sets.iter().filter_map(|set| Some((set, decisions.of_set(&set.name)?))) {
-        let of_set = |claim: &&Expected| claim.data_set.as_deref() == Some(set.name.as_str());
-        let last = rendered.claims.iter().rfind(of_set).map(|claim| claim.phase.clone());
-        let Some(phase) = rendered.phases.iter_mut().find(|phase| Some(&phase.name) == last.as_ref()) else { continue };
+        let last = last_phase(&rendered.claims, &set.name);
+        let Some(phase) = rendered.phases.iter_mut().find(|phase| Some(phase.name.as_str()) == last) else { continue };
         let adopted = decision.claims.iter().filter_map(|claim| match &claim.choice {
             Choice::Adopt { volume } => survey.volume(volume)?.marks.as_ref()?.identity.clone(),
             _ => None,
@@ -61,11 +60,7 @@ pub fn add_gates(rendered: &mut Rendered, decisions: &Decisions, survey: &Survey
         if let (Some(gate), Some(known)) = (&set.identity, adopted.into_iter().next())
             && remembered.iter().all(|other| other.name != gate.name)
         {
-            let mut gate = gate.clone();
-            if let Probe::Postgres(postgres) = &mut gate.probe {
-                postgres.wanted = Some(Wanted::Expect(known));
-            }
-            phase.gates.push(gate);
+            phase.gates.push(gate.wanting(Wanted::Expect(known)));
         }
         phase.gates.extend(remembered);
         if let Some(gate) = set.proof.as_ref().filter(|_| decision.source != Source::Empty) {

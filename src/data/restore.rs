@@ -36,7 +36,7 @@ pub fn to_look_up<'s>(
     answers: &Answers,
 ) -> Vec<&'s DataSet> {
     let open = |set: &&DataSet| {
-        let own = claims.iter().filter(|claim| claim.data_set.as_deref() == Some(set.name.as_str()));
+        let own = claims.iter().filter(|claim| claim.is_of(&set.name));
         let is_kept = |live: &Claim| !live.deleting && live.record.is_some() || live.volume.is_some();
         let kept = own.clone().filter_map(|it| survey.claim(&it.namespace, &it.name)).any(is_kept);
         let is_restore = |answer: &Answer| matches!(answer, Answer::Restore { .. });

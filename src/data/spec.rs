@@ -255,14 +255,7 @@ fn facts(spec: &Fields<'_>, gate: impl Fn(&Fields<'_>, String) -> Option<Gate>) 
         if facts.iter().any(|fact| fact.name == name) {
             fields.mistake("wrong-value", "name", format!("{name} is remembered already"), None);
         }
-        let words = Compare::ALL.map(|(word, _)| word);
-        let word = fields.required_text("compare", Some(format!("known: {}", words.join(", "))));
-        let compare = Compare::ALL.into_iter().find(|(known, _)| *known == word).map(|(_, compare)| compare);
-        if compare.is_none() && !word.is_empty() {
-            let hint = nearest(&word, words).map(|near| format!("did you mean {near}?"));
-            let hint = hint.or_else(|| Some(format!("known: {}", words.join(", "))));
-            fields.mistake("wrong-value", "compare", format!("{word} is no way to compare answers"), hint);
-        }
+        let compare = one_of(&fields, "compare", Compare::ALL, |word| format!("{word} is no way to compare answers"));
         let Some(question) = gate(&fields, name.clone()) else { continue };
         if let Probe::Postgres(postgres) = &question.probe
             && postgres.wanted.is_some()
@@ -294,14 +287,7 @@ fn restore_of(fields: &Fields<'_>) -> Restore {
 
 fn lookup(fields: &Fields<'_>, key: &str) -> Option<Lookup> {
     let fields = fields.mapping(key, &["tool", "image", "user", "env"])?;
-    let known = Tool::ALL.map(|(word, _)| word);
-    let word = fields.required_text("tool", Some(format!("known: {}", known.join(", "))));
-    let tool = Tool::ALL.into_iter().find(|(known, _)| *known == word).map(|(_, tool)| tool);
-    if tool.is_none() && !word.is_empty() {
-        let hint = nearest(&word, known).map(|near| format!("did you mean {near}?"));
-        let hint = hint.or_else(|| Some(format!("known: {}", known.join(", "))));
-        fields.mistake("wrong-value", "tool", format!("backups of {word} are not understood"), hint);
-    }
+    let tool = one_of(&fields, "tool", Tool::ALL, |word| format!("backups of {word} are not understood"));
     let user = fields.answer("user").and_then(|user| {
         let number = user.parse().ok();
         if number.is_none() {
@@ -311,6 +297,23 @@ fn lookup(fields: &Fields<'_>, key: &str) -> Option<Lookup> {
     });
     let image = fields.required_text("image", Some("an image that has the tool and sh".to_owned()));
     Some(Lookup { tool: tool.unwrap_or(Tool::WalG), image, user, env: fields.texts("env").unwrap_or_default() })
+}
+
+/// What a word stands for that must be one of a few.
+fn one_of<T, const N: usize>(
+    fields: &Fields<'_>,
+    key: &str,
+    all: [(&'static str, T); N],
+    wrong: impl Fn(&str) -> String,
+) -> Option<T> {
+    let words: Vec<&str> = all.iter().map(|(word, _)| *word).collect();
+    let known = || format!("known: {}", words.join(", "));
+    let word = fields.required_text(key, Some(known()));
+    if !word.is_empty() && !words.contains(&word.as_str()) {
+        let near = nearest(&word, words.iter().copied()).map(|near| format!("did you mean {near}?"));
+        fields.mistake("wrong-value", key, wrong(&word), Some(near.unwrap_or_else(known)));
+    }
+    all.into_iter().find(|(known, _)| *known == word).map(|(_, what)| what)
 }
 
 /// Whether a text can be the name of a data set: as Kubernetes' own names of 63 characters at most.

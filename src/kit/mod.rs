@@ -163,6 +163,13 @@ impl Environment {
         let unknown = if lets_be_empty && !self.protected { Source::Empty } else { Source::Adopt };
         self.data.get(name).copied().unwrap_or(unknown)
     }
+
+    /// Whether templates see these decisions already.
+    pub fn sees(&self, data: &BTreeMap<String, Source>, lineages: &BTreeMap<String, Lineage>) -> bool {
+        let known = |name: &str| self.lineages.get(name).cloned().unwrap_or_default();
+        data.iter().all(|(name, source)| self.data_source(name) == *source)
+            && lineages.iter().all(|(name, lineage)| known(name) == *lineage)
+    }
 }
 
 /// A rendered environment: what `render` prints and `up` applies.

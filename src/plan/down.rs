@@ -11,6 +11,7 @@ use super::prune::Kept;
 use super::removal::{Batch, Fate, Reason, batches, fate};
 use crate::cluster::inventory::{Inventory, owned_fields_hash};
 use crate::cluster::observe::{environment_of, selector};
+use crate::cluster::volumes::source;
 use crate::data;
 use crate::kit::Rendered;
 use crate::manifest::ObjectKey;
@@ -61,7 +62,7 @@ fn claim_prefixes(set: &Value) -> Vec<(String, String)> {
 }
 
 fn data_set(set: &data::DataSet, rendered: &Rendered) -> DataSet {
-    let own = rendered.claims.iter().filter(|claim| claim.data_set.as_deref() == Some(set.name.as_str()));
+    let own = rendered.claims.iter().filter(|claim| claim.is_of(&set.name));
     DataSet { name: set.name.clone(), claims: own.map(|claim| (claim.namespace.clone(), claim.name.clone())).collect() }
 }
 
@@ -280,18 +281,7 @@ fn place(volume: &Value) -> String {
     if volume.pointer("/spec/nfs").is_some() {
         return format!("{}:{}", spec("nfs/server"), spec("nfs/path"));
     }
-    const NO_SOURCE: [&str; 8] = [
-        "accessModes",
-        "capacity",
-        "claimRef",
-        "mountOptions",
-        "nodeAffinity",
-        "persistentVolumeReclaimPolicy",
-        "storageClassName",
-        "volumeMode",
-    ];
-    let fields = volume.get("spec").and_then(Value::as_object).into_iter().flatten();
-    fields.map(|(name, _)| name.as_str()).find(|name| !NO_SOURCE.contains(name)).unwrap_or_default().to_owned()
+    source(volume).next().map(|(name, _)| name.to_owned()).unwrap_or_default()
 }
 
 /// The proof for a claim, from its volume as it was read back.

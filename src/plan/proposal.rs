@@ -285,9 +285,7 @@ impl SavedData {
             Choice::Restore { backup } => format!("restore {backup}"),
             other => other.word().to_owned(),
         };
-        claims
-            .map(|it| SavedChoice { claim: format!("{}/{}", it.namespace, it.name), choice: choice(&it.choice) })
-            .collect()
+        claims.map(|it| SavedChoice { claim: it.place(), choice: choice(&it.choice) }).collect()
     }
 }
 

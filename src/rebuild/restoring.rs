@@ -1,6 +1,7 @@
 //! How far a restore has come: while a database is fetched, its pods say how much is there, as its data set's
 //! `restore.progress` asks them. That it goes on counts as progress of the phase, however long it takes.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use crate::data::claims::Maker;
 use crate::data::quantity::size;
 use crate::data::{Decision, Source};
 use crate::health::gate::{Asker, Gate};
+use crate::manifest::ObjectKey;
 use crate::report::duration::about;
 
 /// Wait between two questions: a restore of hours is not asked about every second.
@@ -33,27 +35,22 @@ pub fn watch(dispatcher: &Dispatcher<'_>, phase: &Phase<'_>, notes: &UnboundedSe
     for set in &plan.data_sets {
         let progress = set.restore.as_ref().and_then(|restore| restore.progress.as_ref());
         let Some((gate, decision)) = progress.zip(plan.data.of_set(&set.name)) else { continue };
-        let Some(total) = under_way(decision, |place| plan.data.settled.contains(place)) else { continue };
-        let workload = plan.claims.iter().find_map(|claim| match &claim.maker {
-            Maker::StatefulSet { name, .. } if claim.data_set.as_ref() == Some(&set.name) => {
-                phase.plan.items.iter().position(|item| {
-                    item.key.kind == "StatefulSet"
-                        && item.key.name == *name
-                        && item.key.namespace.as_deref() == Some(claim.namespace.as_str())
-                })
-            }
-            _ => None,
+        let Some(total) = under_way(decision, &plan.data.settled) else { continue };
+        let workload = plan.claims.iter().filter(|claim| claim.is_of(&set.name)).find_map(|claim| {
+            let Maker::StatefulSet { name, .. } = &claim.maker else { return None };
+            let (group, kind) = ("apps".to_owned(), "StatefulSet".to_owned());
+            let key = ObjectKey { group, kind, namespace: Some(claim.namespace.clone()), name: name.clone() };
+            phase.by_key.get(&key)
         });
-        let Some(index) = workload else { continue };
+        let Some(index) = workload.copied() else { continue };
         questions.spawn(ask(dispatcher.asker.clone(), gate.clone(), total, index, notes.clone()));
     }
     questions
 }
 
 /// Bytes of the backup that is restored now, or that an earlier run began to restore; zero where nobody knows.
-fn under_way(decision: &Decision, settled: impl Fn(&str) -> bool) -> Option<u64> {
-    let place = |namespace: &str, name: &str| format!("{namespace}/{name}");
-    let open = decision.claims.iter().any(|claim| !settled(&place(&claim.namespace, &claim.name)));
+fn under_way(decision: &Decision, settled: &BTreeSet<String>) -> Option<u64> {
+    let open = decision.claims.iter().any(|claim| !settled.contains(&claim.place()));
     let bytes = decision.restored_bytes.or_else(|| decision.lineage.bytes());
     (decision.source == Source::Restore && open).then_some(bytes.unwrap_or_default())
 }

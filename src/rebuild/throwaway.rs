@@ -41,16 +41,6 @@ pub async fn taken(cluster: &Cluster, plan: &Plan) -> Result<Vec<ObjectKey>, Clu
     Ok(members::read_all(cluster, keys).await?.into_keys().collect())
 }
 
-/// Names of the volumes that are there: none of them is the rehearsal's to take away.
-///
-/// # Errors
-/// When the cluster does not answer or does not let us look.
-pub async fn volume_names(cluster: &Cluster) -> Result<BTreeSet<String>, ClusterError> {
-    let Some(kind) = cluster.kinds.stable("", "PersistentVolume") else { return Ok(BTreeSet::new()) };
-    let volumes = crate::cluster::observe::list(cluster, kind, None, None, true).await?;
-    Ok(volumes.iter().map(|volume| name_of(volume).to_owned()).collect())
-}
-
 /// Whether Rekindle has ever been in the cluster.
 ///
 /// # Errors

@@ -68,7 +68,7 @@ pub struct UnknownVolume {
 
 impl Before<'_> {
     fn of_set<'s>(&'s self, set: &'s str) -> impl Iterator<Item = &'s Expected> {
-        self.claims.iter().filter(move |claim| claim.data_set.as_deref() == Some(set))
+        self.claims.iter().filter(move |claim| claim.is_of(set))
     }
 
     /// The claims that a volume can be said to have held.
@@ -195,10 +195,10 @@ impl Before<'_> {
         let named = volumes.iter().any(|volume| volume.name == bare);
         let is_lost = |volume: &Volume| match named {
             true => volume.name == bare,
-            false => self.held(volume).any(|claim| claim.name == name || claim.data_set.as_deref() == Some(name)),
+            false => self.held(volume).any(|claim| claim.name == name || claim.is_of(name)),
         };
         let lost: BTreeSet<&str> = volumes.iter().filter(|it| is_lost(it)).map(|it| it.name.as_str()).collect();
-        let of_kit = self.claims.iter().any(|claim| claim.name == name || claim.data_set.as_deref() == Some(name));
+        let of_kit = self.claims.iter().any(|claim| claim.name == name || claim.is_of(name));
         if !named && !of_kit {
             let mut known: Vec<String> = volumes.iter().map(|volume| volume.name.clone()).collect();
             known.extend(self.sets.iter().map(|set| set.name.clone()));
@@ -239,7 +239,7 @@ impl Before<'_> {
             let released = volumes
                 .iter()
                 .filter(|volume| volume.phase == "Released")
-                .filter(|volume| self.held(volume).any(|claim| claim.data_set.as_deref() == Some(set.name.as_str())));
+                .filter(|volume| self.held(volume).any(|claim| claim.is_of(&set.name)));
             let moment = released.filter_map(|volume| volume.since).min().unwrap_or(self.now);
             let before = |time: SignedDuration| moment.checked_sub(time).unwrap_or(moment);
             let backup = Backup {

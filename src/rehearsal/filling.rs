@@ -87,7 +87,7 @@ pub fn fillings(
                 None => (Duration::from_secs(bytes.div_ceil(rate.max(1))), false),
             };
             let filling = Filling { via, bytes, rate, time, supposed };
-            fillings.insert(format!("{}/{}", decision.namespace, decision.name), filling);
+            fillings.insert(decision.place(), filling);
         }
     }
     fillings

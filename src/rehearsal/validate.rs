@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::request::selects;
 use super::schema::Kind;
 use super::status::FieldError;
+use crate::cluster::volumes::source;
 
 const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and \
                      end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is \
@@ -129,7 +130,7 @@ pub fn updated(kind: &Kind, old: &Value, new: &Value) -> Vec<FieldError> {
                 errors.push(FieldError::invalid("spec.clusterIPs[0]", &ips, "may not change once set"));
             }
         }
-        ("", "PersistentVolume") if volume_source(old) != volume_source(new) => {
+        ("", "PersistentVolume") if !source(old).eq(source(new)) => {
             let detail = "spec.persistentvolumesource is immutable after creation";
             errors.push(FieldError::forbidden("spec.persistentvolumesource", detail));
         }
@@ -165,24 +166,6 @@ pub fn updated(kind: &Kind, old: &Value, new: &Value) -> Vec<FieldError> {
         errors.sort_by_key(|error| !error.message.ends_with(IMMUTABLE));
     }
     errors
-}
-
-/// Where a volume's bytes are: what of its spec is not about all volumes alike.
-fn volume_source(volume: &Value) -> serde_json::Map<String, Value> {
-    const COMMON: [&str; 9] = [
-        "accessModes",
-        "capacity",
-        "claimRef",
-        "mountOptions",
-        "nodeAffinity",
-        "persistentVolumeReclaimPolicy",
-        "storageClassName",
-        "volumeAttributesClassName",
-        "volumeMode",
-    ];
-    let mut spec = volume.get("spec").and_then(Value::as_object).cloned().unwrap_or_default();
-    spec.retain(|name, _| !COMMON.contains(&name.as_str()));
-    spec
 }
 
 /// What must hold whenever it is written.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use jiff::Timestamp;
+use serde::Serialize;
 
 use crate::data::ClaimDecision;
 use crate::health::diagnosis::Diagnosis;
@@ -11,7 +12,7 @@ use crate::plan::down::Proof;
 use crate::rebuild::event::{Action, CriticalStep, Event, EventKind, ObjectName, Outcome, PhaseSummary, Resumes};
 
 /// What was done about a data set.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Decided {
     /// Its name.
     pub data_set: String,

@@ -35,6 +35,13 @@ pub struct Bed {
 }
 
 impl Bed {
+    /// The name of its context.
+    pub fn context(&self) -> String {
+        let text = std::fs::read_to_string(&self.kubeconfig).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix("current-context:"));
+        line.expect("the kubeconfig has a current context").trim().trim_matches('"').to_owned()
+    }
+
     /// Connects, or panics with what to run: a real-cluster test that cannot run must not look as if it had passed.
     pub fn from_variable(variable: &str) -> Self {
         let Some(kubeconfig) = std::env::var_os(variable).map(PathBuf::from) else {

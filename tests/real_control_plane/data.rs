@@ -719,10 +719,8 @@ fn a_rehearsal_takes_no_volume_that_was_there() {
     let kit = kit(&space, "", "");
     let volume = volumes.released("a", &space.name, "data");
     let versions = volumes.versions();
-    let text = std::fs::read_to_string(&bed.kubeconfig).unwrap();
-    let context = text.lines().find_map(|line| line.strip_prefix("current-context:")).unwrap().trim().trim_matches('"');
     let adopt = format!("ledger=adopt:{volume}");
-    run(&kit, &bed, &["rehearse", "test", "--context", context, "--data", &adopt])
+    run(&kit, &bed, &["rehearse", "test", "--context", &bed.context(), "--data", &adopt])
         .exit(4)
         .says("a rehearsal adopts no volume");
     assert_eq!(volumes.versions(), versions, "the volume is as it was");

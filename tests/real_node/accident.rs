@@ -3,22 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::time::Duration;
 
 use kube::api::DeleteParams;
 
+use super::archived::{CLUSTERS, EMPTYING};
 use super::support::{Bed, Ran, Space, finish, rekindle};
 use super::{BED, hidden::Hidden, shared};
 
 /// A copy of the stack of its own.
 const FLAGS: [&str; 2] = ["--instance", "lost"];
-
-/// While pods are left, the namespace controller looks again only after half of the longest grace among them (130 s here).
-const EMPTYING: Duration = Duration::from_secs(400);
-
-/// Each cluster with its database.
-const CLUSTERS: [(&str, &str); 4] =
-    [("app", "acoustid"), ("fingerprint", "acoustid"), ("ingest", "acoustid"), ("musicbrainz", "musicbrainz")];
 
 fn local(bed: &Bed, hidden: &Hidden, command: &str, flags: &[&str]) -> Ran {
     let ran = finish(rekindle(None, &bed.kubeconfig, &[&[command, "local"], &FLAGS[..], flags].concat()));

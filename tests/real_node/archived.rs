@@ -79,12 +79,25 @@ impl<'a> Stack<'a> {
             .wait_until(&format!("{segment} of {} is archived", cluster.0), |_| self.query(cluster, &archived) == "t");
     }
 
-    pub fn wait_for_backup(&self, cluster: &str) {
+    fn wait_for_backup(&self, cluster: &str) {
         let pod = format!("postgresql-{cluster}-0");
         let list = ["sh", "-c", "wal-g backup-list 2>&1"];
         self.bed.wait_within(EMPTYING, &format!("{cluster} has a base backup"), |bed| {
             bed.exec_in(&self.space.name, &pod, Some("backup"), &list).contains("base_")
         });
+    }
+
+    /// A row in each database that is in its base backup, and one that is in the archive only.
+    pub fn write_before_and_after_a_backup(&self) {
+        for cluster in CLUSTERS {
+            self.write(cluster, "before the backup");
+        }
+        for (cluster, _) in CLUSTERS {
+            self.wait_for_backup(cluster);
+        }
+        for cluster in CLUSTERS {
+            self.write(cluster, "only in WAL");
+        }
     }
 
     pub fn rows(&self) -> BTreeMap<String, String> {

@@ -62,13 +62,6 @@ pub fn everything(bed: &Bed) -> BTreeMap<String, String> {
     all
 }
 
-/// The name of the bed's context.
-pub fn context(bed: &Bed) -> String {
-    let text = std::fs::read_to_string(&bed.kubeconfig).unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix("current-context:"));
-    line.expect("the kubeconfig has a current context").trim().trim_matches('"').to_owned()
-}
-
 #[test]
 #[ignore = "needs a node"]
 fn a_rehearsal_leaves_the_cluster_as_it_was() {
@@ -81,7 +74,7 @@ fn a_rehearsal_leaves_the_cluster_as_it_was() {
     };
     bed.wait_within(EMPTYING, "nothing is on its way out", |bed| !going(bed));
     let before = everything(&bed);
-    let ran = finish(rekindle(None, &bed.kubeconfig, &["rehearse", "local", "--context", &context(&bed)])).exit(0);
+    let ran = finish(rekindle(None, &bed.kubeconfig, &["rehearse", "local", "--context", &bed.context()])).exit(0);
     let figures = ran.stderr.lines().find(|line| line.contains("measured recovery time")).expect("it was measured");
     let _ = writeln!(std::io::stdout(), "rehearsal for real, {}", figures.trim());
     assert_eq!(everything(&bed), before);
@@ -90,7 +83,7 @@ fn a_rehearsal_leaves_the_cluster_as_it_was() {
     let ran = finish(rekindle(
         None,
         &bed.kubeconfig,
-        &["rehearse", "local", "--context", &context(&bed), "--image", "redis=docker.io/library/busybox:local"],
+        &["rehearse", "local", "--context", &bed.context(), "--image", "redis=docker.io/library/busybox:local"],
     ));
     ran.exit(7).says("StatefulSet/redis").says("taken away again");
     assert_eq!(everything(&bed), before);

@@ -23,15 +23,7 @@ fn what_is_lost_with_its_volumes_comes_back_from_object_storage() {
     }
     let stack = Stack::new(&bed, &store, "burnt");
     stack.up(&[]).exit(0).says("local/burnt is up");
-    for cluster in CLUSTERS {
-        stack.write(cluster, "before the backup");
-    }
-    for (cluster, _) in CLUSTERS {
-        stack.wait_for_backup(cluster);
-    }
-    for cluster in CLUSTERS {
-        stack.write(cluster, "only in WAL");
-    }
+    stack.write_before_and_after_a_backup();
     let rows = stack.rows();
     assert!(rows.values().all(|row| row.ends_with(" before the backup,only in WAL")), "{rows:#?}");
 

@@ -7,7 +7,7 @@ use std::io::Write as _;
 use super::archive::has_wal_g;
 use super::archived::{CLUSTERS, Stack};
 use super::object_store::{Keys, ObjectStore};
-use super::rehearsal::{context, everything};
+use super::rehearsal::everything;
 use super::support::{Bed, finish, rekindle};
 use super::{BED, shared};
 
@@ -57,15 +57,7 @@ fn a_stand_by_follows_the_archive_and_takes_over_when_it_is_told() {
     };
     let primary = Stack::of(&bed, "origin", "acoustid-origin".into(), flags());
     primary.up(&[]).exit(0).says("origin is up");
-    for cluster in CLUSTERS {
-        primary.write(cluster, "before the backup");
-    }
-    for (cluster, _) in CLUSTERS {
-        primary.wait_for_backup(cluster);
-    }
-    for cluster in CLUSTERS {
-        primary.write(cluster, "only in WAL");
-    }
+    primary.write_before_and_after_a_backup();
 
     let mut follows = flags();
     follows.extend(["--set".to_owned(), "standby.of=origin".to_owned()]);
@@ -97,7 +89,7 @@ fn a_stand_by_follows_the_archive_and_takes_over_when_it_is_told() {
 
     // A rehearsal restores the same databases in a third place, from the same archive, and leaves nothing of it in the cluster.
     let place = |name: &str| name.contains("rehearsal");
-    let mut words = vec!["rehearse".to_owned(), "origin".to_owned(), "--context".to_owned(), context(&bed)];
+    let mut words = vec!["rehearse".to_owned(), "origin".to_owned(), "--context".to_owned(), bed.context()];
     words.extend(flags());
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let rehearsed = finish(rekindle(None, &bed.kubeconfig, &words)).exit(0).says("promoted at once");

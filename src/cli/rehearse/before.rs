@@ -1,7 +1,6 @@
 //! What is left when a rehearsed rebuild begins: what a file of survivors says less what is lost as well, or what is supposed
 //! without one.
 
-use std::io::Read as _;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -9,7 +8,7 @@ use jiff::Timestamp;
 use super::RehearseArgs;
 use crate::cli::data::policy;
 use crate::cli::settings::Context;
-use crate::cli::{CliError, Exit, plain};
+use crate::cli::{CliError, Exit, input, plain};
 use crate::data::{Answers, Choice, Decisions};
 use crate::kit::Environment;
 use crate::plan::Plan;
@@ -50,13 +49,8 @@ pub fn accident(
 
 /// Reads the file of survivors; `-` is standard input.
 fn read(file: &Path, plan: &Plan, now: Timestamp) -> Result<Survivors, CliError> {
-    let mut bytes = Vec::new();
-    let (name, result) = if file.as_os_str() == "-" {
-        ("standard input".to_owned(), std::io::stdin().lock().read_to_end(&mut bytes).map(drop))
-    } else {
-        (file.display().to_string(), std::fs::read(file).map(|read| bytes = read))
-    };
-    result.map_err(|error| {
+    let name = input::name(file);
+    let bytes = input::read(file).map_err(|error| {
         CliError::new(Exit::Usage, format!("--survivors {name}: cannot be read: {}", plain(&error)))
             .hint("volumes are written down with:   kubectl get pv -o yaml > survivors.yaml")
     })?;

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::RehearseArgs;
+use super::{RehearseArgs, follow, paused};
 use crate::cli::connection::block_on;
-use crate::cli::data::{DataArgs, Draft, Reach, decided, show};
+use crate::cli::data::{Draft, Reach, decided, show};
 use crate::cli::identities::open_secrets;
 use crate::cli::lock::Wish;
 use crate::cli::render::render_with;
@@ -19,12 +19,13 @@ use crate::cli::settings::Context;
 use crate::cli::{CliError, Exit};
 use crate::cluster::Cluster;
 use crate::cluster::removal::RemovalError;
-use crate::data::Choice;
+use crate::cluster::volumes;
+use crate::data::{Answers, Choice};
 use crate::kit::{Environment, Overrides};
 use crate::plan::Plan;
 use crate::rebuild::Options;
 use crate::rebuild::event::{EventKind, VERSION};
-use crate::rebuild::throwaway::{Removed, has_records, take_away, taken, volume_names};
+use crate::rebuild::throwaway::{Removed, has_records, take_away, taken};
 use crate::rehearsal::needs::needs;
 use crate::rehearsal::{Faults, Model, Simulation, World};
 use crate::report::duration::human;
@@ -55,16 +56,15 @@ pub fn run(context: &mut Context, args: &RehearseArgs) -> Result<Exit, CliError>
     let vault = open_secrets(context, &kit, &Environment { instance: None, ..environment.clone() })?;
     let rendered = render_with(context, &kit, &environment, &vault)?;
     let plan = Plan::of(&rendered)?;
-    args.data.answers(&plan)?;
+    let promote = plan.data_sets.iter().any(|set| set.follow().is_some());
+    let answers = Answers { promote, ..args.data.answers(&plan)? };
     let simulated = simulated(&plan);
     block_on(async {
         let cluster = context.reach(&environment).await?;
         context.check_rights(&cluster, &plan).await?;
         refuse_what_is_there(&cluster, &plan).await?;
         let stranger = !has_records(&cluster).await?;
-        let before = volume_names(&cluster).await?;
-        let promote = plan.data_sets.iter().any(|set| set.follow().is_some());
-        let said = DataArgs { promote, ..args.data.clone() };
+        let before = volumes::names(&cluster).await?;
         let words = args.words();
         let draft = Draft { kit: &kit, environment: &environment, secrets: &vault, rendered, words: words.clone() };
         let reach = Reach { cluster: &cluster, from: None, until: None, bound: true, simulated: false };
@@ -72,7 +72,7 @@ pub fn run(context: &mut Context, args: &RehearseArgs) -> Result<Exit, CliError>
         let undecided = plan.clone();
         let mut measured = None;
         let ended: Result<Exit, CliError> = async {
-            let plan = decided(context, &said, draft, plan, &reach).await?;
+            let plan = decided(context, &answers, draft, plan, &reach).await?;
             refuse_what_survives(&plan)?;
             show(context, &plan.data);
             let began = Instant::now();
@@ -121,11 +121,8 @@ async fn refuse_what_is_there(cluster: &Cluster, plan: &Plan) -> Result<(), CliE
     let is = if taken.len() == 1 { "is" } else { "are" };
     let message =
         format!("refused: {objects} of the rehearsal {is} in {} already; nothing was written", cluster.context);
-    let error = CliError::new(Exit::Protected, message);
-    let error = taken.iter().take(SHOWN).fold(error, |error, key| error.detail(key.to_string()));
-    let more = taken.len().saturating_sub(SHOWN);
-    let error = if more > 0 { error.detail(format!("and {more} more")) } else { error };
-    Err(error
+    Err(CliError::new(Exit::Protected, message)
+        .details_of(taken.iter().map(ToString::to_string), SHOWN)
         .hint("give what lies outside of the namespace a name of the instance's own, as in {{ name }}-{{ instance }}"))
 }
 
@@ -240,23 +237,19 @@ fn tell(context: &mut Context, plan: &Plan, exit: Exit, took: Duration, simulate
 
 /// How long the simulation takes for the same, in seconds.
 fn simulated(plan: &Plan) -> Option<f64> {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().ok()?;
-    let nodes = needs(plan).nodes.max(1);
-    runtime.block_on(async {
+    paused().ok()?.block_on(async {
         let started = jiff::Timestamp::now();
+        let nodes = needs(plan).nodes.max(1);
         let simulation = Simulation::new(World::new(started, nodes, Model::default(), true), Faults::none());
         let cluster = simulation.connect().await.ok()?;
         let options = Options { started, stand_in: Some(simulation.answers()), ..Options::default() };
-        let (events, mut happened) = tokio::sync::mpsc::unbounded_channel();
-        let (_stop, stopped) = tokio::sync::watch::channel(false);
-        let code = crate::rebuild::run(cluster, plan, options, events, stopped).await.ok()?;
         let mut seconds = None;
-        while let Ok(event) = happened.try_recv() {
+        let code = follow(&cluster, plan, options, |event| {
             if let EventKind::RunFinished { seconds: took, .. } = event.kind {
                 seconds = Some(took);
             }
-        }
+        });
+        let code = code.await.ok()?;
         seconds.filter(|_| code == 0)
     })
 }

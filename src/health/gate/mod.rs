@@ -50,6 +50,18 @@ pub struct Gate {
     pub skipped: Option<String>,
 }
 
+impl Gate {
+    /// The same question, wanting a certain answer: only a query can.
+    #[must_use]
+    pub fn wanting(&self, wanted: Wanted) -> Self {
+        let mut gate = self.clone();
+        if let Probe::Postgres(postgres) = &mut gate.probe {
+            postgres.wanted = Some(wanted);
+        }
+        gate
+    }
+}
+
 fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(duration.as_secs_f64())
 }

@@ -3,13 +3,12 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::data::ClaimDecision;
 use crate::plan::down::Proof;
 use crate::rebuild::event::{Action, Outcome};
 use crate::rehearsal::needs::Needs;
 use crate::report::duration::human;
 use crate::report::ending::{self, ending};
-use crate::report::progress::{CheckState, Failure, Item, ItemState, Phase, PhaseState, Progress};
+use crate::report::progress::{CheckState, Decided, Failure, Item, ItemState, Phase, PhaseState, Progress};
 use crate::report::rehearsal;
 
 /// The version of the report's JSON form; within a version fields are only added.
@@ -84,7 +83,7 @@ pub struct Report {
     /// The chain of waits that bound the time.
     pub critical_path: Vec<Critical>,
     /// What was decided about data.
-    pub decisions: Vec<DataReport>,
+    pub decisions: Vec<Decided>,
     /// What stopped it.
     pub failures: Vec<FailureReport>,
     /// What was still waited for.
@@ -196,21 +195,6 @@ pub struct Critical {
     pub source: Option<&'static str>,
 }
 
-/// What was decided about a data set.
-#[derive(Clone, Debug, Serialize)]
-pub struct DataReport {
-    /// Its name.
-    pub data_set: String,
-    /// The most that was done about one of its claims.
-    pub decision: String,
-    /// Up to when what was restored had been archived.
-    pub recovery_point: Option<Timestamp>,
-    /// Whether it follows another environment's archive.
-    pub follows: bool,
-    /// Its claims.
-    pub claims: Vec<ClaimDecision>,
-}
-
 /// What stopped a run.
 #[derive(Clone, Debug, Serialize)]
 pub struct FailureReport {
@@ -294,7 +278,7 @@ impl Report {
             written: end.map_or_else(|| progress.total(|phase| phase.written), |end| end.written),
             phases: phases.collect(),
             critical_path,
-            decisions: decisions(progress),
+            decisions: progress.decisions.clone(),
             failures: progress.failures.iter().map(failure).collect(),
             waiting: if good { Vec::new() } else { waiting(progress) },
             switched_off: progress.switched_off().map(|(gate, reason)| Note::new(gate, reason)).collect(),
@@ -403,17 +387,6 @@ fn object_step(progress: &Progress, item: &Item, total: f64) -> Step {
 fn step(step: String, state: &'static str, started: f64, seconds: f64, answer: String) -> Step {
     let (started, seconds) = (started.max(0.0), seconds.max(0.0));
     Step { step, namespace: None, state, action: None, started, seconds, answer, critical: false, source: None }
-}
-
-fn decisions(progress: &Progress) -> Vec<DataReport> {
-    let report = progress.decisions.iter().map(|it| DataReport {
-        data_set: it.data_set.clone(),
-        decision: it.decision.clone(),
-        recovery_point: it.recovery_point,
-        follows: it.follows,
-        claims: it.claims.clone(),
-    });
-    report.collect()
 }
 
 fn failure(failure: &Failure) -> FailureReport {
