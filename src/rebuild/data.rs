@@ -2,14 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures::future::join_all;
 use jiff::SignedDuration;
 
 use super::dispatcher::Dispatcher;
 use super::emitter::Emitter;
 use super::event::EventKind;
 use crate::cluster::{Cluster, ClusterError};
-use crate::data::claims::Expected;
+use crate::data::claims::{Expected, last_phase};
 use crate::data::memory::{Comeback, Memories, Memory};
+use crate::data::survey::live_claims;
 use crate::data::{DataSet, Survey, adopt, marks, memory};
 use crate::health::gate::Gate;
 use crate::plan::Plan;
@@ -78,30 +80,30 @@ const FRESH: SignedDuration = SignedDuration::from_hours(24);
 /// one writes nothing.
 pub async fn remember(dispatcher: &Dispatcher<'_>, phase: &str) {
     let plan = dispatcher.plan;
-    let of_phase = |set: &&DataSet| {
-        let last = plan.claims.iter().rfind(|claim| claim.data_set.as_deref() == Some(set.name.as_str()));
-        last.is_some_and(|claim| claim.phase == phase)
-    };
-    let mut memories = Memories::new();
-    for set in plan.data_sets.iter().filter(of_phase) {
+    let is_due = |set: &&DataSet| {
         let fresh =
             plan.data.memories.get(&set.name).is_some_and(|memory| dispatcher.now().duration_since(memory.at) < FRESH);
         let seen = plan.data.of_set(&set.name).is_none_or(|decision| decision.comeback == Comeback::No);
-        if set.remember.is_empty() || !dispatcher.wrote && fresh && seen {
-            continue;
-        }
-        let mut answers = BTreeMap::new();
-        for fact in &set.remember {
-            if let Some(answer) = ask(dispatcher, Some(&fact.question)).await {
-                answers.insert(fact.name.clone(), answer);
-            }
-        }
+        let of_phase = last_phase(&plan.claims, &set.name) == Some(phase);
+        of_phase && !set.remember.is_empty() && (dispatcher.wrote || !fresh || !seen)
+    };
+    // All at once: the next phase waits for the answers.
+    let asked = plan.data_sets.iter().filter(is_due).map(|set| async move {
+        let facts = set.remember.iter().map(|fact| async {
+            let answer = ask(dispatcher, Some(&fact.question)).await;
+            answer.map(|answer| (fact.name.clone(), answer))
+        });
+        let (answers, identity) = tokio::join!(join_all(facts), ask(dispatcher, set.identity.as_ref()));
+        (set, answers.into_iter().flatten().collect::<BTreeMap<_, _>>(), identity)
+    });
+    let mut memories = Memories::new();
+    for (set, answers, identity) in join_all(asked).await {
         for message in memory::differences(set, &plan.data, &answers) {
             dispatcher.emitter.send(EventKind::Warning { message });
         }
         if !answers.is_empty() {
-            let (identity, at) = (ask(dispatcher, set.identity.as_ref()).await, dispatcher.now());
-            memories.insert(set.name.clone(), Memory { at, identity, answers, claims: BTreeSet::new() });
+            let (at, claims) = (dispatcher.now(), BTreeSet::new());
+            memories.insert(set.name.clone(), Memory { at, identity, answers, claims });
         }
     }
     if memories.is_empty() {
@@ -116,9 +118,10 @@ pub async fn remember(dispatcher: &Dispatcher<'_>, phase: &str) {
 /// Has the cluster remember, with the claims that hold it now.
 async fn keep(dispatcher: &Dispatcher<'_>, mut memories: Memories) -> Result<(), ClusterError> {
     let plan = dispatcher.plan;
-    let survey = Survey::read(&dispatcher.cluster, &plan.claims).await?;
+    let there = live_claims(&dispatcher.cluster, &plan.claims).await?;
     for (set, claim) in plan.claims.iter().filter_map(|claim| Some((claim.data_set.as_ref()?, claim))) {
-        if let (Some(memory), Some(live)) = (memories.get_mut(set), survey.claim(&claim.namespace, &claim.name)) {
+        let live = there.iter().find(|live| live.namespace == claim.namespace && live.name == claim.name);
+        if let (Some(memory), Some(live)) = (memories.get_mut(set), live) {
             memory.claims.insert(live.uid.clone());
         }
     }
