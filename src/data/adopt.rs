@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use futures::future::join_all;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::Client;
 use kube::api::{Api, Patch, PatchParams};
@@ -22,6 +23,9 @@ use crate::cluster::{Cluster, ClusterError, FIELD_MANAGER};
 
 /// How long a claim that is being deleted may take to go: its pods end first.
 const LONGEST_DELETION: Duration = Duration::from_secs(180);
+
+/// How long the volume controller may take to see that a volume is reserved. Nothing is lost by going on without.
+const SEEN: Duration = Duration::from_secs(10);
 
 /// Tries of a write that met another one.
 const TRIES: usize = 5;
@@ -52,6 +56,8 @@ pub async fn prepare(
     for (claim, name) in decisions.adopted() {
         adopt(cluster, claim, name).await?;
     }
+    let seen = join_all(decisions.adopted().map(|(_, name)| watch_until_free(cluster.client.clone(), name)));
+    let _ = tokio::time::timeout(SEEN, seen).await;
     let survey = Survey::read(cluster, claims).await?;
     for (set, claim) in decisions.sets.iter().flat_map(|set| set.claims.iter().map(move |claim| (set, claim))) {
         let live = survey.claim(&claim.namespace, &claim.name);
@@ -186,6 +192,22 @@ async fn watch_until_gone(client: Client, namespace: &str, name: &str, uid: &str
         if let Ok(claim) = seen
             && claim.and_then(|claim| claim.metadata.uid).as_deref() != Some(uid)
         {
+            return;
+        }
+    }
+}
+
+/// Watches a volume until its controller calls it free, or bound. A claim that the controller meets before it has seen that
+/// the volume is reserved for it is one that names a volume of another: Kubernetes looks at it again only 15 s later
+/// (`syncPeriod` of the volume controller).
+async fn watch_until_free(client: Client, name: &str) {
+    let volumes: Api<PersistentVolume> = Api::all(client);
+    let one = watcher::watch_object(volumes, name).default_backoff();
+    let mut one = std::pin::pin!(one);
+    while let Some(seen) = one.next().await {
+        let Ok(volume) = seen else { continue };
+        let phase = volume.and_then(|volume| volume.status).and_then(|status| status.phase);
+        if matches!(phase.as_deref(), Some("Available" | "Bound")) {
             return;
         }
     }

@@ -155,7 +155,7 @@ impl Rights {
                 ("", "persistentvolumeclaims"),
                 &["get", "list", "watch", "create", "patch"],
             );
-            self.add(None, ("", "persistentvolumes"), &["get", "list", "patch"]);
+            self.add(None, ("", "persistentvolumes"), &["get", "list", "patch", "watch"]);
         }
         if plan.data_sets.iter().any(|set| set.lookup().is_some()) {
             let system = Some(SYSTEM_NAMESPACE);

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use kube::api::DeleteParams;
+use kube::api::{DeleteParams, ListParams};
 use serde_json::{Value, json};
 
 use super::BED;
@@ -197,7 +197,7 @@ fn claims_of_a_stateful_set_are_bound_before_its_pods_are_made() {
     let space = Space::new(&bed, "sets");
     let volumes = Volumes::new(&bed, &space.name);
     let held = [volumes.released("a", &space.name, "data-db-1"), volumes.released("b", &space.name, "data-db-0")];
-    let kit = Kit::new(&space.name, "- name: storage\n  timeout: 20s");
+    let kit = Kit::new(&space.name, "- name: storage\n  timeout: 40s");
     let protected = format!("namespace: {}\nprotected: true\n", space.name);
     kit.write("environments/test.yaml", &protected);
     let set = data_set("db", "claims: [{statefulset: db}], replicated: true");
@@ -214,6 +214,9 @@ fn claims_of_a_stateful_set_are_bound_before_its_pods_are_made() {
         assert_eq!(claim["metadata"]["labels"]["app"], "db", "as the set itself would label it");
         assert_eq!(claim["metadata"]["labels"]["rekindle.dev/environment"], kit.environment.as_str());
     }
+    let events = bed.block_on(bed.api("v1", "Event", Some(&space.name)).list(&ListParams::default())).unwrap();
+    let too_early = events.items.iter().find(|event| event.data["reason"] == "FailedBinding");
+    assert!(too_early.is_none(), "a claim was there before its volume was known to be reserved: {too_early:?}");
     let applied = |kind: &str| {
         let events = ran.events();
         let at = |it: &&(usize, Value)| it.1["event"] == "object-applied" && it.1["object"]["kind"] == kind;
@@ -221,6 +224,8 @@ fn claims_of_a_stateful_set_are_bound_before_its_pods_are_made() {
         found.iter().filter(at).map(|it| it.0).collect::<Vec<_>>()
     };
     assert!(applied(CLAIM.1).iter().max() < applied("StatefulSet").iter().min(), "{}", ran.stdout);
+    // All there is to wait for from here on is pods that nothing runs.
+    kit.write("templates/stack.yaml", "name: test\nphases:\n- name: storage\n  timeout: 10s\n");
     let second = run(&kit, &bed, &up).exit(7);
     assert_eq!(second.last()["written"], 0, "{}", second.stdout);
 

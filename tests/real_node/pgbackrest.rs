@@ -154,7 +154,10 @@ fn another_stack_comes_back_from_what_pgbackrest_kept() {
         gone("PersistentVolume", claim["spec"]["volumeName"].as_str().unwrap());
     };
     lose();
-    run(&kit, &bed, &["up", "test"]).exit(0).says("StatefulSet/db waiting: restor").says("db back from its backup");
+    run(&kit, &bed, &["up", "test", "-v"])
+        .exit(0)
+        .says("StatefulSet/db waiting: restor")
+        .says("db back from its backup");
     assert_eq!(sql("select string_agg(it, ',' order by it) from marker"), "before the backup,only in WAL");
     assert_eq!(sql("select system_identifier from pg_control_system()"), identifier);
     bed.wait_until("it archives to a history of its own", |_| {
