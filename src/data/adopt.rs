@@ -35,7 +35,7 @@ fn parameters() -> PatchParams {
 }
 
 /// Makes everything ready for the claims: volumes are kept and reserved, claims of others that wait are given their volume.
-/// Repeats nothing that is done already.
+/// Repeats nothing that is done already. What is waited for is told.
 ///
 /// # Errors
 /// When the cluster refuses a write, or something is not any more as it was when the decision was taken.
@@ -44,6 +44,7 @@ pub async fn prepare(
     decisions: &Decisions,
     claims: &[Expected],
     environment: &str,
+    tell: &mut (dyn FnMut(String) + Send),
 ) -> Result<(), ClusterError> {
     let kept = |claim: &ClaimDecision| claim.choice == Choice::Keep;
     if decisions.sets.iter().flat_map(|set| &set.claims).all(kept) {
@@ -54,7 +55,7 @@ pub async fn prepare(
         retain(cluster, name).await?;
     }
     for (claim, name) in decisions.adopted() {
-        adopt(cluster, claim, name).await?;
+        adopt(cluster, claim, name, tell).await?;
     }
     let seen = join_all(decisions.adopted().map(|(_, name)| watch_until_free(cluster.client.clone(), name)));
     let _ = tokio::time::timeout(SEEN, seen).await;
@@ -97,7 +98,12 @@ async fn retain(cluster: &Cluster, name: &str) -> Result<(), ClusterError> {
 }
 
 /// Reserves a volume for a claim of this name.
-async fn adopt(cluster: &Cluster, claim: &ClaimDecision, name: &str) -> Result<(), ClusterError> {
+async fn adopt(
+    cluster: &Cluster,
+    claim: &ClaimDecision,
+    name: &str,
+    tell: &mut (dyn FnMut(String) + Send),
+) -> Result<(), ClusterError> {
     let volumes: Api<PersistentVolume> = Api::all(cluster.client.clone());
     for _ in 0..TRIES {
         let volume = read(cluster, name).await?;
@@ -125,7 +131,9 @@ async fn adopt(cluster: &Cluster, claim: &ClaimDecision, name: &str) -> Result<(
                     )));
                 }
                 Holder::Going => {
-                    wait_until_gone(cluster, namespace.unwrap_or_default(), of.unwrap_or_default(), uid).await?;
+                    let (namespace, of) = (namespace.unwrap_or_default(), of.unwrap_or_default());
+                    tell(format!("{namespace}/{of} is being deleted; once it is gone, pv/{name} is bound again"));
+                    wait_until_gone(cluster, namespace, of, uid).await?;
                     continue;
                 }
             }

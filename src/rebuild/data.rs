@@ -1,9 +1,11 @@
 //! Data in a run: what was decided is told and done before the first phase; at the end of each phase its volumes are marked.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use futures::future::join_all;
 use jiff::SignedDuration;
+use tokio::time::Instant;
 
 use super::dispatcher::Dispatcher;
 use super::emitter::Emitter;
@@ -16,11 +18,12 @@ use crate::data::{DataSet, Survey, adopt, marks, memory};
 use crate::health::gate::Gate;
 use crate::plan::Plan;
 
-/// Tells the decisions, then keeps and reserves the volumes that are adopted, before anything else can take or delete them.
-///
-/// # Errors
-/// When the cluster refuses, or something has changed since the decision.
-pub async fn begin(cluster: &Cluster, plan: &Plan, emitter: &Emitter) -> Result<(), ClusterError> {
+/// How long what has to be done with volumes is tried again while the API server does not take it.
+const PATIENCE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Tells the decisions.
+pub fn tell(plan: &Plan, emitter: &Emitter) {
     for set in &plan.data.sets {
         emitter.send(EventKind::Decision {
             data_set: set.data_set.clone(),
@@ -36,7 +39,30 @@ pub async fn begin(cluster: &Cluster, plan: &Plan, emitter: &Emitter) -> Result<
             message: format!("pv/{} is not used and not touched: {}", left.volume, left.facts),
         });
     }
-    adopt::prepare(cluster, &plan.data, &plan.claims, &plan.environment).await
+}
+
+/// Keeps and reserves the volumes that are adopted, before anything else can take or delete them. May be dropped at any moment:
+/// the next run goes on from there.
+///
+/// # Errors
+/// When the cluster refuses, does not answer for a minute, or something has changed since the decision.
+pub async fn reserve(cluster: &Cluster, plan: &Plan, emitter: &Emitter) -> Result<(), ClusterError> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut told = BTreeSet::new();
+    let mut tell = |message: String| {
+        if told.insert(message.clone()) {
+            emitter.send(EventKind::Warning { message });
+        }
+    };
+    loop {
+        match adopt::prepare(cluster, &plan.data, &plan.claims, &plan.environment, &mut tell).await {
+            Err(error) if error.is_transient() && Instant::now() < deadline => {
+                tell(format!("volumes could not be reserved yet, tried again for a minute: {error}"));
+                tokio::time::sleep(PAUSE).await;
+            }
+            ended => return ended,
+        }
+    }
 }
 
 /// Marks the volumes of a phase's claims. What is bound is marked also when the phase did not become healthy: whose it is has

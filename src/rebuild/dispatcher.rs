@@ -131,7 +131,7 @@ pub async fn run(
         store.put(key, class);
     }
     skipped::look(plan, &part, &store, &emitter)?;
-    data::begin(&cluster, plan, &emitter).await?;
+    data::tell(plan, &emitter);
     let (seen, sightings) = mpsc::unbounded_channel();
     let mut dispatcher = Dispatcher {
         asker: Arc::new(
@@ -159,7 +159,7 @@ pub async fn run(
         stop,
         ending: tokio::sync::watch::Sender::new(false),
     };
-    Ok(dispatcher.run(&part).await)
+    dispatcher.run(&part).await
 }
 
 /// Reads what stands in the cluster, and refuses what must not be touched. Writes nothing.
@@ -253,10 +253,13 @@ impl Drop for Dispatcher<'_> {
 }
 
 impl Dispatcher<'_> {
-    async fn run(&mut self, part: &Part) -> u8 {
+    async fn run(&mut self, part: &Part) -> Result<u8, ClusterError> {
         self.stand_guard();
-        let mut stopped = None;
+        let mut stopped = self.reserve().await?;
         for (index, phase) in self.plan.phases.iter().enumerate().filter(|(index, _)| part.holds(*index)) {
+            if stopped.is_some() {
+                break;
+            }
             if let Err(stop) = self.same_cluster(phase).await {
                 stopped = Some(stop);
                 break;
@@ -292,7 +295,20 @@ impl Dispatcher<'_> {
             phases: self.summaries.clone(),
             critical_path: std::mem::take(&mut self.path),
         });
-        stop.exit
+        Ok(stop.exit)
+    }
+
+    /// Makes the volumes ready that are adopted, for as long as this run may write.
+    async fn reserve(&mut self) -> Result<Option<Stop>, ClusterError> {
+        if self.halted().is_none() {
+            tokio::select! {
+                biased;
+                Ok(()) = self.stop.changed() => {}
+                () = changed(&mut self.options.lock) => {}
+                ended = data::reserve(&self.cluster, self.plan, &self.emitter) => ended?,
+            }
+        }
+        Ok(self.halted())
     }
 
     /// The time of the run.
