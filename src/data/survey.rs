@@ -41,7 +41,13 @@ impl Survey {
         // Who may not list nodes decides without them.
         let nodes = nodes.ok().map(|nodes| nodes.iter().map(labels).collect::<Vec<_>>());
         let claims = live_claims(cluster, expected).await?;
-        let volumes = volumes?.iter().map(|volume| Volume::of(volume, nodes.as_deref())).collect();
+        let mut volumes = volumes?;
+        // A claim may have been given a volume since: it is not one that has lost its volume.
+        let is_listed = |name: &String| volumes.iter().any(|volume| volume["metadata"]["name"] == *name);
+        if !claims.iter().filter_map(|claim| claim.volume.as_ref()).all(is_listed) {
+            volumes = all(cluster, "PersistentVolume", None).await?;
+        }
+        let volumes = volumes.iter().map(|volume| Volume::of(volume, nodes.as_deref())).collect();
         Ok(Self { volumes, claims, now: jiff::Timestamp::now(), ..Self::default() })
     }
 
@@ -101,4 +107,55 @@ fn labels(node: &Value) -> BTreeMap<String, String> {
     let name = node.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
     labels.insert(NODE_NAME.to_owned(), name.to_owned());
     labels
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use kube::client::Body;
+    use serde_json::json;
+
+    use super::*;
+    use crate::data::claims::Maker;
+    use crate::manifest::Origin;
+    use crate::rehearsal::store::Key;
+    use crate::rehearsal::{Faults, Model, Simulation, World};
+
+    fn key(resource: &str, namespace: &str, name: &str) -> Key {
+        Key::new("", resource, namespace, name)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_volume_that_is_made_while_claims_are_read_is_not_lost() {
+        let (claim, volume) =
+            (key("persistentvolumeclaims", "shop", "data-db-0"), key("persistentvolumes", "", "pv-new"));
+        let mut world = World::new(jiff::Timestamp::UNIX_EPOCH, 1, Model::default(), false);
+        world.make(&key("namespaces", "", "shop"), json!({}));
+        world.make(&claim, json!({"spec": {"accessModes": ["ReadWriteOnce"]}, "status": {"phase": "Pending"}}));
+        let simulation = Simulation::new(world, Faults::none());
+        let client = simulation.client();
+        let binding = tower::service_fn(move |request: http::Request<Body>| {
+            let mut world = simulation.world();
+            if request.uri().path().ends_with("/persistentvolumeclaims") && world.store.get(&volume).is_none() {
+                world.make(&volume, json!({"spec": {"claimRef": {"namespace": "shop", "name": "data-db-0"}}}));
+                world.edit(&claim, |claim| claim["spec"]["volumeName"] = "pv-new".into());
+            }
+            let client = client.clone();
+            async move { client.send(request).await }
+        });
+        let client = kube::Client::new(binding, "default");
+        let cluster = Cluster::with_client(client, "simulated".into(), "https://simulated".into()).await.unwrap();
+        let expected = Expected {
+            namespace: "shop".into(),
+            name: "data-db-0".into(),
+            data_set: Some("db".into()),
+            phase: "database".into(),
+            maker: Maker::Kit,
+            body: json!({}),
+            origin: Origin::default(),
+        };
+        let survey = Survey::read(&cluster, &[expected]).await.unwrap();
+        assert_eq!(survey.claim("shop", "data-db-0").unwrap().volume.as_deref(), Some("pv-new"));
+        assert!(survey.volume("pv-new").is_some(), "{:?}", survey.volumes);
+    }
 }
