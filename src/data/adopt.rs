@@ -7,9 +7,8 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
-use kube::Client;
 use kube::api::{Api, Patch, PatchParams};
-use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::runtime::watcher;
 use serde_json::{Value, json};
 
 use super::DATA_ANNOTATION;
@@ -26,6 +25,9 @@ const LONGEST_DELETION: Duration = Duration::from_secs(180);
 
 /// How long the volume controller may take to see that a volume is reserved. Nothing is lost by going on without.
 const SEEN: Duration = Duration::from_secs(10);
+
+/// Between the end of a watch and the next one.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Tries of a write that met another one.
 const TRIES: usize = 5;
@@ -57,8 +59,7 @@ pub async fn prepare(
     for (claim, name) in decisions.adopted() {
         adopt(cluster, claim, name, tell).await?;
     }
-    let seen = join_all(decisions.adopted().map(|(_, name)| watch_until_free(cluster.client.clone(), name)));
-    let _ = tokio::time::timeout(SEEN, seen).await;
+    join_all(decisions.adopted().map(|(_, name)| wait_until_seen(cluster, name))).await;
     let survey = Survey::read(cluster, claims).await?;
     for (set, claim) in decisions.sets.iter().flat_map(|set| set.claims.iter().map(move |claim| (set, claim))) {
         let live = survey.claim(&claim.namespace, &claim.name);
@@ -182,7 +183,8 @@ async fn holder(
 
 /// Waits until the claim with this UID is gone.
 async fn wait_until_gone(cluster: &Cluster, namespace: &str, name: &str, uid: &str) -> Result<(), ClusterError> {
-    let gone = watch_until_gone(cluster.client.clone(), namespace, name, uid);
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(cluster.client.clone(), namespace);
+    let gone = watch_until(claims, name, |claim| claim.and_then(|it| it.metadata.uid.as_deref()) != Some(uid));
     match tokio::time::timeout(LONGEST_DELETION, gone).await {
         Ok(()) => Ok(()),
         Err(_) => Err(ClusterError::Data(format!(
@@ -192,31 +194,28 @@ async fn wait_until_gone(cluster: &Cluster, namespace: &str, name: &str, uid: &s
     }
 }
 
-async fn watch_until_gone(client: Client, namespace: &str, name: &str, uid: &str) {
-    let claims: Api<PersistentVolumeClaim> = Api::namespaced(client, namespace);
-    let one = watcher::watch_object(claims, name).default_backoff();
-    let mut one = std::pin::pin!(one);
-    while let Some(seen) = one.next().await {
-        if let Ok(claim) = seen
-            && claim.and_then(|claim| claim.metadata.uid).as_deref() != Some(uid)
-        {
-            return;
-        }
-    }
+/// Waits until the volume controller calls a volume free, or bound. A claim that it meets before it has seen that the volume is
+/// reserved for it is one that names a volume of another: Kubernetes looks at it again only 15 s later (`syncPeriod` of the
+/// volume controller).
+async fn wait_until_seen(cluster: &Cluster, name: &str) {
+    let volumes: Api<PersistentVolume> = Api::all(cluster.client.clone());
+    let phase = |volume: Option<&PersistentVolume>| volume?.status.as_ref()?.phase.clone();
+    let seen = watch_until(volumes, name, |volume| matches!(phase(volume).as_deref(), Some("Available" | "Bound")));
+    let _ = tokio::time::timeout(SEEN, seen).await;
 }
 
-/// Watches a volume until its controller calls it free, or bound. A claim that the controller meets before it has seen that
-/// the volume is reserved for it is one that names a volume of another: Kubernetes looks at it again only 15 s later
-/// (`syncPeriod` of the volume controller).
-async fn watch_until_free(client: Client, name: &str) {
-    let volumes: Api<PersistentVolume> = Api::all(client);
-    let one = watcher::watch_object(volumes, name).default_backoff();
-    let mut one = std::pin::pin!(one);
-    while let Some(seen) = one.next().await {
-        let Ok(volume) = seen else { continue };
-        let phase = volume.and_then(|volume| volume.status).and_then(|status| status.phase);
-        if matches!(phase.as_deref(), Some("Available" | "Bound")) {
-            return;
+/// Watches an object until it, or that it is gone, is as wanted. A watch that fails is taken up again.
+async fn watch_until<K>(api: Api<K>, name: &str, is_so: impl Fn(Option<&K>) -> bool)
+where
+    K: kube::Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
+{
+    let mut sightings = std::pin::pin!(watcher::watch_object(api, name));
+    while let Some(seen) = sightings.next().await {
+        match seen {
+            Ok(object) if is_so(object.as_ref()) => return,
+            Ok(_) => {}
+            // The client library's own pauses are by chance, and a rehearsal is the same each time.
+            Err(_) => tokio::time::sleep(PAUSE).await,
         }
     }
 }
