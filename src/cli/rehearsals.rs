@@ -15,13 +15,15 @@ fn folder(context: &Context) -> Option<PathBuf> {
     context.state_dir.as_ref().map(|state| state.join("rehearsals"))
 }
 
-/// The last rehearsal of an environment as it is, in a sentence; nothing where none is on record.
+/// The last rehearsal of an environment as it is and the last one for real, a sentence each; nothing where none is on record.
 pub fn last(context: &Context, kit: &Kit, environment: &Environment) -> Option<String> {
     let files = journal::list(&folder(context)?).ok()?;
     let texts = files.into_iter().filter_map(|file| std::fs::read(file).ok());
     let name = full_name(&environment.name, environment.instance.as_deref());
-    let record = newest(texts, &environment.stack, &name)?;
-    Some(record.told(jiff::Timestamp::now(), &kit.fingerprint(environment)))
+    let (now, kit) = (jiff::Timestamp::now(), kit.fingerprint(environment));
+    let told: Vec<String> =
+        newest(texts, &environment.stack, &name).iter().map(|record| record.told(now, &kit)).collect();
+    (!told.is_empty()).then(|| told.join("; "))
 }
 
 /// Keeps a record.

@@ -81,7 +81,8 @@ is made, and only that is removed. It wants the key for the secrets.
 
 The newest rehearsals are on record in $XDG_STATE_HOME/rekindle/rehearsals or
 ~/.local/state/rekindle/rehearsals; `rekindle status ENV` says how old the last
-one without a what-if is, and whether the kit has changed since.
+one without a what-if and the last one for real are, and whether the kit has
+changed since.
 
 With --serve the simulated cluster stays afterwards, for kubectl, until Ctrl-C.
 
@@ -192,6 +193,7 @@ pub fn run(context: &mut Context, args: &RehearseArgs) -> Result<Exit, CliError>
             kit: kit.fingerprint(&environment),
             outcome: end.outcome,
             seconds: end.seconds,
+            context: None,
             what_if: args.is_what_if(),
         };
         rehearsals::keep(context, &record);

@@ -24,8 +24,11 @@ pub struct Record {
     pub kit: String,
     /// How it ended.
     pub outcome: Outcome,
-    /// Simulated seconds of the rebuild.
+    /// Seconds of the rebuild: simulated, or measured where it was for real.
     pub seconds: f64,
+    /// The context of the real cluster; nothing where it was a simulated one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<String>,
     /// Whether something was made to go wrong or to take long, so that it says nothing of the environment as it is.
     #[serde(default)]
     pub what_if: bool,
@@ -40,15 +43,20 @@ impl Record {
             _ => format!("it failed after {took}"),
         };
         let kit = if self.kit == kit { "the kit is the same" } else { "the kit has changed since" };
-        format!("rehearsed {}, {ended}; {kit}", ago(now.duration_since(self.time).as_secs_f64()))
+        let real = self.context.as_ref().map(|context| format!("for real in {context} ")).unwrap_or_default();
+        format!("rehearsed {real}{}, {ended}; {kit}", ago(now.duration_since(self.time).as_secs_f64()))
     }
 }
 
-/// The newest record of an environment as it is, without what-ifs. `texts`: newest first.
-pub fn newest(texts: impl IntoIterator<Item = Vec<u8>>, stack: &str, environment: &str) -> Option<Record> {
+/// The newest record of an environment as it is, without what-ifs, and the newest of one for real; one where they are the same.
+/// `texts`: newest first.
+pub fn newest(texts: impl IntoIterator<Item = Vec<u8>>, stack: &str, environment: &str) -> Vec<Record> {
     let records = texts.into_iter().filter_map(|text| serde_json::from_slice::<Record>(text.trim_ascii()).ok());
-    let mut own = records.filter(|it| it.rehearsal == VERSION && it.stack == stack && it.environment == environment);
-    own.find(|it| !it.what_if)
+    let is_own = |it: &Record| it.rehearsal == VERSION && it.stack == stack && it.environment == environment;
+    let mut own = records.filter(is_own).filter(|it| !it.what_if);
+    let Some(first) = own.next() else { return Vec::new() };
+    let real = if first.context.is_some() { None } else { own.find(|it| it.context.is_some()) };
+    [first].into_iter().chain(real).collect()
 }
 
 #[cfg(test)]
@@ -65,6 +73,7 @@ mod tests {
             kit: kit.into(),
             outcome: Outcome::Done,
             seconds: 194.0,
+            context: None,
             what_if,
         }
     }
@@ -75,8 +84,18 @@ mod tests {
         let (wanted, older) = (record("production", "a", false), record("production", "b", false));
         let all = [record("production", "c", true), record("staging", "d", false), wanted.clone(), older];
         let texts = || all.iter().map(text).chain([b"{torn".to_vec()]);
-        assert_eq!(newest(texts(), "shop", "production"), Some(wanted));
-        assert_eq!(newest(texts(), "other", "production"), None);
+        assert_eq!(newest(texts(), "shop", "production"), [wanted]);
+        assert_eq!(newest(texts(), "other", "production"), []);
+    }
+
+    #[test]
+    fn the_newest_for_real_is_told_beside_it() {
+        let text = |record: &Record| serde_json::to_vec(record).unwrap();
+        let simulated = record("p", "a", false);
+        let real = |kit: &str| Record { context: Some("kind-spare".into()), ..record("p", kit, false) };
+        let all = [simulated.clone(), record("p", "b", false), real("c"), real("d")];
+        assert_eq!(newest(all.iter().map(text), "shop", "p"), [simulated, real("c")]);
+        assert_eq!(newest(all[2..].iter().map(text), "shop", "p"), [real("c")]);
     }
 
     #[test]
@@ -85,6 +104,8 @@ mod tests {
         let told = |record: &Record| record.told(now, "a");
         assert_eq!(told(&record("p", "a", false)), "rehearsed 3 days ago, 3 m 14 s; the kit is the same");
         assert_eq!(told(&record("p", "b", false)), "rehearsed 3 days ago, 3 m 14 s; the kit has changed since");
+        let real = Record { context: Some("kind-spare".into()), ..record("p", "a", false) };
+        assert_eq!(told(&real), "rehearsed for real in kind-spare 3 days ago, 3 m 14 s; the kit is the same");
         let failed = Record { outcome: Outcome::Unhealthy, ..record("p", "a", false) };
         assert_eq!(told(&failed), "rehearsed 3 days ago, it failed after 3 m 14 s; the kit is the same");
     }

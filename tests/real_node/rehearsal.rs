@@ -74,17 +74,24 @@ fn a_rehearsal_leaves_the_cluster_as_it_was() {
     };
     bed.wait_within(EMPTYING, "nothing is on its way out", |bed| !going(bed));
     let before = everything(&bed);
-    let ran = finish(rekindle(None, &bed.kubeconfig, &["rehearse", "local", "--context", &bed.context()])).exit(0);
+    let state = tempfile::tempdir().unwrap();
+    let rehearse = |arguments: &[&str]| {
+        let mut command = rekindle(None, &bed.kubeconfig, &[&["rehearse", "local"], arguments].concat());
+        finish({
+            command.env("XDG_STATE_HOME", state.path());
+            command
+        })
+    };
+    let ran = rehearse(&["--context", &bed.context()]).exit(0);
     let figures = ran.stderr.lines().find(|line| line.contains("measured recovery time")).expect("it was measured");
     let _ = writeln!(std::io::stdout(), "rehearsal for real, {}", figures.trim());
     assert_eq!(everything(&bed), before);
 
+    let told = format!("rehearsed for real in {} ", bed.context());
+    rehearse(&[]).exit(0).says(&told).says("; the kit is the same");
+
     // One that fails is taken away as well.
-    let ran = finish(rekindle(
-        None,
-        &bed.kubeconfig,
-        &["rehearse", "local", "--context", &bed.context(), "--image", "redis=docker.io/library/busybox:local"],
-    ));
+    let ran = rehearse(&["--context", &bed.context(), "--image", "redis=docker.io/library/busybox:local"]);
     ran.exit(7).says("StatefulSet/redis").says("taken away again");
     assert_eq!(everything(&bed), before);
 }

@@ -11,6 +11,7 @@ use crate::cli::connection::block_on;
 use crate::cli::data::{Draft, Reach, decided, show};
 use crate::cli::identities::open_secrets;
 use crate::cli::lock::Wish;
+use crate::cli::rehearsals;
 use crate::cli::render::render_with;
 use crate::cli::report_file::ReportFile;
 use crate::cli::run_view::RunView;
@@ -21,12 +22,13 @@ use crate::cluster::Cluster;
 use crate::cluster::removal::RemovalError;
 use crate::cluster::volumes;
 use crate::data::{Answers, Choice};
-use crate::kit::{Environment, Overrides};
+use crate::kit::{Environment, Kit, Overrides};
 use crate::plan::Plan;
 use crate::rebuild::Options;
-use crate::rebuild::event::{EventKind, VERSION};
+use crate::rebuild::event::{EventKind, Outcome, VERSION};
 use crate::rebuild::throwaway::{Removed, has_records, take_away, taken};
 use crate::rehearsal::needs::needs;
+use crate::rehearsal::record::{self, Record};
 use crate::rehearsal::{Faults, Model, Simulation, World};
 use crate::report::duration::human;
 use crate::report::text::{count, list};
@@ -49,6 +51,7 @@ pub fn run(context: &mut Context, args: &RehearseArgs) -> Result<Exit, CliError>
     let kit = context.kit()?;
     let instance = format!("rehearsal-{}", &run_id()[..6]);
     let overrides = Overrides { instance: Some(instance.clone()), rehearsal: true, ..context.overrides()? };
+    let plain = kit.environment(&args.environment, &context.overrides()?)?;
     let environment = kit.environment(&args.environment, &overrides)?;
     // Nothing of it lasts: no name is to be typed, and what has no backup may begin empty.
     let environment = Environment { protected: false, data_allow: None, ..environment };
@@ -86,6 +89,7 @@ pub fn run(context: &mut Context, args: &RehearseArgs) -> Result<Exit, CliError>
         let removed = removed?;
         if let Some((plan, took)) = measured {
             tell(context, &plan, exit, took, simulated, removed);
+            record(context, &cluster, (&kit, &plain), exit, took);
         }
         Ok(exit)
     })
@@ -233,6 +237,28 @@ fn tell(context: &mut Context, plan: &Plan, exit: Exit, took: Duration, simulate
     if plan.data_sets.iter().any(|set| set.lookup().is_some()) {
         context.ui.say("what its databases archived stays in the object store, below the instance's own prefix");
     }
+}
+
+/// Keeps how it went. Where somebody stopped it, it says nothing.
+fn record(context: &mut Context, cluster: &Cluster, of: (&Kit, &Environment), exit: Exit, took: Duration) {
+    let outcome = match exit {
+        Exit::Done => Outcome::Done,
+        Exit::Unhealthy => Outcome::Unhealthy,
+        _ => return,
+    };
+    let (kit, environment) = of;
+    let record = Record {
+        rehearsal: record::VERSION,
+        time: jiff::Timestamp::now(),
+        stack: environment.stack.clone(),
+        environment: environment.name.clone(),
+        kit: kit.fingerprint(environment),
+        outcome,
+        seconds: took.as_secs_f64(),
+        context: Some(cluster.context.clone()),
+        what_if: false,
+    };
+    rehearsals::keep(context, &record);
 }
 
 /// How long the simulation takes for the same, in seconds.
