@@ -176,11 +176,23 @@ pub fn read(tool: Tool, printed: &str) -> Result<Vec<History>, String> {
         Tool::WalG => wal_g(printed)?,
         Tool::PgBackRest => pg_back_rest(printed)?,
     };
+    let names = histories.iter().flat_map(|it| it.backups.iter().map(|backup| &backup.name).chain([&it.name]));
+    if let Some(strange) = names.into_iter().find(|name| !is_a_name(name)) {
+        return Err(format!("the archive holds what cannot be the name of a backup or of a history: {strange:?}"));
+    }
     for history in &mut histories {
         history.backups.sort_by_key(|backup| backup.finished);
     }
     histories.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(histories)
+}
+
+/// Whether an archive's word can be the name of a backup or of a history. Templates put it into scripts that run with the keys
+/// to the database, and whoever can write to the object store could write anything there.
+fn is_a_name(text: &str) -> bool {
+    text.len() <= 253
+        && !text.starts_with(['-', '.'])
+        && text.bytes().all(|it| it.is_ascii_alphanumeric() || b"._-".contains(&it))
 }
 
 fn wal_g(printed: &str) -> Result<Vec<History>, String> {
@@ -376,6 +388,23 @@ mod tests {
         for text in ["", "#rekindle info app\n", "#rekindle info app\n{}"] {
             assert!(read(Tool::PgBackRest, text).is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn what_could_be_a_command_is_no_name() {
+        for name in ["base_1; id", "$(id)", "base_1\nid", "../other", "-rf", "base 1", "base\u{202e}"] {
+            let quoted = serde_json::to_string(name).unwrap();
+            let text = printed("").replace("\"base_000000010000000000000002\"", &quoted);
+            let told = read(Tool::WalG, &text).unwrap_err();
+            assert!(told.starts_with("the archive holds what cannot be the name"), "{told}");
+        }
+        for history in ["history-1;id", "history-$(id)", "history- x"] {
+            let text = format!("#rekindle info app\n[{{\"name\":\"app\"}},{{\"name\":\"app-{history}\"}}]\n");
+            assert!(read(Tool::PgBackRest, &text).is_err(), "{history}");
+        }
+        let delta = printed("")
+            .replace("base_000000010000000000000002", "base_000000010000000000000004_D_000000010000000000000002");
+        assert!(read(Tool::WalG, &delta).is_ok());
     }
 
     #[test]
