@@ -310,7 +310,7 @@ fn admit(world: &World, kind: &Kind, key: &Key) -> Result<(), Refusal> {
 /// Unknown and wrongly typed fields of a write that is no apply: an error where it is strict, else dropped.
 fn decode(ask: &Ask<'_>, kind: &Kind, object: &mut Value) -> Result<(), Refusal> {
     let wrong = typed::check(&kind.root, object);
-    let unknown = |wrong: &&typed::Wrong| wrong.what == "field not declared in schema";
+    let unknown = |wrong: &&typed::Wrong| wrong.what == typed::NOT_DECLARED;
     if let Some(wrong) = wrong.iter().find(|wrong| !unknown(wrong)) {
         let field = wrong.path.trim_start_matches('.');
         let message = format!(

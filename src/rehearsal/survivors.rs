@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::archives::Archives;
+use super::{schema, typed};
 use crate::data::DataSet;
 use crate::data::backups::{Archive, Backup, HISTORY, History};
 use crate::data::quantity::bytes;
@@ -110,6 +111,19 @@ impl Reader<'_> {
         if known.iter().any(|known| named(known).as_ref() == Some(&name)) {
             let place = node.place_of(&["metadata", "name"], false);
             return self.wrong("duplicate", format!("{kind}/{name} is in the file twice"), place, None);
+        }
+        let types = schema::record().kinds.iter().find(|it| it.group.is_empty() && it.kind == kind);
+        let wrong = types.map(|it| typed::check(&it.root, &body)).unwrap_or_default();
+        // A newer Kubernetes may know more fields.
+        let wrong: Vec<_> = wrong.into_iter().filter(|it| it.what != typed::NOT_DECLARED).collect();
+        for typed::Wrong { path, what } in &wrong {
+            let path = path.trim_start_matches('.');
+            let place = node.place_of(&path.split('.').collect::<Vec<_>>(), false);
+            let what = what.split(", got").next().unwrap_or_default();
+            self.wrong("wrong-type", format!("{kind}/{name}: {path}: {what}"), place, None);
+        }
+        if !wrong.is_empty() {
+            return;
         }
         if kind == "Node" {
             return self.found.nodes.push(body);

@@ -44,6 +44,22 @@ fn a_list_as_kubectl_prints_it_and_documents_are_read() {
 }
 
 #[test]
+fn what_is_of_the_wrong_type_is_named() {
+    let claim = |text: &str| VOLUME.replace("spec: {", &format!("spec: {{claimRef: {text}, "));
+    assert_eq!(
+        told(&claim("{namespace: shop, name: data, uid: 5}")),
+        ["4: PersistentVolume/pv-1: spec.claimRef.uid: expected string (-)"]
+    );
+    assert_eq!(told(&claim("shop/data")), ["4: PersistentVolume/pv-1: spec.claimRef: expected map (-)"]);
+    let labels = VOLUME.replace("name: pv-1", "name: pv-1, labels: {a: 1, b: [c]}");
+    assert_eq!(told(&labels).len(), 2);
+    let node = "{apiVersion: v1, kind: Node, metadata: {name: node-1, labels: x}}";
+    assert_eq!(told(node), ["1: Node/node-1: metadata.labels: expected map (-)"]);
+    let newer = VOLUME.replace("spec: {", "spec: {fieldOfTomorrow: 1, ");
+    assert!(read_it(&newer).is_ok());
+}
+
+#[test]
 fn backups_are_histories_of_an_archive() {
     let text = "apiVersion: rekindle.dev/v1\nkind: Backups\nmetadata: {name: db}\nspec:\n  wal_until: 1m ago\n  backups:\n  \
                 - {name: new, finished: 6h ago, size: 2Gi, system_identifier: 7712166068475329832}\n  \

@@ -263,9 +263,12 @@ pub fn remove(of: &Type, value: &Value, set: &Fields) -> Option<Value> {
 pub struct Wrong {
     /// `.spec.containers[name="a"].imag`.
     pub path: String,
-    /// `field not declared in schema`.
+    /// Such as [`NOT_DECLARED`].
     pub what: String,
 }
+
+/// What is wrong with a field that does not exist.
+pub const NOT_DECLARED: &str = "field not declared in schema";
 
 /// Checks a value; nothing means that it fits.
 pub fn check(of: &Type, value: &Value) -> Vec<Wrong> {
@@ -306,7 +309,7 @@ fn check_at(of: &Type, value: &Value, path: &mut String, wrong: &mut Vec<Wrong>)
                 path.push_str(&format!(".{name}"));
                 match inner.fields.get(name) {
                     Some(field) => check_at(field, value, path, wrong),
-                    None => wrong.push(Wrong { path: path.clone(), what: "field not declared in schema".into() }),
+                    None => wrong.push(Wrong { path: path.clone(), what: NOT_DECLARED.into() }),
                 }
                 path.truncate(length);
             }
