@@ -29,3 +29,5 @@ pub use skipped::Part;
 
 #[cfg(test)]
 mod fault_tests;
+#[cfg(test)]
+mod reserve_tests;
