@@ -52,6 +52,12 @@ pub fn interested(world: &World, key: &Key, object: Option<&Value>) -> Vec<Step>
     if looks && world.store.get(key).is_some() {
         steps.push(Step::Look(key.clone()));
     }
+    // A claim that is being deleted stays for as long as a pod mounts it.
+    if key.group.is_empty() && key.resource == "pods" {
+        let mounted = object.map(pods::claims).unwrap_or_default();
+        let mounted = mounted.iter().map(|claim| Key::new("", "persistentvolumeclaims", &key.namespace, claim));
+        steps.extend(mounted.filter(|claim| world.store.get(claim).is_some_and(|it| is_dying(it))).map(Step::Look));
+    }
     let owners = object.and_then(|object| object.pointer("/metadata/ownerReferences")).and_then(Value::as_array);
     for owner in owners.into_iter().flatten() {
         let text = |name: &str| owner.get(name).and_then(Value::as_str).unwrap_or_default();

@@ -4,12 +4,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod flapping;
 mod invariants;
 mod meddling;
 mod operator;
 mod scene;
+mod survivors;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -23,10 +25,15 @@ use super::deletion::{Propagation, delete};
 use super::faults::Chance;
 use super::store::Key;
 use super::*;
+use crate::data::Answers;
+use crate::plan::down::Scope;
 use crate::rebuild::event::{Event, EventKind};
 
 /// Seeds of an ordinary test run; `cargo xtask test` wants more.
 const SEEDS: u64 = 24;
+
+/// Bytes of stack of a thread that plays: without optimisation a whole scene in one future is large.
+const STACK: usize = 64 << 20;
 
 /// Names of the runs that follow each other.
 const RUNS: [&str; 16] = [
@@ -39,6 +46,10 @@ struct Play<'s> {
     scene: &'s Scene,
     simulation: Simulation,
     watched: Arc<Mutex<Watched>>,
+    /// What a person answers about data.
+    answers: Answers,
+    /// The volumes as they were before the first run.
+    before: BTreeMap<String, Value>,
     runs: usize,
     told: String,
     /// Whether what is told is printed at once.
@@ -47,22 +58,36 @@ struct Play<'s> {
 
 impl<'s> Play<'s> {
     fn new(scene: &'s Scene) -> Self {
-        let mut model = Model { careless: true, ..Model::default() };
+        let mut model = Model { careless: true, controller: scene.flapping.late, ..Model::default() };
         if let Some((workload, fate)) = &scene.fate {
             model.fates.insert(workload.clone(), *fate);
         }
         let mut world = World::new(jiff::Timestamp::UNIX_EPOCH, 3, model, true);
+        let policy = if scene.data.keeps { "Retain" } else { "Delete" };
         let class =
-            json!({"provisioner": "simulated", "reclaimPolicy": "Delete", "volumeBindingMode": "WaitForFirstConsumer"});
+            json!({"provisioner": "simulated", "reclaimPolicy": policy, "volumeBindingMode": "WaitForFirstConsumer"});
         world.make(&Key::new("storage.k8s.io", "storageclasses", "", "standard"), class);
         for (key, body) in &scene.foreign {
             world.make(key, body.clone());
         }
+        for survivor in &scene.data.survivors {
+            world.make(&survivor.volume, survivor.body.clone());
+        }
+        let (_, before) = survivors::bound(&world);
         let silent_until = scene.locks.leave(&mut world);
         let simulation = Simulation::new(world, Faults::none());
         let watched = Watched { silent_until, ..Watched::default() };
         let aloud = wish("REKINDLE_SEED").is_some();
-        Self { scene, simulation, watched: Arc::new(Mutex::new(watched)), runs: 0, told: String::new(), aloud }
+        Self {
+            scene,
+            simulation,
+            watched: Arc::new(Mutex::new(watched)),
+            answers: Answers::default(),
+            before,
+            runs: 0,
+            told: String::new(),
+            aloud,
+        }
     }
 
     /// The operator of the next run.
@@ -70,6 +95,7 @@ impl<'s> Play<'s> {
         self.runs += 1;
         let mut operator = Operator::new(self.scene, &self.simulation, RUNS[self.runs - 1], &self.watched);
         operator.at = is_true;
+        operator.answers = self.answers.clone();
         operator
     }
 
@@ -129,9 +155,9 @@ impl<'s> Play<'s> {
     /// The first runs: some are killed, two may be at work at once. The last one's exit code and events.
     async fn begin(&mut self, version: usize) -> (u8, Vec<Event>) {
         let mut done: BTreeSet<String> = BTreeSet::new();
-        for after in self.scene.crashes.clone() {
+        for crash in self.scene.crashes.clone() {
             let mut operator = self.operator();
-            let ended = operator.killed(version, after).await;
+            let ended = operator.killed(version, crash).await;
             self.heard(&operator.events);
             self.not_again(&done, operator.name);
             match ended {
@@ -220,14 +246,14 @@ impl<'s> Play<'s> {
     }
 
     /// Taken down, the environment leaves its data and nothing else.
-    async fn down(&mut self, scope: &crate::plan::down::Scope) {
+    async fn down(&mut self, scope: &Scope) {
         let before: Vec<String> = self.volumes().into_iter().map(|(name, _)| name).collect();
         let mut operator = self.operator();
         assert_eq!(operator.down(scope).await, 0, "{:?}", operator.events.last());
         tokio::time::sleep(Duration::from_secs(60)).await;
         let after = self.volumes();
         assert_eq!(after.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>(), before, "volumes are kept");
-        assert!(after.iter().all(|(_, policy)| policy == "Retain"), "{after:?}");
+        assert!(after.iter().all(|(name, policy)| policy == "Retain" || self.scene.data.is_foreign(name)), "{after:?}");
         let world = self.simulation.world();
         for item in &self.scene.items {
             assert!(world.store.get(&item.key()).is_none(), "{} is still there", item.full());
@@ -238,7 +264,7 @@ impl<'s> Play<'s> {
 /// Runs a seed and checks the invariants; everything that was told, as text.
 async fn play(seed: u64, without: &BTreeSet<usize>) -> String {
     let scene = Scene::of(&mut Chance::new(seed), without);
-    let (_, scope) = scene.plan(1);
+    let scope = Scope::of(scene.rendered(1));
     let mut play = Play::new(&scene);
     let simulation = play.simulation.clone();
     let theirs: Vec<_> = scene.foreign.iter().map(|(key, _)| simulation.world().store.get(key).cloned()).collect();
@@ -250,10 +276,12 @@ async fn play(seed: u64, without: &BTreeSet<usize>) -> String {
             simulation.world().make(&sign, json!({"data": {"given": "yes"}}));
         });
     }
+    scene.flapping.begin(&simulation, &play.watched);
     simulation.go_wrong(Faults::new(seed, scene.errors));
     if let Some(misplaced) = scene.misplaced {
         play.wrong_place(misplaced).await;
     }
+    play.undecided().await;
     play.meddled(0).await;
     let (exit, events) = play.begin(0).await;
     match &scene.fate {
@@ -270,8 +298,13 @@ async fn play(seed: u64, without: &BTreeSet<usize>) -> String {
     // What was wrong is mended, something is lost, and it goes on from where it stopped.
     simulation.world().model.fates.clear();
     play.lose(&scene.lost);
+    let mut expected = play.expected();
+    if scene.data.accident {
+        expected.extend(play.accident());
+    }
     tokio::time::sleep(Duration::from_secs(900)).await;
     play.succeed(0).await;
+    play.bound_as_expected(&expected);
     play.as_the_kit_says(0);
     // The next version of the kit, in which somebody else has taken a name.
     if let Some(squatter) = &scene.squatter {
@@ -288,6 +321,7 @@ async fn play(seed: u64, without: &BTreeSet<usize>) -> String {
     simulation.go_wrong(Faults::none());
     play.succeed(1).await;
     play.as_the_kit_says(1);
+    play.bound_as_expected(&expected);
     play.watched.lock().unwrap().sent.clear();
     let last = play.succeed(1).await;
     assert_eq!(last.written(), 0);
@@ -363,7 +397,7 @@ fn failing(seeds: &[u64], without: &BTreeSet<usize>) -> Vec<(u64, String)> {
     std::thread::scope(|scope| {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         for _ in 0..cores {
-            scope.spawn(work);
+            std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work).unwrap();
         }
     });
     let mut failed = failed.into_inner().unwrap();

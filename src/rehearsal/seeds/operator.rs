@@ -9,10 +9,13 @@ use http::Method;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::scene::{Misplaced, SPACE, Scene};
+use super::scene::{Crash, Misplaced, SPACE, Scene};
+use super::survivors::decided;
 use crate::cluster::binding::{self, Binding, Record};
 use crate::cluster::lock::{self, Claim, Holder, Lock, LockError, Process};
 use crate::cluster::{Cluster, ClusterError, residents};
+use crate::data::Answers;
+use crate::data::decide::Stop;
 use crate::plan::down::Scope;
 use crate::plan::guard::{Pin, Reached, Subject, may_write, needs_residents};
 use crate::rebuild::event::{Event, EventKind};
@@ -31,6 +34,8 @@ pub enum Ended {
     Guard,
     /// Something of the kit is somebody else's.
     NotOurs,
+    /// A person has to be asked about these data sets.
+    Stopped(Vec<Stop>),
     /// Somebody else is at work.
     Held,
     /// The process was killed.
@@ -54,6 +59,8 @@ pub struct Watched {
     pub meddled: Option<Instant>,
     /// Nobody may have the lock before: a run that may live holds it.
     pub silent_until: Option<Instant>,
+    /// When pods were last made to turn.
+    pub turned: Option<Instant>,
     /// The run that wrote last while it held the lock.
     pub writer: Option<&'static str>,
     /// The run that knows that it holds the lock: one that is still taking it takes it again when it vanishes.
@@ -89,6 +96,10 @@ pub struct Operator<'s> {
     pub misplaced: Option<Misplaced>,
     /// The run whose lock it breaks.
     pub breaking: Option<&'static str>,
+    /// What it answers about data.
+    pub answers: Answers,
+    /// Told of each request that writes, before it takes effect.
+    wrote: watch::Sender<usize>,
     /// Everything that was told, as it came; what is there at that moment can be asked.
     pub events: Vec<Event>,
     /// Sees each event at its moment.
@@ -105,6 +116,8 @@ fn writes(ask: &Ask<'_>) -> bool {
 
 impl<'s> Operator<'s> {
     pub fn new(scene: &'s Scene, simulation: &Simulation, name: &'static str, watched: &Arc<Mutex<Watched>>) -> Self {
+        let wrote = watch::Sender::new(0);
+        let (writing, data) = (wrote.clone(), scene.data.clone());
         let foreign: Vec<Key> = scene.foreign.iter().map(|(key, _)| key.clone()).collect();
         let (told, jobs) = (
             watched.clone(),
@@ -114,6 +127,7 @@ impl<'s> Operator<'s> {
             if !writes(ask) {
                 return;
             }
+            writing.send_modify(|writes| *writes += 1);
             let mut told = told.lock().unwrap();
             let what = format!("{name} {} {}", ask.method, ask.path);
             if let Some(why) = told.sealed {
@@ -126,8 +140,8 @@ impl<'s> Operator<'s> {
             if foreign.contains(&key) {
                 told.broken.push(format!("{what}: it is somebody else's"));
             }
-            let data = ["persistentvolumeclaims", "persistentvolumes", "namespaces", "customresourcedefinitions"];
-            if *ask.method == Method::DELETE && data.contains(&target.resource.as_str()) {
+            let precious = ["persistentvolumeclaims", "persistentvolumes", "namespaces", "customresourcedefinitions"];
+            if *ask.method == Method::DELETE && precious.contains(&target.resource.as_str()) {
                 told.broken.push(format!("{what}: data is deleted without permission"));
             }
             if target.resource == "leases" && holder(world).is_some_and(|holder| holder != name) {
@@ -138,6 +152,9 @@ impl<'s> Operator<'s> {
                 || object == "rekindle-system"
                 || (target.resource == "namespaces" && object.is_empty());
             if let Some(why) = (!own).then(|| told.unlocked(name, holder(world).as_deref())).flatten() {
+                told.broken.push(format!("{what}: {why}"));
+            }
+            if let Some(why) = data.forbids(world, ask, &target) {
                 told.broken.push(format!("{what}: {why}"));
             }
             if namespace == SPACE {
@@ -160,6 +177,8 @@ impl<'s> Operator<'s> {
             watched: watched.clone(),
             misplaced: None,
             breaking: None,
+            answers: Answers::default(),
+            wrote,
             events: Vec::new(),
             at: |_, _, _| Ok(()),
         }
@@ -209,7 +228,10 @@ impl<'s> Operator<'s> {
         self.watched.lock().unwrap().locked = None;
         let cluster = self.simulation.connect().await?;
         let Some(binding) = self.guard(&cluster).await? else { return Ok(Ended::Guard) };
-        let (plan, _) = self.scene.plan(version);
+        let plan = match decided(self.scene, version, &cluster, &self.answers).await? {
+            Err(stops) => return Ok(Ended::Stopped(stops)),
+            Ok(plan) => plan,
+        };
         let plan = &plan;
         match assess(&cluster, plan, &Part::of(plan, None, None), &crate::plan::decide::Wishes::default(), None).await {
             Err(ClusterError::NotOurs(_)) => return Ok(Ended::NotOurs),
@@ -256,7 +278,10 @@ impl<'s> Operator<'s> {
                 event = receiver.recv() => match event {
                     Some(event) => {
                         if let Err(why) = (self.at)(self.scene, &self.simulation.world(), &event) {
-                            self.watched.lock().unwrap().broken.push(why);
+                            let mut watched = self.watched.lock().unwrap();
+                            if !self.scene.flapping.is_news(watched.turned) {
+                                watched.broken.push(why);
+                            }
                         }
                         self.events.push(event);
                     }
@@ -294,8 +319,19 @@ impl<'s> Operator<'s> {
     }
 
     /// The same, killed after some time.
-    pub async fn killed(&mut self, version: usize, after: Duration) -> Ended {
-        tokio::time::timeout(after, self.up(version)).await.unwrap_or(Ended::Dead)
+    pub async fn killed(&mut self, version: usize, crash: Crash) -> Ended {
+        let mut wrote = self.wrote.subscribe();
+        let dies = async {
+            match crash {
+                Crash::Time(after) => tokio::time::sleep(after).await,
+                Crash::Writes(many) => drop(wrote.wait_for(|writes| *writes >= many).await),
+            }
+        };
+        tokio::select! {
+            biased;
+            () = dies => Ended::Dead,
+            ended = self.up(version) => ended,
+        }
     }
 
     /// `rekindle down`.

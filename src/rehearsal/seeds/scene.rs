@@ -1,14 +1,15 @@
 //! What a seed decides: a kit in two versions, who else lives in the cluster, what goes wrong.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::flapping::Flapping;
 use super::meddling::Locks;
-use crate::kit::{Kit, KitSource, Overrides};
-use crate::plan::Plan;
-use crate::plan::down::Scope;
+use super::survivors::Data;
+use crate::kit::{Kit, KitSource, Overrides, Rendered};
 use crate::rehearsal::Fate;
 use crate::rehearsal::faults::Chance;
 use crate::rehearsal::store::Key;
@@ -31,7 +32,7 @@ pub struct Item {
     /// `Kind/name` that its containers read.
     pub reads: Option<String>,
     image: [usize; 2],
-    replicas: usize,
+    pub replicas: usize,
     outside: bool,
     /// Whether the second version of the kit has it; the first has all.
     pub stays: bool,
@@ -121,6 +122,25 @@ pub enum Misplaced {
     Others,
 }
 
+/// When a run is killed.
+#[derive(Clone, Copy, Debug)]
+pub enum Crash {
+    /// After this time.
+    Time(Duration),
+    /// After so many requests that write.
+    Writes(usize),
+}
+
+impl Crash {
+    fn of(chance: &mut Chance) -> Self {
+        if chance.happens(0.5) {
+            Self::Time(Duration::from_millis(chance.below(60_000) as u64))
+        } else {
+            Self::Writes(1 + chance.below(30))
+        }
+    }
+}
+
 /// What a seed decides.
 pub struct Scene {
     pub items: Vec<Item>,
@@ -140,12 +160,15 @@ pub struct Scene {
     pub squatter: Option<String>,
     /// Whose objects vanish between runs.
     pub lost: Vec<Key>,
-    /// After which times the first runs die.
-    pub crashes: Vec<Duration>,
+    /// When the first runs die.
+    pub crashes: Vec<Crash>,
     /// When somebody else begins the same.
     pub second: Option<Duration>,
     pub down: bool,
     pub locks: Locks,
+    pub data: Data,
+    pub flapping: Flapping,
+    rendered: [OnceCell<Rendered>; 2],
     pub secret: String,
 }
 
@@ -214,11 +237,13 @@ impl Scene {
             items.iter().filter(|item| item.kind == "ConfigMap" && item.stays).map(|item| item.name.clone()).collect();
         let squatter = (chance.happens(0.3) && !fresh.is_empty()).then(|| fresh[chance.below(fresh.len())].clone());
         let lost = items.iter().filter(|_| chance.happens(0.2)).map(Item::key).collect();
-        let crashes = (0..chance.below(3)).map(|_| Duration::from_millis(chance.below(60_000) as u64)).collect();
+        let crashes = (0..chance.below(3)).map(|_| Crash::of(chance)).collect();
         let second = chance.happens(0.3).then(|| Duration::from_millis(chance.below(40_000) as u64));
         let secret = format!("swordfish{:08}", chance.below(100_000_000));
         let down = chance.happens(0.5);
         let locks = Locks::of(chance);
+        let data = Data::of(chance, &items);
+        let flapping = Flapping::of(chance);
         Self {
             items,
             phases,
@@ -234,6 +259,9 @@ impl Scene {
             second,
             down,
             locks,
+            data,
+            flapping,
+            rendered: Default::default(),
             secret,
         }
     }
@@ -251,6 +279,7 @@ impl Scene {
                 documents.push(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SPACE}}));
             }
             let here = self.items.iter().filter(|item| item.phase == phase && (version == 0 || item.stays));
+            documents.extend(self.data.documents(here.clone()));
             documents.extend(here.map(|item| item.body(version)));
             let gate = |title: String, spec: Value| json!({"apiVersion": "rekindle.dev/v1", "kind": "Gate", "metadata": {"name": title}, "spec": spec});
             if let Some(hold) = self.gates[phase] {
@@ -272,13 +301,13 @@ impl Scene {
         Kit { source: KitSource::Embedded, files }
     }
 
-    /// The plan of a version of the kit, 0 or 1, and what taking it down is about.
-    pub fn plan(&self, version: usize) -> (Plan, Scope) {
-        let kit = self.kit(version);
-        let environment = kit.environment("test", &Overrides::default()).unwrap();
-        let rendered = kit.render(&environment, &Password(self.secret.clone())).unwrap();
-        let scope = Scope::of(&rendered);
-        (Plan::of(&rendered).unwrap(), scope)
+    /// A version of the kit, 0 or 1, rendered.
+    pub fn rendered(&self, version: usize) -> &Rendered {
+        self.rendered[version].get_or_init(|| {
+            let kit = self.kit(version);
+            let environment = kit.environment("test", &Overrides::default()).unwrap();
+            kit.render(&environment, &Password(self.secret.clone())).unwrap()
+        })
     }
 
     pub fn item(&self, full: &str) -> Option<&Item> {
