@@ -120,9 +120,9 @@ pub struct RehearseArgs {
     /// Which requests go wrong: the same number, the same requests
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
-    /// Nodes of the simulated cluster [default: as many as pods that must be apart need]
-    #[arg(long, value_name = "NUMBER")]
-    nodes: Option<usize>,
+    /// Nodes of the simulated cluster, 5000 at most [default: as many as pods that must be apart need]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=5000))]
+    nodes: Option<u16>,
     /// Take times from the events of a real run: the output of `rekindle up -o json` (repeatable)
     #[arg(long, value_name = "FILE")]
     measured: Vec<std::path::PathBuf>,
@@ -177,7 +177,7 @@ pub fn run(context: &mut Context, args: &RehearseArgs) -> Result<Exit, CliError>
     let socket = args.serve.map(serve::open).transpose()?;
     let draft =
         Draft { kit: &kit, environment: &environment, secrets: secrets.source(), rendered, words: args.words() };
-    let nodes = args.nodes.unwrap_or(needs(&plan).nodes.max(1));
+    let nodes = args.nodes.map_or_else(|| needs(&plan).nodes.max(1), usize::from);
     let stage = Stage { started, wishes, answers, accident: &accident, nodes };
     let rehearsed = rehearse(context, args, draft, plan, stage)?;
     let took = began.elapsed().as_secs_f64();
