@@ -8,7 +8,7 @@ use serde_json::json;
 use super::settings::Context;
 use super::{CliError, Exit, mistakes};
 use crate::kit::{Kit, Overrides, Rendered};
-use crate::manifest::mistake::Mistake;
+use crate::manifest::mistake::{Mistake, Mistakes};
 use crate::plan::Plan;
 use crate::report::text::{Line, Tone, count, list};
 use crate::secrets::recipients::Recipients;
@@ -20,7 +20,8 @@ use crate::secrets::{StandIns, file_of};
 #[command(after_help = "\
 Renders every environment with stand-ins for its secrets, so no key is needed.
 An environment that others extend and that is named base, or has no namespace,
-is read but not rendered. Exit code 3 when there is a mistake.
+is read but not rendered. One with a `rehearsal` is rendered once more, as it is
+rehearsed for real. Exit code 3 when there is a mistake.
 
 Examples:
   rekindle check
@@ -93,7 +94,7 @@ pub fn run(context: &mut Context, args: &CheckArgs) -> Result<Exit, CliError> {
 /// Whether an environment is there only to be extended.
 fn is_base(kit: &Kit, name: &str, all: &[String]) -> bool {
     let extended = all.iter().any(|other| kit.extends(other).as_deref() == Some(name));
-    extended && (name == "base" || !kit.states_namespace(name))
+    extended && (name == "base" || !kit.states(name, "namespace"))
 }
 
 fn check(
@@ -129,7 +130,12 @@ fn check(
                 };
                 add(findings, vec![missing], false, Some(name));
             }
-            verdict.rendered = Some(rendered);
+            if kit.states(name, "rehearsal") && overrides.instance.is_none() {
+                let found = rehearsed(kit, name, overrides, secrets).err().unwrap_or_default().0;
+                verdict.mistakes = found.len();
+                add(findings, found, true, Some(&format!("rehearsals of {name}")));
+            }
+            verdict.rendered = (verdict.mistakes == 0).then_some(rendered);
         }
         Err(mistakes) => {
             verdict.mistakes = mistakes.0.len();
@@ -137,6 +143,13 @@ fn check(
         }
     }
     verdict
+}
+
+/// Renders an environment as `rehearse --context` would, whose values for that nothing else reads.
+fn rehearsed(kit: &Kit, name: &str, overrides: &Overrides, secrets: &StandIns) -> Result<(), Mistakes> {
+    let overrides = Overrides { instance: Some("rehearsal-000000".into()), rehearsal: true, ..overrides.clone() };
+    let rendered = kit.render(&kit.environment(name, &overrides)?, secrets)?;
+    Plan::of(&rendered).map(drop)
 }
 
 /// Adds findings; one that is already there in another environment only gets this environment's name.
@@ -192,7 +205,8 @@ fn show(context: &mut Context, verdicts: &[Verdict], findings: &[Finding]) {
             } else {
                 mistakes::render_warnings(shown, context.ui.colour)
             };
-            let everywhere = finding.environments.is_empty() || finding.environments.len() == verdicts.len();
+            let everywhere = verdicts.iter().all(|verdict| finding.environments.contains(&verdict.environment));
+            let everywhere = everywhere || finding.environments.is_empty();
             let seen = if everywhere { String::new() } else { format!("   in {}\n", list(&finding.environments)) };
             context.ui.say(&format!("{text}{seen}"));
         }

@@ -25,10 +25,10 @@ impl Kit {
         Some(layer::read(&file, text, &mut Vec::new())?.extends?.0)
     }
 
-    /// Whether an environment's files say a namespace, as far as they can be read.
-    pub fn states_namespace(&self, name: &str) -> bool {
+    /// Whether an environment's files, or those that they extend, have a key at their top, as far as they can be read.
+    pub fn states(&self, name: &str, key: &str) -> bool {
         let layers = self.chain(name, &mut Vec::new()).unwrap_or_default();
-        layers.iter().any(|layer| layer.entries.iter().any(|(key, _)| key.text == "namespace"))
+        layers.iter().any(|layer| layer.entries.iter().any(|(stated, _)| stated.text == key))
     }
 
     /// Resolves an environment.

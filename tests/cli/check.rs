@@ -278,6 +278,27 @@ fn environments_are_checked_together_and_told_apart() {
 }
 
 #[test]
+fn what_only_a_rehearsal_would_stumble_over_is_told() {
+    let place = small().file("environments/local.yaml", "extends: base\nrehearsal: {values: {api: {port: null}}}\n");
+    insta::assert_snapshot!(place.run(&["check", "local"]), @r"
+    exit 3
+    ── stdout
+    local  1 mistake
+    ── stderr
+    error[undefined]: values.api.port is not defined
+       ╭▸ templates/services/api.yaml.tera:26:21
+       │
+    26 │   ports: [{port: {{ values.api.port }}}]
+       ╰╴                    ━━━━━━━━━━━━━━━ known here: replicas, flags
+       in rehearsals of local
+
+    ✗ 1 mistake in the kit
+    ");
+    let good = small().file("environments/local.yaml", "extends: base\nrehearsal: {values: {api: {replicas: 1}}}\n");
+    assert!(good.run(&["check", "local"]).to_string().starts_with("exit 0"));
+}
+
+#[test]
 fn warnings_stop_nothing() {
     let place = small()
         .file("environments/local.yaml", "extends: base\ngates: {skip: {api answer: because}}\n")
