@@ -16,7 +16,7 @@ use super::claims::Expected;
 use super::decide::{Choice, ClaimDecision, Decisions};
 use super::evidence::Claim;
 use super::lineage::Lineage;
-use super::survey::Survey;
+use super::survey::{Survey, is_ending};
 use crate::cluster::connect::timed;
 use crate::cluster::{Cluster, ClusterError, FIELD_MANAGER};
 
@@ -177,6 +177,7 @@ async fn holder(
     Ok(match live.filter(|live| live.metadata.uid.as_deref() == Some(uid)) {
         None => Holder::Gone,
         Some(live) if live.metadata.deletion_timestamp.is_some() => Holder::Going,
+        Some(_) if is_ending(cluster, namespace).await? => Holder::Going,
         Some(_) => Holder::Alive,
     })
 }

@@ -1,8 +1,10 @@
-//! Reading what there is of claims and volumes: a LIST of volumes, one of claims in each namespace, one of nodes. Nothing is
+//! Reading what there is of claims and volumes: a LIST of volumes, one of claims in each namespace with a look at it, one of nodes. Nothing is
 //! written.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Api;
 use serde_json::Value;
 
 use super::Source;
@@ -11,6 +13,7 @@ use super::claims::Expected;
 use super::evidence::{Claim, NODE_NAME, Record, Volume};
 use super::lineage::Lineage;
 use super::memory::Memories;
+use crate::cluster::connect::timed;
 use crate::cluster::observe::list;
 use crate::cluster::{Cluster, ClusterError};
 
@@ -62,7 +65,8 @@ impl Survey {
     }
 }
 
-/// The claims that are in the namespaces of expected ones.
+/// The claims that are in the namespaces of expected ones. In a namespace that is being deleted all of them are: Kubernetes
+/// deletes them only when the namespace's pods have ended.
 ///
 /// # Errors
 /// When the cluster does not answer, or does not let us list claims.
@@ -70,9 +74,22 @@ pub async fn live_claims(cluster: &Cluster, expected: &[Expected]) -> Result<Vec
     let namespaces: BTreeSet<&str> = expected.iter().map(|claim| claim.namespace.as_str()).collect();
     let mut claims = Vec::new();
     for namespace in namespaces {
-        claims.extend(all(cluster, "PersistentVolumeClaim", Some(namespace)).await?.iter().map(Claim::of));
+        let found = all(cluster, "PersistentVolumeClaim", Some(namespace)).await?;
+        // Looked at last: what ends after that is noticed when the claims are sent.
+        let ending = is_ending(cluster, namespace).await?;
+        claims.extend(found.iter().map(Claim::of).map(|claim| Claim { deleting: claim.deleting || ending, ..claim }));
     }
     Ok(claims)
+}
+
+/// Whether a namespace is being deleted.
+///
+/// # Errors
+/// When the cluster does not answer, or does not let us look.
+pub async fn is_ending(cluster: &Cluster, namespace: &str) -> Result<bool, ClusterError> {
+    let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
+    let live = timed(&cluster.server, namespaces.get_metadata_opt(namespace)).await?;
+    Ok(live.is_some_and(|live| live.metadata.deletion_timestamp.is_some()))
 }
 
 async fn all(cluster: &Cluster, kind: &str, namespace: Option<&str>) -> Result<Vec<Value>, ClusterError> {

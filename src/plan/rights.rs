@@ -155,6 +155,7 @@ impl Rights {
                 ("", "persistentvolumeclaims"),
                 &["get", "list", "watch", "create", "patch"],
             );
+            self.named(None, ("", "namespaces"), Some(&claim.namespace), &["get"]);
             self.add(None, ("", "persistentvolumes"), &["get", "list", "patch", "watch"]);
         }
         if plan.data_sets.iter().any(|set| set.lookup().is_some()) {

@@ -11,8 +11,9 @@ use super::tasks::{self, Note};
 use crate::cluster::inventory::{Entry, owned_fields_hash};
 use crate::cluster::kinds::ServedKind;
 use crate::cluster::watch;
+use crate::data::Choice;
 use crate::health::status::{Related, missed_deadline, pods_of, status, without_deadline};
-use crate::manifest::Object;
+use crate::manifest::{Object, ObjectKey};
 use crate::plan::decide::decide_ours;
 use crate::plan::proposal::Intent;
 use crate::plan::removal;
@@ -58,6 +59,7 @@ impl Dispatcher<'_> {
             kind,
             object: item.object.clone(),
             known: live.cloned().or(other),
+            kept: self.keeps(&item.key),
             adopting,
             recorded: self.inventory.entries.get(&item.key).map(|entry| entry.uid.clone()),
             force: self.options.take_ownership,
@@ -70,6 +72,15 @@ impl Dispatcher<'_> {
         }
         self.applying += 1;
         self.tasks.spawn(tasks::send(sending, index, notes.clone()));
+    }
+
+    /// Whether an object is a claim that was decided to be kept.
+    fn keeps(&self, key: &ObjectKey) -> bool {
+        let namespace = key.namespace.as_deref().unwrap_or_default();
+        let claim = || self.plan.data.of_claim(namespace, &key.name);
+        key.group.is_empty()
+            && key.kind == "PersistentVolumeClaim"
+            && claim().is_some_and(|(_, it)| it.choice == Choice::Keep)
     }
 
     /// Tells that an object is in the cluster as the kit says, lets go what only needs it to exist, and judges it.

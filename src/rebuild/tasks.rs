@@ -74,6 +74,8 @@ pub struct Sending {
     pub object: Object,
     /// The live object as it was last seen, if one is there.
     pub known: Option<Value>,
+    /// Whether it must be there: a claim whose data was decided to be kept is never made anew, since it would begin empty.
+    pub kept: bool,
     /// Whether that is somebody else's until now.
     pub adopting: bool,
     /// UID of the object that the inventory names.
@@ -85,6 +87,9 @@ pub struct Sending {
     /// Becomes true when nothing is to be tried again.
     pub ending: tokio::sync::watch::Receiver<bool>,
 }
+
+/// Why a claim that was to be kept is not made in its own place.
+const GONE: &str = "the claim is gone since its data was looked at, and a new one would begin empty; run it again to find what survives";
 
 /// Sends an object, again and again while the cluster says "later".
 pub async fn send(sending: Sending, index: usize, notes: UnboundedSender<Note>) -> Done {
@@ -177,6 +182,9 @@ impl Sending {
         if let Some(former) = former {
             return apply(cluster, kind, &in_place_of(object, &former.live), self.force).await;
         }
+        if self.kept {
+            return self.keep().await;
+        }
         let gives_up = !ignored(object).is_empty();
         let marked = self.adopting || self.known.as_ref().is_some_and(has_client_side);
         if !gives_up && !marked {
@@ -189,6 +197,24 @@ impl Sending {
                 apply(cluster, kind, &beside(object, &live), self.force).await
             }
         }
+    }
+
+    /// Sends what must be there: with its UID, which the server never takes for something new.
+    async fn keep(&self) -> Result<Reply, ApplyError> {
+        let uid = |live: &Value| live.pointer("/metadata/uid").cloned();
+        let gone = || ApplyError::Refused(GONE.into());
+        let known = self.known.as_ref().and_then(uid).ok_or_else(gone)?;
+        let Some(live) = self.live().await?.filter(|live| uid(live).as_ref() == Some(&known)) else {
+            return Err(gone());
+        };
+        let live = if has_client_side(&live) {
+            take_client_side(&self.cluster, &self.kind, live).await.map_err(refusal)?
+        } else {
+            live
+        };
+        let mut body = beside(&self.object, &live);
+        body["metadata"]["uid"] = known;
+        apply(&self.cluster, &self.kind, &body, self.force).await
     }
 
     /// Deletes a Job that has failed, so that it can be made again.

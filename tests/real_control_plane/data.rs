@@ -108,6 +108,11 @@ fn kit(space: &Space<'_>, environment: &str, set: &str) -> Kit {
     kit
 }
 
+/// The templates of that claim and its data set.
+fn kit_claim(space: &Space<'_>) -> String {
+    claim("data", &space.name) + &data_set("ledger", "claims: [data]")
+}
+
 fn live(bed: &Bed, space: &Space<'_>, name: &str) -> Value {
     bed.get(CLAIM.0, CLAIM.1, Some(&space.name), name).unwrap_or_default()
 }
@@ -268,6 +273,84 @@ fn a_claim_that_is_being_deleted_is_rescued_first() {
     let claim = live(&bed, &space, "data");
     assert_ne!(claim["metadata"]["uid"], uid);
     assert_eq!((&claim["spec"]["volumeName"], &claim["status"]["phase"]), (&json!(volume), &json!("Bound")));
+}
+
+/// `kubectl delete namespace`, and `up` while its pods still end: Kubernetes has deleted no claim yet.
+#[test]
+#[ignore = "needs a real control plane"]
+fn claims_of_a_namespace_that_is_being_deleted_are_rescued_too() {
+    let bed = Bed::from_variable(BED);
+    let space = Space::new(&bed, "ending");
+    let volumes = Volumes::new(&bed, &space.name);
+    let volume = volumes.make("a", "Delete", "", "");
+    let kit = kit(&space, "", "");
+    run(&kit, &bed, &["up", "test"]).exit(0);
+    let pod = format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: slow, namespace: {}, finalizers: [example.com/slow]}}\n\
+         spec: {{automountServiceAccountToken: false, containers: [{{name: a, image: a}}]}}\n",
+        space.name
+    );
+    bed.wait_until("pods can be made", |bed| bed.get("v1", "ServiceAccount", Some(&space.name), "default").is_some());
+    bed.apply_as("somebody", &pod);
+    // What an empty claim would be bound to.
+    volumes.make("b", "Delete", "", "");
+    let namespaces = bed.api("v1", "Namespace", None);
+    bed.block_on(namespaces.delete(&space.name, &DeleteParams::default())).unwrap();
+    assert_eq!(live(&bed, &space, "data")["metadata"].get("deletionTimestamp"), None, "pods go before claims");
+    let plan = run(&kit, &bed, &["plan", "test"]).exit(0);
+    assert!(plan.stdout.contains("its claim is being deleted"), "{}", plan.stdout);
+
+    let running = start(&kit, &bed, &["up", "test"]);
+    bed.wait_until("the volume is kept", |_| volumes.get(&volume)["spec"]["persistentVolumeReclaimPolicy"] == "Retain");
+    let free = json!({"metadata": {"finalizers": null}});
+    let pods = bed.api("v1", "Pod", Some(&space.name));
+    bed.block_on(pods.patch("slow", &Default::default(), &kube::api::Patch::Merge(&free))).unwrap();
+    running.wait().exit(0).says("its claim is being deleted");
+    let claim = live(&bed, &space, "data");
+    assert_eq!((&claim["spec"]["volumeName"], &claim["status"]["phase"]), (&json!(volume), &json!("Bound")));
+}
+
+#[test]
+#[ignore = "needs a real control plane"]
+fn a_claim_that_is_kept_and_goes_meanwhile_is_not_made_anew() {
+    let bed = Bed::from_variable(BED);
+    let space = Space::new(&bed, "vanishing");
+    let volumes = Volumes::new(&bed, &space.name);
+    let volume = volumes.make("a", "Retain", "", "");
+    let kit = kit(&space, "", "");
+    run(&kit, &bed, &["up", "test"]).exit(0);
+    volumes.make("b", "Delete", "", "");
+
+    // A phase before it waits for a sign.
+    kit.write("templates/stack.yaml", "name: test\nphases: [{name: before}, {name: storage}]\n");
+    kit.write(
+        "templates/before/sign.yaml",
+        "apiVersion: rekindle.dev/v1\nkind: Gate\nmetadata: {name: a sign}\nspec: {timeout: 60s, condition: {api_version: v1, \
+         kind: ConfigMap, name: sign, ready: 'object.data.given == \"yes\"'}}\n",
+    );
+    let claims = kit_claim(&space);
+    kit.write("templates/storage/data.yaml", &claims.replace("name: data}", "name: data, labels: {changed: \"yes\"}}"));
+    let running = start(&kit, &bed, &["up", "test"]);
+    let lock = format!("lock-{}", kit.environment);
+    let lease = ("coordination.k8s.io/v1", "Lease");
+    bed.wait_until("it runs", |bed| {
+        bed.get(lease.0, lease.1, Some("rekindle-system"), &lock)
+            .is_some_and(|lease| lease["spec"]["holderIdentity"].as_str().is_some_and(|it| !it.is_empty()))
+    });
+    let api = bed.api(CLAIM.0, CLAIM.1, Some(&space.name));
+    bed.block_on(api.delete("data", &DeleteParams::default())).unwrap();
+    volumes.wait_for(&volume, "Released");
+    bed.apply_as(
+        "somebody",
+        &format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: sign, namespace: {}}}\ndata: {{given: \"yes\"}}\n",
+            space.name
+        ),
+    );
+    running.wait().exit(6).says("the claim is gone since its data was looked at");
+    assert_eq!(live(&bed, &space, "data"), Value::Null, "nothing begins empty");
+    run(&kit, &bed, &["up", "test"]).exit(0).says("adopt");
+    assert_eq!(live(&bed, &space, "data")["spec"]["volumeName"], json!(volume));
 }
 
 #[test]
