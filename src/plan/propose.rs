@@ -15,6 +15,7 @@ use super::{Item, Plan};
 use crate::cluster::apply::ApplyError;
 use crate::cluster::inventory::owned_fields_hash;
 use crate::cluster::preview::Preview;
+use crate::data::Choice;
 use crate::manifest::kinds::holds_data;
 use crate::manifest::{ObjectKey, Origin};
 use crate::rebuild::event::ObjectName;
@@ -45,7 +46,7 @@ pub fn propose(plan: &Plan, wishes: &Wishes, around: Surroundings<'_>) -> Propos
         {
             *untried.entry(why.clone()).or_default() += 1;
         }
-        let judged = judge(item, decision, preview);
+        let judged = going(item, around.standing, decision.intent).unwrap_or_else(|| judge(item, decision, preview));
         written.insert(item.key.clone(), judged.0.writes());
         judged
     });
@@ -53,6 +54,29 @@ pub fn propose(plan: &Plan, wishes: &Wishes, around: Surroundings<'_>) -> Propos
     let data = data(plan, around.claims, &left);
     let estimate = estimate(plan, |item| written.get(&item.key).copied().unwrap_or(true), around.measured);
     Proposal { phases, left, data, estimate, untried }
+}
+
+/// What is there and is being deleted, by itself or with its namespace, is made again once it is gone.
+fn going(item: &Item, standing: &Standing, intent: Intent) -> Option<(Intent, String, Vec<Change>)> {
+    if !matches!(intent, Intent::Change | Intent::Unchanged) {
+        return None;
+    }
+    let is_going = |key: &ObjectKey| {
+        let live = standing.ours.get(key).or_else(|| standing.foreign.get(key)).or_else(|| standing.taken.get(key));
+        live.is_some_and(|live| live.pointer("/metadata/deletionTimestamp").is_some())
+    };
+    let namespace = item.key.namespace.as_ref().map(|name| ObjectKey {
+        group: String::new(),
+        kind: "Namespace".into(),
+        namespace: None,
+        name: name.clone(),
+    });
+    let reason = match namespace {
+        _ if is_going(&item.key) => "it is being deleted, and is made again",
+        Some(namespace) if is_going(&namespace) => "its namespace is being deleted; it is made again with it",
+        _ => return None,
+    };
+    Some((Intent::Change, reason.to_owned(), Vec::new()))
 }
 
 /// What would be done with an item, given what was decided and what the API server says.
@@ -135,7 +159,13 @@ fn data(plan: &Plan, claims: &[Value], left: &[ProposedObject]) -> Vec<ProposedD
             text(claim, "/metadata/name") == name && Some(text(claim, "/metadata/namespace").as_str()) == namespace
         })
     };
+    let adopted = |live: &Value| {
+        let place = (text(live, "/metadata/namespace"), text(live, "/metadata/name"));
+        let decision = plan.data.of_claim(&place.0, &place.1).map(|(_, decision)| &decision.choice);
+        if let Some(Choice::Adopt { volume }) = decision { Some(volume.clone()) } else { None }
+    };
     let fate = |live: Option<&Value>, wanted: &Value, maker: &str| match live {
+        Some(live) if let Some(volume) = adopted(live) => format!("is made again, bound to pv/{volume}"),
         Some(live) => {
             let (volume, size) = (text(live, "/spec/volumeName"), text(live, "/status/capacity/storage"));
             match volume.as_str() {

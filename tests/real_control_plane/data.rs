@@ -298,7 +298,10 @@ fn claims_of_a_namespace_that_is_being_deleted_are_rescued_too() {
     bed.block_on(namespaces.delete(&space.name, &DeleteParams::default())).unwrap();
     assert_eq!(live(&bed, &space, "data")["metadata"].get("deletionTimestamp"), None, "pods go before claims");
     let plan = run(&kit, &bed, &["plan", "test"]).exit(0);
-    assert!(plan.stdout.contains("its claim is being deleted"), "{}", plan.stdout);
+    for told in ["is being deleted, and is made again", "is made again with it", "is made again, bound to pv/"] {
+        assert!(plan.stdout.contains(told), "{told}: {}", plan.stdout);
+    }
+    assert!(plan.stderr.contains("its claim is being deleted"), "{}", plan.stderr);
 
     let running = start(&kit, &bed, &["up", "test"]);
     bed.wait_until("the volume is kept", |_| volumes.get(&volume)["spec"]["persistentVolumeReclaimPolicy"] == "Retain");
