@@ -250,6 +250,7 @@ pub fn decide_all(
         }
     }
     stops.extend(shared(&decisions));
+    stops.extend(snatched(&decisions, claims, survey));
     if !stops.is_empty() {
         return Err(stops);
     }
@@ -273,6 +274,48 @@ fn shared(decisions: &Decisions) -> Vec<Stop> {
                     ways: vec![format!("--data {}=adopt:CLAIM=VOLUME", set.data_set)],
                 });
             }
+        }
+    }
+    stops
+}
+
+/// Volumes that held something else, and that Kubernetes would bind to a claim that begins without one.
+fn snatched(decisions: &Decisions, claims: &[Expected], survey: &Survey) -> Vec<Stop> {
+    let adopted: Vec<&str> = decisions.adopted().map(|(_, volume)| volume).collect();
+    let mut stops = Vec::new();
+    for set in &decisions.sets {
+        let begins = |it: &&ClaimDecision| matches!(it.choice, Choice::Empty | Choice::Copy | Choice::Restore { .. });
+        for begun in set.claims.iter().filter(begins) {
+            let Some(claim) = claims.iter().find(|it| it.namespace == begun.namespace && it.name == begun.name) else {
+                continue;
+            };
+            if survey.claim(&claim.namespace, &claim.name).is_some_and(|live| live.volume.is_some() && !live.deleting) {
+                continue;
+            }
+            let marked = |volume: &&Volume| {
+                volume.marks.is_some() && !adopted.contains(&volume.name.as_str()) && volume.is_free_for(claim)
+            };
+            let Some(volume) = survey.volumes.iter().find(marked) else { continue };
+            let marks = volume.marks.clone().unwrap_or_default();
+            let (namespace, name) = marks.claim.split_once('/').unwrap_or_default();
+            let reserve = format!(
+                "kubectl patch pv {} --type merge -p '{{\"spec\":{{\"claimRef\":{{\"apiVersion\":\"v1\",\"kind\":\"PersistentVolumeClaim\",\
+                 \"namespace\":\"{namespace}\",\"name\":\"{name}\"}}}}}}'   reserves it for what it held, then decide anew",
+                volume.name
+            );
+            stops.push(Stop {
+                data_set: set.data_set.clone(),
+                why: format!(
+                    "Kubernetes could bind {} to pv/{}, which is free and holds {} of {}",
+                    claim.place(),
+                    volume.name,
+                    marks.claim,
+                    marks.environment
+                ),
+                facts: vec![format!("pv/{}: {}", volume.name, volume.facts(survey.now))],
+                ways: vec![reserve],
+            });
+            break;
         }
     }
     stops

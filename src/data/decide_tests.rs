@@ -359,6 +359,12 @@ const TABLE: &[Row] = table![
     "it is a block device, said", "", ["pv p1 released block of:shop/data-0"], "", "db=adopt:p1" => "stop: pv/p1 cannot be adopted: it is of mode Block, and the claim wants Filesystem";
     // Not ours.
     "a volume of another claim", "", ["pv p1 released of:shop/other"], "allow:adopt", "" => "stop: nothing of shop/data-0 is there, and shop does not let it begin empty";
+    "a free volume of another environment", "", ["pv p1 available marked:other:rest/data-9"], "", "" => "stop: Kubernetes could bind shop/data-0 to pv/p1, which is free and holds rest/data-9 of other";
+    "a free volume of another of our claims", "", ["pv p1 available marked:shop:shop/data-9"], "", "" => "stop: Kubernetes could bind shop/data-0 to pv/p1, which is free and holds shop/data-9 of shop";
+    "a free volume of another environment, too small", "", ["pv p1 available small marked:other:rest/data-9"], "", "" => "empty: empty";
+    "a free volume of another environment, of another mode", "", ["pv p1 available block marked:other:rest/data-9"], "", "" => "empty: empty";
+    "a reserved volume of another environment", "", ["pv p1 available for:rest/data-9 marked:other:rest/data-9"], "", "" => "empty: empty";
+    "a free volume of another environment beside our own", "", ["pv p1 available marked:other:rest/data-9", "pv p2 released of:shop/data-0"], "", "" => "adopt p2: adopt";
     "a volume that names nothing", "", ["pv p1 available"], "allow:adopt", "" => "stop: nothing of shop/data-0 is there, and shop does not let it begin empty";
     "a volume that names nothing, said", "", ["pv p1 available"], "protected", "db=adopt:p1" => "adopt p1: adopt";
     "a volume of another environment", "", ["pv p1 released marked:other:shop/data-0 of:shop/data-0"], "allow:adopt", "" => "stop: nothing of shop/data-0 is there, and shop does not let it begin empty";

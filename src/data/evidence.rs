@@ -124,6 +124,19 @@ fn some(value: &Value, pointer: &str) -> Option<String> {
 }
 
 impl Volume {
+    /// Whether Kubernetes may bind it to a new claim that names no volume: it is nobody's, of the claim's class and mode, and large
+    /// enough. Which class is the default is not known here.
+    pub fn is_free_for(&self, claim: &Expected) -> bool {
+        let asked = text(&claim.body, "/spec/resources/requests/storage");
+        let fits = bytes(asked).zip(self.capacity).is_none_or(|(asked, there)| asked <= there);
+        self.phase == "Available"
+            && self.claim.is_none()
+            && !self.deleting
+            && self.mode == claim.mode()
+            && claim.class().is_none_or(|class| class == self.class)
+            && fits
+    }
+
     /// Reads a PersistentVolume. `nodes`: the labels of each node, where they could be read.
     pub fn of(live: &Value, nodes: Option<&[BTreeMap<String, String>]>) -> Self {
         let claim = live.pointer("/spec/claimRef").filter(|it| it.is_object()).map(|claim| ClaimRef {

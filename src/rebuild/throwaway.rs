@@ -70,6 +70,9 @@ pub async fn take_away(
     let found = members::labelled(cluster, &plan.selector).await?.objects;
     let (namespaces, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
         found.into_iter().partition(|(key, _)| key.group.is_empty() && key.kind == "Namespace");
+    // A volume that was there bears the instance's marks when a claim was bound to it.
+    let was_there = |key: &ObjectKey| key.kind == "PersistentVolume" && before.contains(&key.name);
+    let others: BTreeMap<_, _> = others.into_iter().filter(|(key, _)| !was_there(key)).collect();
     let inside = |key: &ObjectKey| key.namespace.as_ref().is_some_and(|it| namespaces.keys().any(|ns| ns.name == *it));
     let mut removed = Removed { objects: namespaces.len() + others.len(), volumes: 0 };
 

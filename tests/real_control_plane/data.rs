@@ -815,5 +815,11 @@ fn a_rehearsal_takes_no_volume_that_was_there() {
         .exit(4)
         .says("a rehearsal adopts no volume");
     assert_eq!(volumes.versions(), versions, "the volume is as it was");
+    let free = volumes.make("b", "Delete", "", "");
+    let versions = volumes.versions();
+    run(&kit, &bed, &["rehearse", "test", "--context", &bed.context(), "--data", "ledger=empty"])
+        .exit(4)
+        .says(&format!("to pv/{free}, which was there before; nothing was written"));
+    assert_eq!(volumes.versions(), versions, "both volumes are as they were");
     assert!(bed.list("v1", "Secret", "rekindle-system").iter().all(|it| !it.to_string().contains(&kit.environment)));
 }

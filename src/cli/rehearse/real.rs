@@ -21,7 +21,7 @@ use crate::cli::{CliError, Exit};
 use crate::cluster::Cluster;
 use crate::cluster::removal::RemovalError;
 use crate::cluster::volumes;
-use crate::data::{Answers, Choice};
+use crate::data::{Answers, Choice, Survey};
 use crate::kit::{Environment, Kit, Overrides};
 use crate::plan::Plan;
 use crate::rebuild::Options;
@@ -77,6 +77,7 @@ pub fn run(context: &mut Context, args: &RehearseArgs) -> Result<Exit, CliError>
         let ended: Result<Exit, CliError> = async {
             let plan = decided(context, &answers, draft, plan, &reach).await?;
             refuse_what_survives(&plan)?;
+            refuse_what_is_free(&cluster, &plan).await?;
             show(context, &plan.data);
             let began = Instant::now();
             let exit = rebuild(context, &cluster, &plan, &words, report).await?;
@@ -138,6 +139,24 @@ fn refuse_what_survives(plan: &Plan) -> Result<(), CliError> {
     Err(CliError::new(Exit::Protected, message)
         .detail("what it binds it takes away again, with the data on it")
         .hint("leave out --data NAME=adopt:…, or rehearse with --survivors in a simulated cluster"))
+}
+
+/// A volume that Kubernetes binds to a claim of the rehearsal could not be given back as it was.
+async fn refuse_what_is_free(cluster: &Cluster, plan: &Plan) -> Result<(), CliError> {
+    let survey = Survey::read(cluster, &plan.claims).await?;
+    let taken = plan.claims.iter().find_map(|claim| {
+        let own = claim.body.pointer("/spec/volumeName").is_some();
+        survey.volumes.iter().find(|volume| !own && volume.is_free_for(claim)).map(|volume| (claim, volume))
+    });
+    let Some((claim, volume)) = taken else { return Ok(()) };
+    let message = format!(
+        "refused: Kubernetes could bind {} to pv/{}, which was there before; nothing was written",
+        claim.place(),
+        volume.name
+    );
+    Err(CliError::new(Exit::Protected, message)
+        .detail(format!("pv/{}: {}", volume.name, volume.facts(survey.now)))
+        .hint("rehearse with a StorageClass of its own (rehearsal.values), or in a cluster without free volumes"))
 }
 
 /// Takes the lock and rebuilds, as `up` does; the cluster remembers no binding.
