@@ -296,6 +296,7 @@ fn rehearse(
     let faults = Faults::new(args.seed, stage.wishes.model.errors);
     let (plan, progress, exit, simulation) = runtime.block_on(async {
         let mut world = World::new(stage.started, stage.nodes, stage.wishes.model.clone(), true);
+        world.bring(&needs(&plan));
         world.leave(stage.accident);
         let simulation = Simulation::new(world, Faults::none());
         let cluster = simulation.connect().await?;

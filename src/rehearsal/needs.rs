@@ -20,6 +20,12 @@ pub struct Needs {
     pub bytes: u64,
     /// What makes the volumes, by the kit's storage classes.
     pub provisioners: BTreeSet<String>,
+    /// Storage classes that claims name and the kit does not make: the cluster must have them.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub classes: BTreeSet<String>,
+    /// Whether a claim leaves its class to the cluster, and the kit makes no default one.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub default_class: bool,
     /// Images.
     pub images: BTreeSet<String>,
     /// Hosts of Ingresses that DNS must know.
@@ -75,5 +81,19 @@ pub fn needs(plan: &Plan) -> Needs {
         }
     }
     needs.hosts.retain(|host| !host.is_empty());
+    let made = || plan.items().map(|item| &item.object).filter(|object| object.kind() == "StorageClass");
+    let is_default = |object: &Object| text(object.body(), &format!("/metadata/annotations/{DEFAULT_CLASS}")) == "true";
+    for claim in &plan.claims {
+        match claim.class() {
+            // A volume that is there already, and no class.
+            Some("") => {}
+            Some(class) if made().any(|object| object.name() == class) => {}
+            Some(class) => drop(needs.classes.insert(class.to_owned())),
+            None => needs.default_class |= !made().any(is_default),
+        }
+    }
     needs
 }
+
+/// The annotation of a default StorageClass, as a part of a JSON pointer.
+pub const DEFAULT_CLASS: &str = "storageclass.kubernetes.io~1is-default-class";

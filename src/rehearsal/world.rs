@@ -14,6 +14,7 @@ use super::archives::Archives;
 use super::controllers::Step;
 use super::filling::Filled;
 use super::model::Model;
+use super::needs::Needs;
 use super::schema::{self, Kind};
 use super::store::{Key, Store};
 
@@ -118,6 +119,17 @@ impl World {
     pub fn uid(&mut self) -> String {
         let number = self.number();
         format!("{number:08x}-51e0-4000-8000-{:012x}", number.wrapping_mul(0x9E37_79B9_7F4A_7C15) & 0xFFFF_FFFF_FFFF)
+    }
+
+    /// Brings the storage classes that a rebuild counts on and does not make, as most clusters have them.
+    pub fn bring(&mut self, needs: &Needs) {
+        let named = needs.classes.iter().map(|name| (name.as_str(), false));
+        for (name, is_default) in named.chain(needs.default_class.then_some(("supposed-default", true))) {
+            let annotations = json!({"storageclass.kubernetes.io/is-default-class": is_default.to_string()});
+            let class = json!({"metadata": {"annotations": annotations}, "provisioner": "simulated",
+                "reclaimPolicy": "Delete", "volumeBindingMode": "WaitForFirstConsumer"});
+            self.make(&Key::new("storage.k8s.io", "storageclasses", "", name), class);
+        }
     }
 
     /// Leaves what an accident has left: volumes as they were, archives, and nodes in the place of those that were made.

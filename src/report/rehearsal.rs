@@ -180,6 +180,13 @@ pub(super) fn needed(needs: &Needs, secrets: bool) -> String {
         let by = if by.is_empty() { String::new() } else { format!(" from {}", list(&by)) };
         parts.push(format!("{} of {} in all{by}", count(needs.claims, "volume"), size(needs.bytes)));
     }
+    if !needs.classes.is_empty() {
+        let word = if needs.classes.len() == 1 { "StorageClass" } else { "StorageClasses" };
+        parts.push(format!("the {word} {}", list(&needs.classes.iter().map(String::as_str).collect::<Vec<_>>())));
+    }
+    if needs.default_class {
+        parts.push("a default StorageClass".into());
+    }
     if !needs.images.is_empty() {
         parts.push(count(needs.images.len(), "image"));
     }

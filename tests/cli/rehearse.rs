@@ -195,3 +195,21 @@ fn a_record_that_cannot_be_written_is_a_warning() {
     assert_eq!(outcome.code, Some(0), "{outcome}");
     assert!(outcome.stderr.contains("warning: no record of this rehearsal is kept: "), "{outcome}");
 }
+
+#[test]
+fn storage_classes_are_the_clusters_where_the_kit_makes_none() {
+    let claim = |name: &str, class: &str| {
+        format!(
+            "---\napiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {{name: {name}}}\n\
+             spec: {{{class}accessModes: [ReadWriteOnce], resources: {{requests: {{storage: 1Gi}}}}}}\n"
+        )
+    };
+    let pod = "---\napiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: db}\nspec:\n  serviceName: db\n  selector: {matchLabels: {app: db}}\n  \
+               template:\n    metadata: {labels: {app: db}}\n    spec:\n      containers: [{name: a, image: a:1, volumeMounts: [{name: one, mountPath: /1}, {name: two, mountPath: /2}]}]\n      \
+               volumes:\n      - {name: one, persistentVolumeClaim: {claimName: one}}\n      - {name: two, persistentVolumeClaim: {claimName: two}}\n";
+    let documents = claim("one", "") + &claim("two", "storageClassName: fast, ") + pod;
+    let outcome = small().file("templates/services/claims.yaml", &documents).run(&["rehearse", "local"]);
+    assert_eq!(outcome.code, Some(0), "{outcome}");
+    let told = outcome.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(told.contains("the StorageClass fast, a default StorageClass"), "{outcome}");
+}

@@ -284,8 +284,10 @@ fn record(context: &mut Context, cluster: &Cluster, of: (&Kit, &Environment), ex
 fn simulated(plan: &Plan) -> Option<f64> {
     paused().ok()?.block_on(async {
         let started = jiff::Timestamp::now();
-        let nodes = needs(plan).nodes.max(1);
-        let simulation = Simulation::new(World::new(started, nodes, Model::default(), true), Faults::none());
+        let needs = needs(plan);
+        let mut world = World::new(started, needs.nodes.max(1), Model::default(), true);
+        world.bring(&needs);
+        let simulation = Simulation::new(world, Faults::none());
         let cluster = simulation.connect().await.ok()?;
         let options = Options { started, stand_in: Some(simulation.answers()), ..Options::default() };
         let mut seconds = None;

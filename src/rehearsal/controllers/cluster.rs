@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Step, is_ready};
 use crate::rehearsal::deletion::{finalizers, is_dying, settle, uid};
+use crate::rehearsal::needs::DEFAULT_CLASS;
 use crate::rehearsal::request::selects;
 use crate::rehearsal::schema::kinds_of;
 use crate::rehearsal::store::Key;
@@ -26,7 +27,7 @@ fn class_of(world: &World, claim: &Value) -> Option<std::sync::Arc<Value>> {
     let mut classes = world.store.list(&classes, None).map(|(_, class)| class.clone());
     classes.find(|class| match wanted {
         Some(wanted) => text(class, "/metadata/name") == wanted,
-        None => text(class, "/metadata/annotations/storageclass.kubernetes.io~1is-default-class") == "true",
+        None => text(class, &format!("/metadata/annotations/{DEFAULT_CLASS}")) == "true",
     })
 }
 
