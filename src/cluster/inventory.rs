@@ -61,12 +61,16 @@ fn is_false(flag: &bool) -> bool {
 pub struct Inventory {
     /// Entries by object.
     pub entries: BTreeMap<ObjectKey, Entry>,
+    /// Whether it was made anew after an earlier one was lost, and what left the kit before has not been looked for since.
+    pub incomplete: bool,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Record {
     version: u32,
     objects: Vec<RecordedObject>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    incomplete: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -124,7 +128,9 @@ impl Inventory {
             })
             .collect();
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-        encoder.write_all(json!(Record { version: VERSION, objects }).to_string().as_bytes())?;
+        encoder.write_all(
+            json!(Record { version: VERSION, objects, incomplete: self.incomplete }).to_string().as_bytes(),
+        )?;
         encoder.finish()
     }
 
@@ -147,7 +153,7 @@ impl Inventory {
                 )
             })
             .collect();
-        Some(Self { entries })
+        Some(Self { entries, incomplete: record.incomplete })
     }
 
     /// Reads the record of an environment. A record that is missing, unreadable or of a newer format counts as empty:
@@ -225,7 +231,15 @@ mod tests {
             keep: true,
             left: false,
         };
-        Inventory { entries: BTreeMap::from([(key("api"), entry)]) }
+        Inventory { entries: BTreeMap::from([(key("api"), entry)]), ..Inventory::default() }
+    }
+
+    #[test]
+    fn a_record_made_anew_says_so_until_what_left_was_looked_for() {
+        let anew = Inventory { incomplete: true, ..inventory() };
+        assert_eq!(Inventory::unpack(&anew.pack().unwrap()), Some(anew));
+        let whole = inventory();
+        assert_eq!(Inventory::unpack(&whole.pack().unwrap()), Some(whole));
     }
 
     #[test]

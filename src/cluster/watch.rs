@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::runtime::utils::Backoff;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use serde_json::Value;
@@ -12,8 +13,9 @@ use tokio::time::Instant;
 
 use super::kinds::ServedKind;
 use super::observe::live_key;
-use super::{Cluster, ClusterError};
+use super::{Cluster, ClusterError, FIELD_MANAGER};
 use crate::manifest::ObjectKey;
+use crate::manifest::managed_fields::CLIENT_SIDE;
 
 /// Pauses between tries to watch again. A person waits for the end of each, and few watchers share a server.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(200);
@@ -137,7 +139,12 @@ pub fn spawn(
 }
 
 fn to_value(kind: &ServedKind, mut object: kube::api::DynamicObject) -> Value {
-    object.metadata.managed_fields = None;
+    // What others hold is never asked for here. Our own entry says whether an object is as we have left it, and of pods and
+    // the like there is none.
+    if let Some(fields) = &mut object.metadata.managed_fields {
+        let manager = |entry: &ManagedFieldsEntry| entry.manager.clone().unwrap_or_default();
+        fields.retain(|entry| [FIELD_MANAGER, CLIENT_SIDE].contains(&manager(entry).as_str()));
+    }
     let mut value = serde_json::to_value(object).unwrap_or_default();
     if let Some(map) = value.as_object_mut() {
         map.insert("apiVersion".into(), kind.resource.api_version.clone().into());

@@ -45,9 +45,16 @@ impl Survey {
         let nodes = nodes.ok().map(|nodes| nodes.iter().map(labels).collect::<Vec<_>>());
         let claims = live_claims(cluster, expected).await?;
         let mut volumes = volumes?;
-        // A claim may have been given a volume since: it is not one that has lost its volume.
-        let is_listed = |name: &String| volumes.iter().any(|volume| volume["metadata"]["name"] == *name);
-        if !claims.iter().filter_map(|claim| claim.volume.as_ref()).all(is_listed) {
+        // A claim may have been given a volume since: it has not lost it, and it is not another's.
+        let is_its = |volume: &&Value, claim: &Claim| {
+            let of = |part: &str| volume.pointer(&format!("/spec/claimRef/{part}")).and_then(Value::as_str);
+            of("name") == Some(&claim.name) && of("namespace") == Some(&claim.namespace)
+        };
+        let is_as_listed = |claim: &Claim| {
+            let Some(name) = &claim.volume else { return true };
+            volumes.iter().find(|volume| volume["metadata"]["name"] == **name).is_some_and(|it| is_its(&it, claim))
+        };
+        if !claims.iter().all(is_as_listed) {
             volumes = all(cluster, "PersistentVolume", None).await?;
         }
         let volumes = volumes.iter().map(|volume| Volume::of(volume, nodes.as_deref())).collect();

@@ -221,7 +221,7 @@ mod tests {
             };
             (item.key.clone(), entry)
         });
-        let inventory = Inventory { entries: BTreeMap::from_iter(entries) };
+        let inventory = Inventory { entries: BTreeMap::from_iter(entries), ..Inventory::default() };
         Standing::of(&selector("shop", None), Some(inventory), [(item.key.clone(), live.clone())])
     }
 

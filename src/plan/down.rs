@@ -381,7 +381,7 @@ mod tests {
             (key("", "ConfigMap", "gone"), entry("services")),
             (key("", "PersistentVolumeClaim", "data"), entry("storage")),
         ];
-        let inventory = Inventory { entries: recorded.into_iter().collect() };
+        let inventory = Inventory { entries: recorded.into_iter().collect(), ..Inventory::default() };
         let mut live: BTreeMap<_, _> =
             inventory.entries.keys().filter(|key| key.name != "gone").map(|key| (key.clone(), ours("u"))).collect();
         // Lost from the record, found by its labels.
@@ -404,8 +404,10 @@ mod tests {
 
     #[test]
     fn claims_are_found_by_record_label_template_and_namespace() {
-        let inventory =
-            Inventory { entries: BTreeMap::from([(key("", "PersistentVolumeClaim", "recorded"), entry("storage"))]) };
+        let inventory = Inventory {
+            entries: BTreeMap::from([(key("", "PersistentVolumeClaim", "recorded"), entry("storage"))]),
+            ..Inventory::default()
+        };
         let mut recorded = claim("a", "recorded", json!({}));
         recorded["metadata"]["uid"] = "u".into();
         let labelled = json!({"rekindle.dev/environment": "staging"});
@@ -460,7 +462,10 @@ mod tests {
         let entries = BTreeMap::from([(key("", "PersistentVolumeClaim", "data-db-0"), entry("storage"))]);
         let mut recorded = bare;
         recorded["metadata"]["uid"] = "u".into();
-        assert_eq!(other_owner(&scope(), &Inventory { entries }, &recorded, None, theirs()), None);
+        assert_eq!(
+            other_owner(&scope(), &Inventory { entries, ..Inventory::default() }, &recorded, None, theirs()),
+            None
+        );
     }
 
     #[test]

@@ -20,14 +20,14 @@ pub struct Standing {
     pub foreign: HashMap<ObjectKey, Value>,
     /// What was recorded.
     pub inventory: Inventory,
-    /// Whether there is a record at all: it may have been lost, or never been written.
+    /// Whether there is a record that can be relied on: it may have been lost, or never been written.
     pub has_record: bool,
 }
 
 impl Standing {
     /// Sorts what was found. `selector` is that of this environment's objects.
     pub fn of(selector: &str, record: Option<Inventory>, found: impl IntoIterator<Item = (ObjectKey, Value)>) -> Self {
-        let has_record = record.is_some();
+        let has_record = record.as_ref().is_some_and(|record| !record.incomplete);
         let mut standing = Self { inventory: record.unwrap_or_default(), has_record, ..Self::default() };
         for (key, live) in found {
             let recorded = standing.is_recorded(&key, &live);
@@ -131,7 +131,7 @@ mod tests {
             keep: false,
             left: false,
         };
-        let inventory = Inventory { entries: BTreeMap::from([(key(kind), entry)]) };
+        let inventory = Inventory { entries: BTreeMap::from([(key(kind), entry)]), ..Inventory::default() };
         let live = json!({"metadata": {"name": "a", "uid": "u", "labels": labels}});
         let standing = Standing::of(&selector("shop", None), Some(inventory), [(key(kind), live)]);
         match (standing.ours.len(), standing.taken.len(), standing.foreign.len()) {

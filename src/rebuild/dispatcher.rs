@@ -23,7 +23,7 @@ use super::tasks::{Done, Note};
 use crate::cluster::binding::Binding;
 use crate::cluster::inventory::Inventory;
 use crate::cluster::lock::Lost;
-use crate::cluster::observe::{Surroundings, standing};
+use crate::cluster::observe::{list, standing};
 use crate::cluster::watch::Seen;
 use crate::cluster::{Cluster, ClusterError, members};
 use crate::health::gate::{Asker, StandIn};
@@ -109,18 +109,16 @@ pub async fn run(
     }
     let mut objects = plan.phases.iter().flat_map(|phase| &phase.items).map(|item| &item.object);
     let wants_classes = objects.any(|object| matches!(object.kind(), "PersistentVolumeClaim"));
-    let no_namespaces = BTreeSet::new();
-    let classes = async {
-        if wants_classes { Surroundings::read(&cluster, &no_namespaces).await.storage_classes } else { Vec::new() }
-    };
+    let classes = async { if wants_classes { storage_classes(&cluster).await } else { Ok(Vec::new()) } };
     let wishes = Wishes { adopt: options.adopt.clone(), take_ownership: options.take_ownership };
     let standing = assess(&cluster, plan, &part, &wishes, options.saved.as_ref());
     let (standing, classes) = tokio::join!(standing, classes);
-    let standing = standing?;
+    let (standing, classes) = (standing?, classes?);
     let labelled = prune::applied(plan, &standing.ours);
     // Before its first run an environment has neither a record nor objects.
-    let record_lost = !standing.has_record && !labelled.is_empty();
-    let Standing { ours, taken, foreign, inventory, .. } = standing;
+    let record_lost = !standing.has_record && (standing.inventory.incomplete || !labelled.is_empty());
+    let Standing { ours, taken, foreign, inventory: recorded, .. } = standing;
+    let inventory = Inventory { incomplete: recorded.incomplete || record_lost, ..recorded.clone() };
     let mut store = Store::default();
     for (key, live) in ours {
         store.put(key, live);
@@ -139,7 +137,7 @@ pub async fn run(
         ),
         cluster,
         plan,
-        recorded: inventory.clone(),
+        recorded,
         inventory,
         labelled,
         record_lost,
@@ -160,6 +158,15 @@ pub async fn run(
         ending: tokio::sync::watch::Sender::new(false),
     };
     dispatcher.run(&part).await
+}
+
+/// All StorageClasses: they say which claims wait for their pods. Who may not list them judges claims without.
+async fn storage_classes(cluster: &Cluster) -> Result<Vec<Value>, ClusterError> {
+    let Some(kind) = cluster.kinds.get("storage.k8s.io/v1", "StorageClass") else { return Ok(Vec::new()) };
+    match list(cluster, kind, None, None, false).await {
+        Err(error) if error.is_transient() => Err(error),
+        found => Ok(found.unwrap_or_default()),
+    }
 }
 
 /// Reads what stands in the cluster, and refuses what must not be touched. Writes nothing.
@@ -326,7 +333,15 @@ impl Dispatcher<'_> {
             self.emitter.send(EventKind::Warning { message: format!("the inventory was not written: {error}") });
             return;
         }
-        match self.inventory.store(&self.cluster, &self.plan.environment).await {
+        let mut stored = self.inventory.store(&self.cluster, &self.plan.environment).await;
+        for _ in 1..LAST_QUESTIONS {
+            if !stored.as_ref().is_err_and(ClusterError::is_transient) || self.halted().is_some() {
+                break;
+            }
+            tokio::time::sleep(LAST_PAUSE).await;
+            stored = self.inventory.store(&self.cluster, &self.plan.environment).await;
+        }
+        match stored {
             Ok(()) => self.recorded = self.inventory.clone(),
             Err(error) => self.emitter.send(EventKind::Warning {
                 message: format!("the inventory was not written, the next run will send every object again: {error}"),

@@ -76,7 +76,7 @@ async fn candidates(
 /// When the cluster does not answer, or does not let us read something that was recorded.
 pub async fn planned(cluster: &Cluster, plan: &Plan, standing: &Standing) -> Result<Prune, ClusterError> {
     let labelled = applied(plan, &standing.ours);
-    let record_lost = !standing.has_record && !labelled.is_empty();
+    let record_lost = !standing.has_record && (standing.inventory.incomplete || !labelled.is_empty());
     let (candidates, _) = candidates(cluster, plan, &standing.inventory, labelled, record_lost).await?;
     let phases: Vec<String> = plan.phases.iter().map(|phase| phase.name.clone()).collect();
     Ok(prune(&candidates, &phases, &plan.selector))
@@ -140,6 +140,8 @@ impl Dispatcher<'_> {
             let goes = batch.keys.into_iter().filter_map(|key| uid(&key).map(|uid| (key, uid))).collect();
             self.delete(&batch.phase, goes, limit).await?;
         }
+        // What could not be listed was told; looking again would not find it.
+        self.inventory.incomplete = false;
         Ok(())
     }
 

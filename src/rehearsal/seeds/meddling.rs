@@ -96,7 +96,11 @@ impl Play<'_> {
                 return None;
             }
             let lost = Instant::now();
-            watched.lock().unwrap().meddled = Some(lost);
+            let taken = {
+                let mut watched = watched.lock().unwrap();
+                watched.meddled = Some(lost);
+                watched.taken.get(name).copied()
+            };
             match how {
                 Meddling::Broken => {}
                 Meddling::Overwritten => simulation.world().edit(&record(), |lease| {
@@ -110,7 +114,7 @@ impl Play<'_> {
                 let ended = second.up(version).await;
                 assert!(matches!(ended, Ended::Held | Ended::Run(_)), "the second operator ended with {ended:?}");
             }
-            Some(lost)
+            Some((lost, taken))
         };
         let work = async {
             let ended = first.up(version).await;
@@ -123,7 +127,9 @@ impl Play<'_> {
         }
         let Ended::Run(exit) = ended else { panic!("a run alone ended with {ended:?}") };
         // How long it takes a second operator to break the lock is not known here; the witness looks at what is written.
-        if let Some(lost) = lost.filter(|_| how != Meddling::Broken) {
+        // A run that could not begin has taken the lock anew since.
+        let still = self.watched.lock().unwrap().taken.get(name).copied();
+        if let Some((lost, _)) = lost.filter(|(_, taken)| how != Meddling::Broken && *taken == still) {
             let stopped = exit == 8 || at <= lost + LAST;
             assert!(stopped, "the lock was lost ({how:?}) and the run went on for {:?}", at - lost);
         }

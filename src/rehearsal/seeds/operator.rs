@@ -63,6 +63,8 @@ pub struct Watched {
     pub turned: Option<Instant>,
     /// The run that wrote last while it held the lock.
     pub writer: Option<&'static str>,
+    /// How often each run has taken the lock.
+    pub taken: BTreeMap<&'static str, usize>,
     /// The run that knows that it holds the lock: one that is still taking it takes it again when it vanishes.
     pub locked: Option<&'static str>,
 }
@@ -244,7 +246,11 @@ impl<'s> Operator<'s> {
             Err(LockError::Cluster(error)) => return Err(error),
             Ok(lock) => lock,
         };
-        self.watched.lock().unwrap().locked = Some(self.name);
+        {
+            let mut watched = self.watched.lock().unwrap();
+            watched.locked = Some(self.name);
+            *watched.taken.entry(self.name).or_default() += 1;
+        }
         let options = Options {
             run: self.name.into(),
             started: self.scene.locks.clock(self.name),
