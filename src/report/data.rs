@@ -1,7 +1,7 @@
 //! The table of data decisions: what is done about each data set, and from what.
 
 use super::duration::human;
-use super::progress::Progress;
+use super::progress::{PhaseState, Progress};
 use super::text::{Line, Tone, list};
 use crate::data::Decisions;
 
@@ -54,6 +54,18 @@ pub fn brought_back(progress: &Progress) -> Vec<Line> {
     let of = |word: &'static str| progress.decisions.iter().filter(move |it| it.decision == word && !it.follows);
     let adopted: Vec<&str> = of("adopt").map(|it| it.data_set.as_str()).collect();
     let mut lines = Vec::new();
+    let well = progress.end.as_ref().is_none_or(|end| end.exit == 0);
+    if !well && progress.phases.iter().all(|phase| phase.state != PhaseState::Done) {
+        let on_their_way: Vec<&str> = progress
+            .decisions
+            .iter()
+            .filter(|it| ["adopt", "restore"].contains(&it.decision.as_str()) && !it.follows)
+            .map(|it| it.data_set.as_str())
+            .collect();
+        let kept = if adopted.is_empty() { "" } else { "; volumes that survived are kept" };
+        let line = (!on_their_way.is_empty()).then(|| format!("  {} not back yet{kept}", list(&on_their_way)).into());
+        return line.into_iter().collect();
+    }
     if !adopted.is_empty() {
         lines.push(format!("  {} back on the volumes that survived: nothing of it is lost", list(&adopted)).into());
     }

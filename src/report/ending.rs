@@ -327,6 +327,9 @@ fn kept(progress: &Progress, written: usize, width: usize) -> Vec<Line> {
         parts.push(format!("{} of {} of {}", phase.ready, count(phase.objects, "object"), phase.name));
     }
     let wrote = match written {
+        0 if progress.decisions.iter().any(|it| it.decision == "adopt") => {
+            "no object was written; only volumes that survived may have been kept and reserved".to_owned()
+        }
         0 => "nothing was written".to_owned(),
         written => format!("{} written, nothing was undone", count(written, "object")),
     };
