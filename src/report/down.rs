@@ -7,6 +7,7 @@ use super::ending::{self, Setting, exit_meaning};
 use super::progress::{End, PhaseState, Progress};
 use super::text::{Line, Tone, count};
 use crate::cluster::volumes::claim_key;
+use crate::manifest::ObjectKey;
 use crate::plan::down::Proof;
 use crate::rebuild::down::Survey;
 use crate::rebuild::event::Outcome;
@@ -25,12 +26,25 @@ pub fn preview(survey: &Survey, proofs: &[Proof], delete_data: &[Goes]) -> Vec<L
     let mut lines = vec![Line::from(goes)];
     let going: Vec<_> =
         delete_data.iter().flat_map(|(_, claims)| claims).map(|(place, name)| claim_key(place, name)).collect();
-    let kept = survey.down.kept.iter().filter(|kept| !going.contains(&kept.key));
-    let kept: Vec<String> = kept.map(|kept| kept.key.to_string()).collect();
-    if !kept.is_empty() {
-        lines.push(format!("  stays   {}", kept.join(", ")).into());
-    }
     let stays: Vec<Proof> = proofs.iter().filter(|proof| !is_deleted(proof, delete_data)).cloned().collect();
+    // A namespace of ours goes with the last of its data.
+    let emptied = |key: &ObjectKey| {
+        key.group.is_empty()
+            && key.kind == "Namespace"
+            && !delete_data.is_empty()
+            && stays.iter().all(|proof| proof.namespace != key.name)
+    };
+    let kept = survey.down.kept.iter().map(|kept| &kept.key).filter(|key| !going.contains(key));
+    let (emptied, kept): (Vec<&ObjectKey>, Vec<&ObjectKey>) = kept.partition(|key| emptied(key));
+    let names = |keys: &[&ObjectKey]| keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    if !emptied.is_empty() {
+        lines.push(
+            format!("  goes    {}, with the last of its data, if nothing else is left in it", names(&emptied)).into(),
+        );
+    }
+    if !kept.is_empty() {
+        lines.push(format!("  stays   {}", names(&kept)).into());
+    }
     if !stays.is_empty() {
         lines.push(format!("  stays   {}, whatever their policy was before:", count(stays.len(), "claim")).into());
         lines.extend(table(&stays).into_iter().map(|line| Line::new().and("          ").append(line)));
@@ -138,8 +152,14 @@ pub fn ending(progress: &Progress, end: &End, setting: &Setting, width: usize) -
         (true, 0) if progress.deleted_data.is_empty() => lines.push("  it had no claims".into()),
         (true, 0) => lines.push("  no claim of it is left".into()),
         (true, claims) => {
-            let text = format!("  data kept and proven: {} with Retain, see the table", count(claims, "claim"));
-            lines.push(text.into());
+            let held = progress.proofs.iter().filter(|proof| !proof.volume.is_empty()).count();
+            if held > 0 {
+                let text = format!("  data kept and proven: {} with Retain, see the table", count(held, "claim"));
+                lines.push(text.into());
+            }
+            if claims > held {
+                lines.push(format!("  {} without a volume, so without data", count(claims - held, "claim")).into());
+            }
         }
         (false, _) if end.outcome != Outcome::Unproven && progress.deleted_data.is_empty() => {
             lines.push("  no data was deleted on the way: claims are never deleted without a typed name".into());
@@ -149,8 +169,11 @@ pub fn ending(progress: &Progress, end: &End, setting: &Setting, width: usize) -
     lines.extend(ending::warnings(progress, width));
     if done {
         if !setting.look.is_empty() {
-            let label =
-                if progress.proofs.is_empty() { "  up again:   " } else { "  up again, on the same volumes:   " };
+            let label = if progress.proofs.iter().all(|proof| proof.volume.is_empty()) {
+                "  up again:   "
+            } else {
+                "  up again, on the same volumes:   "
+            };
             lines.push(Line::new().and(label).with(Tone::Paste, &setting.look));
         }
         return lines;
@@ -256,6 +279,7 @@ mod tests {
             volume: "by-hand".into(),
             volume_deleted: false,
         };
+        let unbound = Proof { volume: String::new(), policy: String::new(), ..proof("a", "data-db-1") };
         let proof = EventKind::VolumeKept { proof: proof("a", "data-db-0") };
         insta::assert_snapshot!(screen(vec![kept, data, proof], Outcome::Done, 0), @r"
         ✓ local is down   12 s, 1 object deleted
@@ -263,6 +287,11 @@ mod tests {
           kept: Namespace/acoustid: deleting it could delete data
           data kept and proven: 1 claim with Retain, see the table
           up again, on the same volumes:   rekindle up local
+        ");
+        insta::assert_snapshot!(screen(vec![EventKind::VolumeKept { proof: unbound }], Outcome::Done, 0), @r"
+        ✓ local is down   12 s, 1 object deleted
+          1 claim without a volume, so without data
+          up again:   rekindle up local
         ");
         insta::assert_snapshot!(screen(Vec::new(), Outcome::Interrupted, 130), @r"
         ✗ local interrupted: nothing more is deleted   after 12 s
