@@ -170,7 +170,7 @@ pub fn has_neighbour(world: &World, pod: &Value) -> bool {
 /// A pod waits for a neighbour to copy from; that and its start will then take so long.
 pub fn wait(world: &mut World, pod: &Key, time: Duration) {
     let time = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    world.edit(pod, |pod| pod["metadata"]["annotations"][WAITING] = time.into());
+    world.edit(pod, |pod| pod["metadata"]["annotations"][WAITING] = time.to_string().into());
 }
 
 /// How long the copy takes that a pod has waited for, and its start; it waits no more. `None` for one that does not wait.
@@ -178,7 +178,9 @@ pub fn end_of_wait(world: &mut World, pod: &Key) -> Option<Duration> {
     let mut time = None;
     world.edit(pod, |pod| {
         let annotations = pod.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut);
-        time = annotations.and_then(|annotations| annotations.shift_remove(WAITING)).and_then(|time| time.as_u64());
+        time = annotations
+            .and_then(|annotations| annotations.shift_remove(WAITING))
+            .and_then(|time| time.as_str()?.parse().ok());
     });
     time.map(Duration::from_millis)
 }

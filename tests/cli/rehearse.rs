@@ -213,3 +213,11 @@ fn storage_classes_are_the_clusters_where_the_kit_makes_none() {
     let told = outcome.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(told.contains("the StorageClass fast, a default StorageClass"), "{outcome}");
 }
+
+#[test]
+fn while_members_are_copied_the_simulated_watches_hold() {
+    let words = ["rehearse", "production", "--fail", "StatefulSet/redis=pull", "--allow-empty", "redis"];
+    let outcome = Place::new().run(&[&words[..], &["--confirm-data", "redis", "-o", "json"]].concat());
+    assert_eq!(outcome.code, Some(7), "{outcome}");
+    assert!(!outcome.stdout.contains("a watch is not possible"), "{outcome}");
+}
