@@ -537,14 +537,12 @@ impl<'a> Case<'a> {
         let by_hand = self.set.restore.iter().filter_map(|restore| restore.by_hand.as_ref());
         let by_hand = by_hand.flat_map(|text| text.lines()).map(str::to_owned);
         let claims: Vec<String> = self.claims.iter().map(|claim| claim.place()).collect();
-        let ways = vec![
-            format!(
-                "make {} {}, restore into it, and run this again: a claim that is bound is kept",
-                what(claims.len()),
-                claims.join(", ")
-            ),
-            self.empty_way(),
-        ];
+        let mut ways = vec![format!(
+            "make {} {}, restore into it, and run this again: a claim that is bound is kept",
+            what(claims.len()),
+            claims.join(", ")
+        )];
+        ways.extend(self.set.sources.contains(&Source::Empty).then(|| self.empty_way()));
         self.stop(why, by_hand.collect(), ways)
     }
 
