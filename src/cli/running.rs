@@ -32,15 +32,16 @@ impl Running {
     /// # Errors
     /// Those of [`lock::take`]; exit 130 when somebody has pressed Ctrl-C before that.
     pub async fn begin(context: &mut Context, cluster: &Cluster, wish: &Wish<'_>) -> Result<Self, CliError> {
-        let (run, started) = (run_id(), jiff::Timestamp::now());
+        let run = run_id();
         let holder = process::holder(&run);
         let mut signals = Signals::listen()?;
         let lock = tokio::select! {
-            lock = lock::take(context, cluster, wish, &holder, started) => Some(lock?),
+            lock = lock::take(context, cluster, wish, &holder, jiff::Timestamp::now()) => Some(lock?),
             () = signals.next() => None,
         };
         if let Some(lock) = lock {
-            return Ok(Self { run, started, lock, holder, signals });
+            // Events count from here: waiting for the lock is no part of the run.
+            return Ok(Self { run, started: jiff::Timestamp::now(), lock, holder, signals });
         }
         // The request that takes it may have been on its way.
         Lock::give_back(cluster, wish.environment, &holder).await;
