@@ -9,6 +9,7 @@ mod health;
 mod kits;
 mod pin;
 mod plan;
+mod readme;
 mod rehearse;
 mod render;
 mod runs;
