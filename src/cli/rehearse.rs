@@ -121,7 +121,7 @@ pub struct RehearseArgs {
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
     /// Nodes of the simulated cluster, 5000 at most [default: as many as pods that must be apart need]
-    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=5000))]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(..=5000))]
     nodes: Option<u16>,
     /// Take times from the events of a real run: the output of `rekindle up -o json` (repeatable)
     #[arg(long, value_name = "FILE")]

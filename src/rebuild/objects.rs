@@ -13,7 +13,8 @@ use crate::cluster::kinds::ServedKind;
 use crate::cluster::watch;
 use crate::data::Choice;
 use crate::health::status::{Related, missed_deadline, pods_of, status, without_deadline};
-use crate::manifest::{Object, ObjectKey};
+use crate::manifest::Object;
+use crate::plan::Item;
 use crate::plan::decide::decide_ours;
 use crate::plan::proposal::Intent;
 use crate::plan::removal;
@@ -59,7 +60,7 @@ impl Dispatcher<'_> {
             kind,
             object: item.object.clone(),
             known: live.cloned().or(other),
-            kept: self.keeps(&item.key),
+            kept: self.keeps(item),
             adopting,
             recorded: self.inventory.entries.get(&item.key).map(|entry| entry.uid.clone()),
             force: self.options.take_ownership,
@@ -74,13 +75,16 @@ impl Dispatcher<'_> {
         self.tasks.spawn(tasks::send(sending, index, notes.clone()));
     }
 
-    /// Whether an object is a claim that was decided to be kept.
-    fn keeps(&self, key: &ObjectKey) -> bool {
+    /// Whether an object is a claim that was decided to be kept, and that would begin empty if it were made anew: one that names
+    /// its volume gets that one or none.
+    fn keeps(&self, item: &Item) -> bool {
+        let key = &item.key;
         let namespace = key.namespace.as_deref().unwrap_or_default();
-        let claim = || self.plan.data.of_claim(namespace, &key.name);
+        let decision = || self.plan.data.of_claim(namespace, &key.name);
         key.group.is_empty()
             && key.kind == "PersistentVolumeClaim"
-            && claim().is_some_and(|(_, it)| it.choice == Choice::Keep)
+            && item.object.body().pointer("/spec/volumeName").is_none()
+            && decision().is_some_and(|(_, claim)| claim.choice == Choice::Keep)
     }
 
     /// Tells that an object is in the cluster as the kit says, lets go what only needs it to exist, and judges it.
