@@ -11,8 +11,10 @@ use crate::data::backups::{Archive, Backup, HISTORY, History};
 use crate::data::quantity::bytes;
 use crate::health::gate::fields::{Collected, Fields, kind_of};
 use crate::manifest::duration::parse_duration;
+use crate::manifest::kinds::NameRule;
 use crate::manifest::mistake::{Mistake, Mistakes, nearest};
 use crate::manifest::yaml::{Node, NodeKind, Place, parse_nodes};
+use crate::report::sanitize::clean;
 
 /// What is left.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -107,6 +109,10 @@ impl Reader<'_> {
         let Some(name) = named(&body).filter(|name| !name.is_empty()) else {
             return self.wrong("object", format!("a {kind} has no metadata.name"), node.place, None);
         };
+        if let Err(why) = NameRule::of("", kind).check(&name) {
+            let place = node.place_of(&["metadata", "name"], false);
+            return self.wrong("wrong-value", format!("{kind}/{}: the name {why}", clean(&name)), place, None);
+        }
         let known = if kind == "Node" { &self.found.nodes } else { &self.found.volumes };
         if known.iter().any(|known| named(known).as_ref() == Some(&name)) {
             let place = node.place_of(&["metadata", "name"], false);

@@ -55,6 +55,11 @@ fn what_is_of_the_wrong_type_is_named() {
     assert_eq!(told(&labels).len(), 2);
     let node = "{apiVersion: v1, kind: Node, metadata: {name: node-1, labels: x}}";
     assert_eq!(told(node), ["1: Node/node-1: metadata.labels: expected map (-)"]);
+    for name in ["a/../b", "\"\\e[31mred\"", "--data", "$(reboot)", &"a".repeat(400)] {
+        let told = told(&VOLUME.replace("pv-1", name));
+        assert!(told[0].starts_with("3: PersistentVolume/") && told[0].contains("the name "), "{told:?}");
+        assert!(!told[0].contains('\u{1b}'), "{told:?}");
+    }
     let newer = VOLUME.replace("spec: {", "spec: {fieldOfTomorrow: 1, ");
     assert!(read_it(&newer).is_ok());
 }
