@@ -1,5 +1,5 @@
-//! Reading what there is of claims and volumes: a LIST of volumes, one of claims in each namespace with a look at it, one of nodes. Nothing is
-//! written.
+//! Reading what there is of claims and volumes: a LIST of volumes, one of claims in each namespace with a look at it, one of
+//! nodes. Nothing is written.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -47,7 +47,7 @@ pub fn tell(plan: &Plan, emitter: &Emitter) {
 /// # Errors
 /// When the cluster refuses, does not answer for a minute, or something has changed since the decision.
 pub async fn reserve(cluster: &Cluster, plan: &Plan, emitter: &Emitter) -> Result<(), ClusterError> {
-    let deadline = Instant::now() + PATIENCE;
+    let mut failing = None;
     let mut told = BTreeSet::new();
     let mut tell = |message: String| {
         if told.insert(message.clone()) {
@@ -55,8 +55,14 @@ pub async fn reserve(cluster: &Cluster, plan: &Plan, emitter: &Emitter) -> Resul
         }
     };
     loop {
+        let began = Instant::now();
         match adopt::prepare(cluster, &plan.data, &plan.claims, &plan.environment, &mut tell).await {
-            Err(error) if error.is_transient() && Instant::now() < deadline => {
+            Err(error) if error.is_transient() => {
+                // It has waited for something in between.
+                failing = failing.filter(|_| began.elapsed() < PATIENCE);
+                if failing.get_or_insert_with(Instant::now).elapsed() >= PATIENCE {
+                    return Err(error);
+                }
                 tell(format!("volumes could not be reserved yet, tried again for a minute: {error}"));
                 tokio::time::sleep(PAUSE).await;
             }
