@@ -129,7 +129,8 @@ impl Volume {
     pub fn is_free_for(&self, claim: &Expected) -> bool {
         let asked = text(&claim.body, "/spec/resources/requests/storage");
         let fits = bytes(asked).zip(self.capacity).is_none_or(|(asked, there)| asked <= there);
-        self.phase == "Available"
+        // One that was made just now has no phase yet.
+        matches!(self.phase.as_str(), "Available" | "Pending" | "")
             && self.claim.is_none()
             && !self.deleting
             && self.mode == claim.mode()

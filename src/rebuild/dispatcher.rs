@@ -9,6 +9,7 @@ use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::Instant;
 
 use super::data;
+use super::down::lost;
 use super::emitter::Emitter;
 use super::ending::refusal;
 use super::event::{CriticalStep, Event, EventKind, ObjectName, Outcome, PhaseSummary, Resumes, seconds};
@@ -274,9 +275,16 @@ impl Dispatcher<'_> {
             let result = self.phase(index, phase).await;
             self.record().await;
             if self.lost().is_none() {
-                data::mark(self, &phase.name, result.is_ok()).await;
-                if result.is_ok() {
-                    data::remember(self, &phase.name).await;
+                let evidence = async {
+                    data::mark(self, &phase.name, result.is_ok()).await;
+                    if result.is_ok() {
+                        data::remember(self, &phase.name).await;
+                    }
+                };
+                tokio::select! {
+                    biased;
+                    _ = lost(self.options.lock.clone()) => {}
+                    () = evidence => {}
                 }
             }
             if let Err(stop) = result {

@@ -32,8 +32,12 @@ pub const SORT: &str = "lock";
 /// How long the lock is granted without a sign of life: `spec.leaseDurationSeconds`.
 pub const DURATION: Duration = Duration::from_secs(15);
 
-/// How long a run whose lock was broken may go on until it notices.
-pub const NOTICE: Duration = keeper::GIVE_UP;
+/// How long is waited for a run whose lock was broken: until it must have noticed, and what it had sent before has arrived.
+pub const NOTICE: Duration = DURATION;
+
+/// Annotation of a record whose lock was broken: when, by the clock of the run that broke it. A run that takes the lock from that
+/// one does not know whether it has waited for the one before.
+const BROKEN_AT: &str = "rekindle.dev/broken-at";
 
 /// How often a lock whose holder is not known to live is looked at.
 const LOOK: Duration = Duration::from_millis(500);
@@ -117,9 +121,12 @@ impl Lock {
                     continue;
                 }
             };
-            if let Some(mut lock) = taking.replace(lease).await? {
+            let unsettled = was_broken_lately(&lease);
+            if let Some(mut lock) = taking.replace(lease, broken.is_some()).await? {
                 lock.overruled = overruled;
-                if let Some(broken) = broken {
+                if unsettled {
+                    tokio::time::sleep(NOTICE).await;
+                } else if let Some(broken) = broken {
                     taking.let_it_notice(&broken).await;
                 }
                 return Ok(lock);
@@ -183,8 +190,21 @@ fn params() -> PostParams {
     PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() }
 }
 
+/// Whether the record's last sign of life came before whoever had the lock broken from it must have noticed. Both times are by
+/// one clock, that of the run that broke it.
+fn was_broken_lately(lease: &Lease) -> bool {
+    let annotations = lease.metadata.annotations.as_ref();
+    let Some(at) = annotations.and_then(|it| it.get(BROKEN_AT)) else { return false };
+    let seen = lease.spec.as_ref().and_then(|spec| spec.renew_time.as_ref());
+    let waited = at.parse().ok().zip(seen).map(|(at, seen): (jiff::Timestamp, _)| seen.0.duration_since(at));
+    waited.and_then(|waited| Duration::try_from(waited).ok()).is_none_or(|waited| waited < NOTICE)
+}
+
 /// The record without a holder.
 fn emptied(mut lease: Lease) -> Lease {
+    if let Some(annotations) = &mut lease.metadata.annotations {
+        annotations.remove(BROKEN_AT);
+    }
     if let Some(spec) = &mut lease.spec {
         spec.holder_identity = None;
     }
@@ -258,8 +278,12 @@ impl<'a> Taking<'a> {
     }
 
     /// Puts us into the record; `None` when somebody else was faster.
-    async fn replace(&self, before: Lease) -> Result<Option<Lock>, ClusterError> {
-        let record = self.record(Some(before));
+    async fn replace(&self, before: Lease, breaking: bool) -> Result<Option<Lock>, ClusterError> {
+        let mut record = self.record(Some(before));
+        if breaking {
+            let now = keeper::time(self.claim.now, self.began).to_string();
+            record.metadata.annotations.get_or_insert_default().insert(BROKEN_AT.into(), now);
+        }
         let sent = Instant::now();
         let written = timed(&self.cluster.server, self.api.replace(&self.name, &params(), &record)).await;
         self.held(written, sent)

@@ -272,6 +272,7 @@ async fn who_breaks_a_lock_waits_no_longer_than_the_other_may_write() {
     let two = take(&server, breaking("two", "b", "me@a run one")).await.unwrap();
     let took = began.elapsed();
     assert!(took >= NOTICE && took < NOTICE + Duration::from_secs(1), "{took:?}");
+    seconds(5).await;
     // It lives when it is looked for, and is gone right after.
     static LOOKS: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
     let began = Instant::now();
@@ -279,6 +280,24 @@ async fn who_breaks_a_lock_waits_no_longer_than_the_other_may_write() {
     let _three = take(&server, Claim { probe, ..breaking("three", "b", "me@b run two") }).await.unwrap();
     assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
     drop(two);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_takes_over_from_one_that_has_just_broken_a_lock_waits_too() {
+    let server = server();
+    let _one = take(&server, claim("one", "a")).await.unwrap();
+    let breaking = Claim { breaking: Some("me@a run one".into()), ..claim("two", "b") };
+    // Its answer is lost, so that it never waits.
+    server.lock().unwrap().loses_answer = true;
+    assert!(take(&server, breaking).await.is_err());
+    assert_eq!(field(&server, "/spec/holderIdentity"), "me@b run two");
+    let began = Instant::now();
+    let two = take(&server, claim("two", "b")).await.unwrap();
+    assert!(began.elapsed() >= NOTICE, "{:?}", began.elapsed());
+    two.release().await;
+    let began = Instant::now();
+    take(&server, claim("three", "c")).await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(1), "what was given back is settled");
 }
 
 #[tokio::test(start_paused = true)]

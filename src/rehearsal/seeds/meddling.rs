@@ -125,7 +125,12 @@ impl Play<'_> {
         if let Some(second) = &second {
             self.heard(&second.events);
         }
-        let Ended::Run(exit) = ended else { panic!("a run alone ended with {ended:?}") };
+        let exit = match ended {
+            Ended::Run(exit) => exit,
+            // It could not begin, and before it tried again the other one was at work.
+            Ended::Held if second.is_some() => 8,
+            ended => panic!("a run alone ended with {ended:?}"),
+        };
         // How long it takes a second operator to break the lock is not known here; the witness looks at what is written.
         // A run that could not begin has taken the lock anew since.
         let still = self.watched.lock().unwrap().taken.get(name).copied();
