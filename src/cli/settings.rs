@@ -1,10 +1,10 @@
 //! Settings of a run, resolved once from flags and the process environment. Nothing else reads the environment.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::ui::{Ui, Wishes};
 use super::{CliError, Common, Exit, Output, command_line};
-use crate::kit::{Kit, Overrides};
+use crate::kit::{self, Kit, Overrides};
 
 /// What every command gets.
 pub struct Context {
@@ -71,15 +71,21 @@ impl Context {
         self.common.output == Output::Json
     }
 
-    /// The kit of `--kit`, or the embedded one.
+    /// The kit of `--kit`, or the embedded one. Says so when somebody stands in the folder of another kit and may think
+    /// that it is the one that is read.
     ///
     /// # Errors
     /// Exit 3 when the folder is not a kit.
-    pub fn kit(&self) -> Result<Kit, CliError> {
-        Ok(match &self.common.kit {
-            Some(folder) => Kit::open(folder)?,
-            None => Kit::embedded(),
-        })
+    pub fn kit(&mut self) -> Result<Kit, CliError> {
+        if let Some(folder) = &self.common.kit {
+            return Ok(Kit::open(folder)?);
+        }
+        let kit = Kit::embedded();
+        let here = Path::new(".");
+        if kit::lies_in(here) && Kit::open(here).map_or(true, |other| !kit.same_files(&other)) {
+            self.ui.say("note: this is the kit inside the binary; the one in this folder is another: --kit .");
+        }
+        Ok(kit)
     }
 
     /// `--instance`, `--set` and `--image`.

@@ -30,6 +30,7 @@ use crate::health::gate::Gate;
 use crate::manifest::mistake::{Mistake, Mistakes, Span};
 use crate::manifest::{Object, Origin};
 
+pub use source::lies_in;
 pub use stack::{Stack, StackPhase};
 
 /// All files of a kit, in memory. Paths are relative to its root, with `/`.

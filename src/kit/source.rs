@@ -34,6 +34,11 @@ impl Kit {
         Self { source: KitSource::Embedded, files }
     }
 
+    /// Whether both are made of the same files.
+    pub fn same_files(&self, other: &Self) -> bool {
+        self.files == other.files
+    }
+
     /// Reads a kit's folder into memory. Hidden files, editors' backup files and symbolic links that lead out of the kit
     /// are not part of it.
     ///
@@ -66,6 +71,11 @@ impl Kit {
             (false, false) => Err(not_a_kit(&format!("{shown} is not a kit")).into()),
         }
     }
+}
+
+/// Whether somebody who looks into a folder would take it for a kit: it has a stack file and environments.
+pub fn lies_in(folder: &Path) -> bool {
+    folder.join("templates/stack.yaml").is_file() && folder.join("environments").is_dir()
 }
 
 fn not_a_kit(message: &str) -> Mistake {

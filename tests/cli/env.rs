@@ -1,6 +1,7 @@
 //! `rekindle env`.
 
 use crate::kits::small;
+use crate::support::{Place, copy_repositorys_kit, write};
 
 #[test]
 fn environments_are_listed() {
@@ -79,4 +80,18 @@ fn a_setting_that_is_not_there_is_put_right() {
 
       environments/local.yaml:3 removes it
     ");
+}
+
+#[test]
+fn who_stands_in_the_folder_of_another_kit_is_told_which_one_is_read() {
+    let note = "this is the kit inside the binary; the one in this folder is another: --kit .";
+    let place = Place::new();
+    assert!(!place.run(&["env", "list"]).stderr.contains(note), "there is no kit here");
+    copy_repositorys_kit(place.folder());
+    assert!(!place.run(&["env", "list"]).stderr.contains(note), "it is the very same one");
+    write(&place.folder().join("environments/extra.yaml"), b"extends: local\n");
+    let told = place.run(&["env", "list"]);
+    assert!(told.stderr.contains(note), "{told}");
+    assert!(!told.stdout.contains("extra"), "{told}");
+    assert!(!place.run(&["env", "list", "--kit", "."]).stderr.contains(note), "it is the one that was asked for");
 }

@@ -103,3 +103,21 @@ pub fn write(path: &Path, bytes: &[u8]) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, bytes).unwrap();
 }
+
+/// Copies the repository's kit to a folder, as somebody does who starts one of their own.
+pub fn copy_repositorys_kit(to: &Path) {
+    fn copy(from: &Path, to: &Path) {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+            let target = to.join(entry.file_name());
+            if entry.path().is_dir() {
+                copy(&entry.path(), &target);
+            } else {
+                fs::copy(entry.path(), target).unwrap();
+            }
+        }
+    }
+    for part in ["environments", "templates", "secrets"] {
+        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join(part), &to.join(part));
+    }
+}

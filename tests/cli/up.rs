@@ -1,9 +1,7 @@
 //! `rekindle up`, as far as it goes without a cluster.
 
-use std::path::Path;
-
 use crate::kits::small;
-use crate::support::Place;
+use crate::support::{Place, copy_repositorys_kit};
 
 #[test]
 fn phases_in_the_wrong_order_are_wrong_usage() {
@@ -21,21 +19,8 @@ fn a_name_that_was_typed_for_another_environment_is_refused() {
 
 /// A copy of the repository's kit, as somebody makes it who starts one of their own.
 fn own_kit() -> Place {
-    fn copy(from: &Path, to: &Path) {
-        std::fs::create_dir_all(to).unwrap();
-        for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
-            let target = to.join(entry.file_name());
-            if entry.path().is_dir() {
-                copy(&entry.path(), &target);
-            } else {
-                std::fs::copy(entry.path(), target).unwrap();
-            }
-        }
-    }
     let place = Place::new();
-    for part in ["environments", "templates", "secrets"] {
-        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join(part), &place.kit().join(part));
-    }
+    copy_repositorys_kit(&place.kit());
     place
 }
 
