@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::DATA_ANNOTATION;
 use super::claims::Expected;
-use super::decide::{Choice, ClaimDecision, Decisions};
+use super::decision::{Choice, ClaimDecision, Decisions};
 use super::evidence::Claim;
 use super::lineage::Lineage;
 use super::survey::{Survey, is_ending};

@@ -13,7 +13,7 @@ use kube::api::{Api, Patch, PatchParams};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::decide::Decisions;
+use super::decision::Decisions;
 use super::spec::{Compare, DataSet, Fact};
 use crate::cluster::connect::timed;
 use crate::cluster::system::{MANAGED_BY_LABEL, record_name, with_namespace};

@@ -1,5 +1,5 @@
 //! Data sets: state that must survive. Which claims hold it ([`spec`], [`claims`]), what of it is there ([`survey`],
-//! [`evidence`], [`lookup`], [`backups`]), what is done about it ([`decide`], [`restore`]), and doing it ([`objects`],
+//! [`evidence`], [`lookup`], [`backups`]), what is done about it ([`decide`], [`restore`], in the words of [`decision`]), and doing it ([`objects`],
 //! [`adopt`], [`marks`], [`lineage`], [`memory`]).
 //!
 //! Everything but [`survey`], [`lookup`], [`adopt`], [`marks`] and [`memory`] is pure.
@@ -9,6 +9,7 @@ pub mod answers;
 pub mod backups;
 pub mod claims;
 pub mod decide;
+pub mod decision;
 pub mod evidence;
 pub mod lineage;
 pub mod lookup;
@@ -28,7 +29,7 @@ mod decide_tests;
 use serde::{Deserialize, Serialize};
 
 pub use answers::Answers;
-pub use decide::{Choice, ClaimDecision, Decision, Decisions, Stop};
+pub use decision::{Choice, ClaimDecision, Decision, Decisions, Stop};
 pub use lineage::Lineage;
 pub use spec::DataSet;
 pub use survey::Survey;

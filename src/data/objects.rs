@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::claims::{Expected, Maker, last_phase};
-use super::decide::{Choice, Decision, Decisions};
+use super::decision::{Choice, Decision, Decisions};
 use super::evidence::{Claim, Record};
 use super::survey::Survey;
 use super::{COPY, DATA_ANNOTATION, DataSet, Lineage, Source, memory};

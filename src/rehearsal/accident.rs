@@ -13,7 +13,7 @@ use super::archives::Archives;
 use super::survivors::Survivors;
 use crate::data::backups::{Archive, Backup, History};
 use crate::data::claims::Expected;
-use crate::data::decide::Policy;
+use crate::data::decision::Policy;
 use crate::data::evidence::{Volume, evidence};
 use crate::data::quantity::bytes;
 use crate::data::{Answers, DataSet, Source};

@@ -110,7 +110,7 @@ pub fn brought_back(progress: &Progress) -> Vec<Line> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::decide::Left;
+    use crate::data::decision::Left;
     use crate::data::memory::Comeback;
     use crate::data::{Choice, ClaimDecision, Decision, Lineage, Source};
 

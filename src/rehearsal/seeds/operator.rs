@@ -15,7 +15,7 @@ use crate::cluster::binding::{self, Binding, Record};
 use crate::cluster::lock::{self, Claim, Holder, Lock, LockError, Process};
 use crate::cluster::{Cluster, ClusterError, residents};
 use crate::data::Answers;
-use crate::data::decide::Stop;
+use crate::data::decision::Stop;
 use crate::plan::down::Scope;
 use crate::plan::guard::{Pin, Reached, Subject, may_write, needs_residents};
 use crate::rebuild::event::{Event, EventKind};
