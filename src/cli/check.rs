@@ -10,6 +10,7 @@ use super::{CliError, Exit, mistakes};
 use crate::kit::{Kit, Overrides, Rendered};
 use crate::manifest::mistake::{Mistake, Mistakes};
 use crate::plan::Plan;
+use crate::rehearsal::validate;
 use crate::report::text::{Line, Tone, count, list};
 use crate::secrets::recipients::Recipients;
 use crate::secrets::schema::Schema;
@@ -119,6 +120,9 @@ fn check(
     match result {
         Ok(rendered) => {
             add(findings, rendered.warnings.clone(), false, Some(name));
+            let found = refusals(kit, &rendered);
+            verdict.mistakes = found.len();
+            add(findings, found, true, Some(name));
             if !rendered.secret_values.is_empty() && !kit.files.contains_key(&file_of(name)) {
                 let asked = count(rendered.secret_values.len(), "secret");
                 let missing = Mistake {
@@ -132,7 +136,7 @@ fn check(
             }
             if kit.states(name, "rehearsal") && overrides.instance.is_none() {
                 let found = rehearsed(kit, name, overrides, secrets).err().unwrap_or_default().0;
-                verdict.mistakes = found.len();
+                verdict.mistakes += found.len();
                 add(findings, found, true, Some(&format!("rehearsals of {name}")));
             }
             verdict.rendered = (verdict.mistakes == 0).then_some(rendered);
@@ -143,6 +147,22 @@ fn check(
         }
     }
     verdict
+}
+
+/// What an API server would refuse: fields that it does not know or cannot read, and otherwise what its validation says.
+fn refusals(kit: &Kit, rendered: &Rendered) -> Vec<Mistake> {
+    let mut found = rendered.misfits.clone();
+    if !found.is_empty() {
+        // What is wrong in shape is often what validation misses.
+        return found;
+    }
+    for object in rendered.phases.iter().flat_map(|phase| &phase.objects) {
+        for error in validate::refusals(object) {
+            let message = format!("{}: {}: {}", object.key(), error.field, error.message);
+            found.push(kit.mistake_at("invalid", message, &object.origin));
+        }
+    }
+    found
 }
 
 /// Renders an environment as `rehearse --context` would, whose values for that nothing else reads.

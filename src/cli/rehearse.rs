@@ -244,7 +244,7 @@ fn render(context: &mut Context, kit: &Kit, environment: &Environment) -> Result
     match kit.render(environment, &vault) {
         Ok(rendered) => {
             say_opened(context, &vault);
-            say_warnings(context, &rendered.warnings);
+            say_warnings(context, &rendered);
             Ok((rendered, Secrets::Vault(Box::new(vault))))
         }
         Err(mistakes) => {
@@ -258,7 +258,7 @@ fn render(context: &mut Context, kit: &Kit, environment: &Environment) -> Result
             let stand_ins = StandIns::of(kit)?;
             let rendered = kit.render(environment, &stand_ins)?;
             context.ui.say(&format!("stand-ins take the place of all secrets: {why}"));
-            say_warnings(context, &rendered.warnings);
+            say_warnings(context, &rendered);
             Ok((rendered, Secrets::StandIns(stand_ins)))
         }
     }

@@ -84,14 +84,15 @@ pub fn render_with(
         Err(mistakes) => return Err(failure(context, vault).unwrap_or_else(|| mistakes.into())),
     };
     say_opened(context, vault);
-    say_warnings(context, &rendered.warnings);
+    say_warnings(context, &rendered);
     Ok(rendered)
 }
 
 /// Shows what stops nothing but is worth knowing.
-pub fn say_warnings(context: &mut Context, warnings: &[crate::manifest::mistake::Mistake]) {
+pub fn say_warnings(context: &mut Context, rendered: &Rendered) {
+    let warnings: Vec<_> = rendered.warnings.iter().chain(&rendered.misfits).cloned().collect();
     if !warnings.is_empty() {
-        let text = mistakes::render_warnings(warnings, context.ui.colour);
+        let text = mistakes::render_warnings(&warnings, context.ui.colour);
         context.ui.say(text.trim_end());
     }
 }

@@ -188,6 +188,8 @@ pub struct Rendered {
     pub claims: Vec<Expected>,
     /// Remarks that are no mistakes, e.g. a reference to an object that no template makes.
     pub warnings: Vec<crate::manifest::mistake::Mistake>,
+    /// Fields that an API server of the recorded version would refuse; the cluster's own may know them.
+    pub misfits: Vec<crate::manifest::mistake::Mistake>,
 }
 
 /// One phase of a rendered environment.
@@ -236,7 +238,7 @@ impl Kit {
     }
 
     /// A mistake at the line on which something was written.
-    fn mistake_at(&self, code: &'static str, message: impl Into<String>, origin: &Origin) -> Mistake {
+    pub(crate) fn mistake_at(&self, code: &'static str, message: impl Into<String>, origin: &Origin) -> Mistake {
         mistake(code, message, &origin.file, self.span_at(origin))
     }
 }

@@ -7,6 +7,7 @@ use super::template::Output;
 use super::{Kit, mistake};
 use crate::data::DataSet;
 use crate::health::gate::{Gate, GateMistake};
+use crate::manifest::fit;
 use crate::manifest::kinds::{NameRule, holds_data, removed_version};
 use crate::manifest::mistake::{Mistake, nearest};
 use crate::manifest::yaml::{Node, NodeKind, Place, parse_nodes};
@@ -26,6 +27,8 @@ pub struct Documents {
     pub gates: Vec<Gate>,
     /// Data sets.
     pub data_sets: Vec<DataSet>,
+    /// Fields of objects that an API server of the recorded version would refuse. Another version may know them.
+    pub misfits: Vec<Mistake>,
 }
 
 /// Reads the documents of one file.
@@ -40,6 +43,8 @@ pub struct Reader<'a> {
     pub output: Option<&'a Output>,
     /// The environment's namespace, for gates.
     pub namespace: &'a str,
+    /// Whether a text is the value of a secret, or what stands in for it.
+    pub is_secret: &'a dyn Fn(&str) -> bool,
 }
 
 impl Reader<'_> {
@@ -124,6 +129,7 @@ impl Reader<'_> {
             (false, _) => {
                 self.check_object(&object, node, mistakes);
                 if mistakes.len() == before {
+                    self.check_fields(&object, node, &mut documents.misfits);
                     documents.objects.push(object);
                 }
             }
@@ -215,6 +221,22 @@ impl Reader<'_> {
             mistakes.push(Mistake { hint: fault.hint.or(wrong.hint.clone()), ..wrong });
         }
         self.check_annotations(object, node, mistakes);
+    }
+
+    fn check_fields(&self, object: &Object, node: &Node, misfits: &mut Vec<Mistake>) {
+        for misfit in fit::misfits(object) {
+            let path: Vec<&str> = misfit.path.iter().map(String::as_str).collect();
+            let pointer: String =
+                path.iter().map(|step| format!("/{}", step.replace('~', "~0").replace('/', "~1"))).collect();
+            let text = object.body().pointer(&pointer).and_then(Value::as_str);
+            // A stand-in need not look like what it stands for.
+            if misfit.code == "wrong-type" && text.is_some_and(|text| (self.is_secret)(text)) {
+                continue;
+            }
+            let message = format!("{}: {}", object.key(), misfit.message);
+            let wrong = self.wrong(misfit.code, message, node.place_of(&path, misfit.of_key()));
+            misfits.push(Mistake { hint: misfit.hint.or(wrong.hint.clone()), ..wrong });
+        }
     }
 
     fn check_annotations(&self, object: &Object, node: &Node, mistakes: &mut Vec<Mistake>) {

@@ -33,6 +33,7 @@ impl Kit {
         let scope = Scope::new(environment);
         let renderer = Renderer::new(self, scope, environment, secrets, &mut mistakes);
         let mut phases: Vec<RenderedPhase> = Vec::new();
+        let mut misfits = Vec::new();
         let stands_by = environment.lineages.values().any(Lineage::follows);
         for phase in stack.phases.iter().filter(|phase| !(phase.waits && stands_by)) {
             let documents = self.phase_documents(phase, environment, &renderer, &mut mistakes);
@@ -40,6 +41,7 @@ impl Kit {
                 let message = format!("the phase {} is empty", phase.name);
                 warnings.push(self.mistake_at("empty-phase", message, &phase.origin));
             }
+            misfits.extend(documents.misfits);
             let stated = environment.phases.get(&phase.name).cloned().unwrap_or_default();
             phases.push(RenderedPhase {
                 name: phase.name.clone(),
@@ -65,11 +67,13 @@ impl Kit {
         let redactor = Redactor::default();
         secret_values.values().for_each(|value| redactor.add(value.expose_secret()));
         finish(&mut warnings, &redactor);
+        finish(&mut misfits, &redactor);
         finish(&mut mistakes, &redactor);
         if !mistakes.is_empty() {
             return Err(Mistakes(mistakes));
         }
-        Ok(Rendered { environment: environment.clone(), stack: stack.name, phases, secret_values, claims, warnings })
+        let (environment, stack) = (environment.clone(), stack.name);
+        Ok(Rendered { environment, stack, phases, secret_values, claims, warnings, misfits })
     }
 
     /// Finds the claims that objects make, and checks that data sets and claims meet. Where something could not be rendered, what
@@ -164,11 +168,14 @@ impl Kit {
                 }
                 (None, None) => continue,
             };
-            let reader = Reader { kit: self, file, text, output: output.as_ref(), namespace: &environment.namespace };
+            let is_secret = |text: &str| renderer.secret_values().values().any(|secret| secret.expose_secret() == text);
+            let namespace = environment.namespace.as_str();
+            let reader = Reader { kit: self, file, text, output: output.as_ref(), namespace, is_secret: &is_secret };
             let documents = reader.read(mistakes);
             all.objects.extend(documents.objects);
             all.gates.extend(documents.gates);
             all.data_sets.extend(documents.data_sets);
+            all.misfits.extend(documents.misfits);
         }
         all
     }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{Environment, Kit, RenderedPhase, did_you_mean};
+use crate::health::gate::Gate;
 use crate::manifest::catalogue::Catalogue;
-use crate::manifest::mistake::Mistake;
+use crate::manifest::mistake::{Mistake, nearest};
 use crate::manifest::references::{Reference, Target, references};
 use crate::manifest::{Object, ObjectKey};
 
@@ -50,7 +51,39 @@ pub fn check(
             }
         }
     }
+    if complete {
+        for gate in phases.iter().flat_map(|phase| &phase.gates).filter(|gate| gate.skipped.is_none()) {
+            unknown_to_gate(kit, environment, gate, &catalogue, &mut warnings);
+        }
+    }
     warnings
+}
+
+/// What a gate asks or reads, and no template makes. An operator may make it, so it is no mistake.
+fn unknown_to_gate(
+    kit: &Kit,
+    environment: &Environment,
+    gate: &Gate,
+    catalogue: &Catalogue<'_>,
+    warnings: &mut Vec<Mistake>,
+) {
+    if gate.namespace != environment.namespace {
+        return;
+    }
+    let needs = [("Service", gate.probe.service()), ("Secret", gate.probe.credentials())];
+    for (kind, name) in needs.into_iter().filter_map(|(kind, name)| Some((kind, name?))) {
+        let known: Vec<&str> = catalogue
+            .objects()
+            .iter()
+            .filter(|it| it.kind() == kind && it.namespace() == Some(gate.namespace.as_str()))
+            .map(|it| it.name())
+            .collect();
+        if !known.contains(&name) {
+            let message = format!("gate {} needs {kind}/{name}, which no template makes", gate.name);
+            let hint = nearest(name, known).map(|known| format!("did you mean {known}?"));
+            warnings.push(Mistake { hint, ..kit.mistake_at("unknown-object", message, &gate.origin) });
+        }
+    }
 }
 
 fn duplicates(kit: &Kit, phases: &[RenderedPhase], mistakes: &mut Vec<Mistake>) {

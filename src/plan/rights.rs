@@ -107,23 +107,14 @@ impl Rights {
     /// What [`crate::health::gate::Asker`] asks the API server for.
     fn gate(&mut self, plan: &Plan, gate: &Gate) {
         let namespace = Some(gate.namespace.as_str());
-        let (service, secret) = match &gate.probe {
-            Probe::Http(http) => match &http.target {
-                HttpTarget::Service { .. } => (true, None),
-                HttpTarget::Ingress { .. } => {
-                    self.add(namespace, ("networking.k8s.io", "ingresses"), &["get", "list"]);
-                    (false, None)
-                }
-                HttpTarget::Url { .. } => (false, None),
-            },
-            Probe::Tcp(_) => (true, None),
-            Probe::Postgres(postgres) => (true, Some(postgres.credentials.as_str())),
-            Probe::Redis(redis) => (true, redis.credentials.as_deref()),
+        match &gate.probe {
+            Probe::Http(http) if matches!(http.target, HttpTarget::Ingress { .. }) => {
+                self.add(namespace, ("networking.k8s.io", "ingresses"), &["get", "list"]);
+            }
             Probe::Exec(_) => {
                 self.add(namespace, ("", "pods"), &["get", "list"]);
                 // A WebSocket is opened by a GET; older servers ask for CREATE.
                 self.add(namespace, ("", "pods/exec"), &["create", "get"]);
-                (false, None)
             }
             Probe::Condition(condition) => {
                 let group = match &condition.api_version {
@@ -133,17 +124,17 @@ impl Rights {
                 let namespace = condition.namespace.as_deref().or(namespace);
                 let namespace = namespace.filter(|_| !is_cluster_scoped(&group, &condition.kind));
                 self.add(namespace, (&group, &resource_of(plan, &group, &condition.kind)), &["get", "list"]);
-                (false, None)
             }
-        };
-        if service {
+            Probe::Http(_) | Probe::Tcp(_) | Probe::Postgres(_) | Probe::Redis(_) => {}
+        }
+        if gate.probe.service().is_some() {
             self.add(namespace, ("", "services"), &["get"]);
             self.add(namespace, ("discovery.k8s.io", "endpointslices"), &["list"]);
             self.add(namespace, ("", "pods"), &["get", "list"]);
             self.add(namespace, ("", "pods/portforward"), &["create", "get"]);
         }
-        if secret.is_some() {
-            self.named(namespace, ("", "secrets"), secret, &["get"]);
+        if let Some(secret) = gate.probe.credentials() {
+            self.named(namespace, ("", "secrets"), Some(secret), &["get"]);
         }
     }
 

@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 
 use super::discovery;
 use super::request::{Query, Target, target};
-use super::schema::Kind;
 use super::status::{self, Refusal, refusal};
 use super::store::Key;
 use super::world::World;
+use crate::manifest::schema::Kind;
 
 pub use read::{Watch, bookmark, events};
 
@@ -61,7 +61,7 @@ fn route(world: &mut World, ask: &Ask<'_>) -> Answered {
     let aggregated = ask.accept.contains("as=APIGroupDiscoveryList");
     match words.as_slice() {
         ["version"] => {
-            let version = super::schema::record().kubernetes.as_str();
+            let version = crate::manifest::schema::record().kubernetes.as_str();
             let mut parts = version.trim_start_matches('v').split('.');
             return Ok(Answer::Json(
                 200,

@@ -3,8 +3,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::schema::Kind;
 use super::typed::fill_in;
+use crate::manifest::schema::Kind;
 
 /// Fills in an object's defaults. The same twice gives the same.
 pub fn fill(kind: &Kind, object: &mut Value) {

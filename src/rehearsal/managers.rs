@@ -4,8 +4,8 @@
 use serde_json::{Map, Value, json};
 
 use super::fields::Fields;
-use super::schema::Type;
 use super::typed::{compare, fields, merge, remove};
+use crate::manifest::schema::Type;
 
 /// One entry of `metadata.managedFields`.
 #[derive(Clone, Debug, PartialEq)]

@@ -3,7 +3,6 @@
 //!
 //! | part | idea |
 //! |---|---|
-//! | [`schema`] | the kinds and types of a real API server, recorded |
 //! | [`fields`], [`typed`], [`managers`] | server-side apply, after sigs.k8s.io/structured-merge-diff |
 //! | [`store`], [`world`] | what is there, what time it is, what will happen |
 //! | [`api`] with [`request`], [`patch`], [`defaults`], [`validate`], [`deletion`], [`discovery`], [`status`] | the API server |
@@ -35,7 +34,6 @@ pub mod patch;
 pub mod pods;
 pub mod record;
 pub mod request;
-pub mod schema;
 pub mod server;
 pub mod service;
 pub mod status;

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::schema::{ANY, Keys, Type};
+use crate::manifest::schema::{ANY, Keys, Type};
 
 /// Merges a patch (RFC 7386): null removes.
 pub fn merge(target: &mut Value, patch: &Value) {

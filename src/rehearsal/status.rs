@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::managers::Conflict;
-use super::schema::Kind;
+use crate::manifest::schema::Kind;
 
 /// An answer that is no success.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::archives::Archives;
-use super::{schema, typed};
+use super::typed;
 use crate::data::DataSet;
 use crate::data::backups::{Archive, Backup, HISTORY, History};
 use crate::data::quantity::bytes;
@@ -13,6 +13,7 @@ use crate::health::gate::fields::{Collected, Fields, kind_of};
 use crate::manifest::duration::parse_duration;
 use crate::manifest::kinds::NameRule;
 use crate::manifest::mistake::{Mistake, Mistakes, nearest};
+use crate::manifest::schema;
 use crate::manifest::yaml::{Node, NodeKind, Place, parse_nodes};
 use crate::report::sanitize::clean;
 

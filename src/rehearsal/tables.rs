@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::schema::Kind;
+use crate::manifest::schema::Kind;
 
 /// What is asked for with the header `Accept`.
 pub fn wanted(accept: &str) -> bool {

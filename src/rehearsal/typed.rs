@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use serde_json::{Map, Value};
 
 use super::fields::Fields;
-use super::schema::{ANY, Keys, Scalar, Type};
+use crate::manifest::schema::{ANY, Keys, Scalar, Type};
 
 /// How two values differ.
 #[derive(Debug, Default)]

@@ -1,12 +1,16 @@
 //! What the API server refuses: names that cannot be, fields that are needed, fields that cannot change. A part of
 //! `pkg/apis/*/validation`, chosen by what deploy tools meet.
 
+mod pod;
+
 use serde_json::{Value, json};
 
 use super::request::selects;
-use super::schema::Kind;
 use super::status::FieldError;
+use super::{defaults, typed};
 use crate::cluster::volumes::source;
+use crate::manifest::schema::Kind;
+use crate::manifest::{Object, fit};
 
 const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and \
                      end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is \
@@ -34,6 +38,18 @@ fn name_error(kind: &Kind, name: &str) -> Option<FieldError> {
         _ if !name.split('.').all(is_label) => Some(FieldError::invalid("metadata.name", &value, SUBDOMAIN)),
         _ => None,
     }
+}
+
+/// What the API server would say of an object of a kit that is made in an empty cluster; kinds of definitions are not judged.
+pub fn refusals(object: &Object) -> Vec<FieldError> {
+    let Some(kind) = fit::kind_of(object) else { return Vec::new() };
+    let mut body = object.body().clone();
+    if (object.group(), object.kind()) == ("", "Secret") {
+        defaults::fold_string_data(&mut body);
+    }
+    typed::normalise(&kind.root, &mut body);
+    defaults::fill(kind, &mut body);
+    created(kind, &body)
 }
 
 /// What is wrong with an object that is to be made.
@@ -188,26 +204,29 @@ fn common(kind: &Kind, object: &Value) -> Vec<FieldError> {
                     }
                 }
             }
-            containers(spec.pointer("/template/spec"), "spec.template.spec", &mut errors);
+            let claims =
+                list(spec, "volumeClaimTemplates").filter_map(|claim| claim.pointer("/metadata/name")?.as_str());
+            errors.extend(pod::errors(spec.pointer("/template/spec"), "spec.template.spec", claims));
             let strategy = spec.pointer("/strategy");
             if strategy.is_some_and(|it| it["type"] == "Recreate" && !it["rollingUpdate"].is_null()) {
                 let detail = "may not be specified when strategy `type` is 'Recreate'";
                 errors.push(FieldError::forbidden("spec.strategy.rollingUpdate", detail));
             }
         }
-        ("batch", "Job") => {
-            containers(spec.pointer("/template/spec"), "spec.template.spec", &mut errors);
-            if !matches!(
-                spec.pointer("/template/spec/restartPolicy").and_then(Value::as_str),
-                Some("OnFailure" | "Never")
-            ) {
-                errors.push(FieldError::required(
-                    "spec.template.spec.restartPolicy",
-                    "valid values: \"OnFailure\", \"Never\"",
-                ));
+        ("batch", "Job" | "CronJob") => {
+            if kind.kind == "CronJob" {
+                errors.extend(schedule(&spec["schedule"]));
+            }
+            let path = if kind.kind == "Job" { "spec.template.spec" } else { "spec.jobTemplate.spec.template.spec" };
+            let pod = object.pointer(&format!("/{}", path.replace('.', "/")));
+            errors.extend(pod::errors(pod, path, None));
+            let policy = pod.and_then(|pod| pod.get("restartPolicy")).and_then(Value::as_str);
+            if !matches!(policy, Some("OnFailure" | "Never")) {
+                let detail = "valid values: \"OnFailure\", \"Never\"";
+                errors.push(FieldError::required(format!("{path}.restartPolicy"), detail));
             }
         }
-        ("", "Pod") => containers(object.get("spec"), "spec", &mut errors),
+        ("", "Pod") => errors.extend(pod::errors(object.get("spec"), "spec", None)),
         ("", "Service") => {
             let ports = spec.get("ports").and_then(Value::as_array).map_or(0, Vec::len);
             if ports == 0 && spec["clusterIP"] != "None" && spec["type"] != "ExternalName" {
@@ -268,7 +287,6 @@ fn common(kind: &Kind, object: &Value) -> Vec<FieldError> {
             let detail = "minAvailable and maxUnavailable cannot be both set";
             errors.push(FieldError::invalid("spec", spec, detail));
         }
-        ("batch", "CronJob") => errors.extend(schedule(&spec["schedule"])),
         ("networking.k8s.io", "Ingress") => {
             for (index, rule) in list(spec, "rules").enumerate() {
                 let host = rule.get("host").and_then(Value::as_str).unwrap_or_default();
@@ -367,34 +385,4 @@ fn schedule(schedule: &Value) -> Option<FieldError> {
     }
     let detail = format!("expected exactly 5 fields, found {}: [{}]", fields.len(), fields.join(" "));
     Some(FieldError::invalid("spec.schedule", schedule, &detail))
-}
-
-fn containers(spec: Option<&Value>, path: &str, errors: &mut Vec<FieldError>) {
-    let list = spec.and_then(|spec| spec.get("containers")).and_then(Value::as_array);
-    match list {
-        None => errors.push(FieldError::required(format!("{path}.containers"), "")),
-        Some(list) if list.is_empty() => errors.push(FieldError::required(format!("{path}.containers"), "")),
-        Some(list) => {
-            for (index, container) in list.iter().enumerate() {
-                let place = format!("{path}.containers[{index}]");
-                if container.get("image").and_then(Value::as_str).is_none_or(str::is_empty) {
-                    errors.push(FieldError::required(format!("{place}.image"), ""));
-                }
-                let volumes = spec.and_then(|spec| spec.get("volumes")).and_then(Value::as_array);
-                let mounts = container.get("volumeMounts").and_then(Value::as_array).into_iter().flatten();
-                for (at, mount) in mounts.enumerate() {
-                    let name = mount.get("name").and_then(Value::as_str).unwrap_or_default();
-                    let known = volumes.is_some_and(|volumes| volumes.iter().any(|volume| volume["name"] == name));
-                    // The claims of a StatefulSet are mounted like volumes.
-                    if !known && !path.starts_with("spec.template") {
-                        errors.push(FieldError {
-                            reason: "FieldValueNotFound",
-                            field: format!("{place}.volumeMounts[{at}].name"),
-                            message: format!("Not found: {name:?}"),
-                        });
-                    }
-                }
-            }
-        }
-    }
 }

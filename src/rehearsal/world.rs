@@ -15,8 +15,8 @@ use super::controllers::Step;
 use super::filling::Filled;
 use super::model::Model;
 use super::needs::Needs;
-use super::schema::{self, Kind};
 use super::store::{Key, Store};
+use crate::manifest::schema::{self, Kind};
 
 /// The simulated cluster.
 pub struct World {

@@ -519,3 +519,76 @@ fn a_dump_of_a_live_object_and_a_name_that_is_no_text_are_told_where_they_stand(
         assert!(outcome.stderr.contains(told), "{told}\n{outcome}");
     }
 }
+
+#[test]
+fn what_an_api_server_would_refuse_is_a_mistake_with_its_place() {
+    let pods = "selector: {matchLabels: {app: worker}}\n  template:\n    metadata: {labels: {app: worker}}\n    spec:\n      containers:\n";
+    let workload = |container: &str| {
+        format!(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: worker}}\nspec:\n  {pods}      - {container}\n"
+        )
+    };
+    let written = workload("{name: worker, image: a:1, env: [{name: A, value: 1}], port: 80}");
+    insta::assert_snapshot!(small().file("templates/services/worker.yaml", &written).run(&["check", "local"]), @"
+    exit 3
+    ── stdout
+    local  2 mistakes
+    ── stderr
+    error[wrong-type]: Deployment/worker: spec.template.spec.containers[0].env[0].value is a number, it must be a text
+       ╭▸ templates/services/worker.yaml:10:59
+       │
+    10 │       - {name: worker, image: a:1, env: [{name: A, value: 1}], port: 80}
+       ╰╴                                                          ━ write it in quotes
+
+    error[unknown-field]: Deployment/worker: Kubernetes v1.34.4 knows no spec.template.spec.containers[0].port
+       ╭▸ templates/services/worker.yaml:10:64
+       │
+    10 │       - {name: worker, image: a:1, env: [{name: A, value: 1}], port: 80}
+       ╰╴                                                               ━━━━ did you mean ports?
+
+    ✗ 2 mistakes in the kit
+    ");
+    let written = workload("{name: worker, image: a:1, volumeMounts: [{name: data, mountPath: /data}]}");
+    insta::assert_snapshot!(small().file("templates/services/worker.yaml", &written).run(&["check", "local"]), @r#"
+    exit 3
+    ── stdout
+    local  1 mistake
+    ── stderr
+    error[invalid]: Deployment/worker: spec.template.spec.containers[0].volumeMounts[0].name: Not found: "data"
+      ╭▸ templates/services/worker.yaml:1:1
+      │
+    1 │ apiVersion: apps/v1
+      ╰╴━━━━━━━━━━━━━━━━━━━
+
+    ✗ 1 mistake in the kit
+    "#);
+    // Another version may know the field, so a run only warns.
+    let written = workload("{name: worker, image: a:1, newest: true}");
+    let rendered = small().file("templates/services/worker.yaml", &written).run(&["render", "local"]);
+    assert_eq!(rendered.code, Some(0), "{rendered}");
+    assert!(rendered.stderr.contains("warning[unknown-field]: Deployment/worker: Kubernetes"), "{rendered}");
+}
+
+#[test]
+fn a_gate_that_asks_what_no_template_makes_is_told() {
+    let gate = "apiVersion: rekindle.dev/v1\nkind: Gate\nmetadata: {name: database}\nspec:\n  postgres: {service: apl, credentials: {secret: app}, query: select 1}\n";
+    insta::assert_snapshot!(small().file("templates/services/more.yaml", gate).run(&["check", "local"]), @"
+    exit 0
+    ── stdout
+    local  ok  4 objects in 2 phases, 2 gates, 2 warnings
+    ── stderr
+    warning[unknown-object]: gate database needs Service/apl, which no template makes
+      ╭▸ templates/services/more.yaml:1:1
+      │
+    1 │ apiVersion: rekindle.dev/v1
+      ╰╴━━━━━━━━━━━━━━━━━━━━━━━━━━━ did you mean api?
+
+    warning[unknown-object]: gate database needs Secret/app, which no template makes
+      ╭▸ templates/services/more.yaml:1:1
+      │
+    1 │ apiVersion: rekindle.dev/v1
+      ╰╴━━━━━━━━━━━━━━━━━━━━━━━━━━━
+
+    secrets were not looked at: each had a stand-in
+    ");
+}

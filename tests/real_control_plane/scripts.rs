@@ -268,3 +268,79 @@ pub fn by_kind() -> Vec<Script> {
     }
     scripts
 }
+
+/// What each kind that makes pods is told about a template that no pod could be made of.
+pub fn of_templates() -> Vec<Script> {
+    let image = |name: &str| json!({"name": name, "image": "x:1"});
+    let mounts =
+        |name: &str| json!({"name": name, "image": "x:1", "volumeMounts": [{"name": "nowhere", "mountPath": "/a"}]});
+    let wrong = [
+        ("no-volume", json!({"containers": [mounts("c")]})),
+        ("no-volume-before", json!({"initContainers": [mounts("i")], "containers": [image("c")]})),
+        ("no-image", json!({"containers": [{"name": "c"}]})),
+        ("no-image-before", json!({"initContainers": [{"name": "i"}], "containers": [image("c")]})),
+        ("no-containers", json!({"containers": []})),
+        (
+            "same-place",
+            json!({"volumes": [{"name": "v", "emptyDir": {}}], "containers": [{"name": "c", "image": "x:1",
+            "volumeMounts": [{"name": "v", "mountPath": "/a"}, {"name": "v", "mountPath": "/a"}]}]}),
+        ),
+        ("no-account", json!({"serviceAccountName": "Not A Name", "containers": [image("c")]})),
+        ("odd-name", json!({"containers": [image("A_b")]})),
+    ];
+    let labels = json!({"metadata": {"labels": {"app": "a"}}});
+    let selector = json!({"selector": {"matchLabels": {"app": "a"}}, "template": labels});
+    let kinds = [
+        ("deployment", "apps/v1", "Deployment", "deployments", selector.clone(), "/spec/template/spec"),
+        (
+            "stateful-set",
+            "apps/v1",
+            "StatefulSet",
+            "statefulsets",
+            merged(&selector, &json!({"serviceName": "a"})),
+            "/spec/template/spec",
+        ),
+        ("daemon-set", "apps/v1", "DaemonSet", "daemonsets", selector, "/spec/template/spec"),
+        (
+            "job",
+            "batch/v1",
+            "Job",
+            "jobs",
+            json!({"template": {"spec": {"restartPolicy": "Never"}}}),
+            "/spec/template/spec",
+        ),
+        (
+            "cron-job",
+            "batch/v1",
+            "CronJob",
+            "cronjobs",
+            json!({"schedule": "* * * * *", "jobTemplate": {"spec": {"template":
+            {"spec": {"restartPolicy": "Never"}}}}}),
+            "/spec/jobTemplate/spec/template/spec",
+        ),
+        ("pod", "v1", "Pod", "pods", json!({}), "/spec"),
+    ];
+    let mut scripts = Vec::new();
+    for (word, version, kind, resource, spec, path) in kinds {
+        for (what, pod) in &wrong {
+            // Nothing runs here, so that no controller changes what is compared.
+            let suspended = match kind {
+                "Deployment" | "StatefulSet" => json!({"replicas": 0}),
+                "Job" | "CronJob" => json!({"suspend": true}),
+                _ => json!({}),
+            };
+            let mut body = json!({"apiVersion": version, "kind": kind, "metadata": {"name": "a"}, "spec": merged(&spec, &suspended)});
+            let nested =
+                path.rsplit('/').filter(|part| !part.is_empty()).fold(pod.clone(), |inner, part| json!({part: inner}));
+            body = merged(&body, &nested);
+            let group = if version == "v1" { "api/v1".to_owned() } else { format!("apis/{version}") };
+            let object = format!("/{group}/namespaces/{{ns}}/{resource}/a");
+            let asks = vec![
+                apply_as("one", &object, false, body),
+                delete(&object, json!({"propagationPolicy": "Background"})),
+            ];
+            scripts.push(Script { name: format!("template-{word}-{what}"), asks });
+        }
+    }
+    scripts
+}

@@ -2,7 +2,7 @@
 //!
 //! Recorded from the API server of a testbed: its kinds (discovery) and, of its OpenAPI documents, what server-side apply and
 //! strict validation need: fields, list-map keys, atomic parts, required fields and those defaults that belong to list-map
-//! keys. One compressed JSON file, compiled into the binary; `src/rehearsal/schema.rs` reads it.
+//! keys. One compressed JSON file, compiled into the binary; `src/manifest/schema.rs` reads it.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -17,7 +17,7 @@ use crate::cluster::{Borrowed, Kind};
 use crate::progress::say;
 
 /// Where the record is kept, relative to the project's folder.
-const FILE: &str = "src/rehearsal/kubernetes.json.gz";
+const FILE: &str = "src/manifest/kubernetes.json.gz";
 
 /// Groups that no kit and no controller of the simulation uses.
 const LEFT_OUT: [&str; 3] = ["flowcontrol.apiserver.k8s.io", "internal.apiserver.k8s.io", "resource.k8s.io"];

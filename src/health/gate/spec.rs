@@ -26,6 +26,28 @@ pub enum Probe {
     Condition(Condition),
 }
 
+impl Probe {
+    /// The Service that is asked, through a port-forward.
+    pub fn service(&self) -> Option<&str> {
+        match self {
+            Self::Http(Http { target: HttpTarget::Service { service, .. }, .. }) => Some(service),
+            Self::Tcp(tcp) => Some(&tcp.service),
+            Self::Postgres(postgres) => Some(&postgres.service),
+            Self::Redis(redis) => Some(&redis.service),
+            Self::Http(_) | Self::Exec(_) | Self::Condition(_) => None,
+        }
+    }
+
+    /// The Secret that credentials are read from.
+    pub fn credentials(&self) -> Option<&str> {
+        match self {
+            Self::Postgres(postgres) => Some(&postgres.credentials),
+            Self::Redis(redis) => redis.credentials.as_deref(),
+            Self::Http(_) | Self::Tcp(_) | Self::Exec(_) | Self::Condition(_) => None,
+        }
+    }
+}
+
 /// An HTTP request. Redirects are not followed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Http {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use crate::manifest::schema::Kind;
 use crate::rehearsal::deletion::{finalizers, is_dying, settle};
 use crate::rehearsal::managers::{self, Manager};
-use crate::rehearsal::schema::Kind;
 use crate::rehearsal::status::{Refusal, invalid, refusal};
 use crate::rehearsal::store::Key;
 use crate::rehearsal::world::World;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{Answer, Answered, Ask, key_of};
+use crate::manifest::schema::Kind;
 use crate::rehearsal::request::{Selector, Target};
-use crate::rehearsal::schema::Kind;
 use crate::rehearsal::status::{self, refusal};
 use crate::rehearsal::world::World;
 use crate::rehearsal::{pods, tables};

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{Answer, Answered, Ask, dry_run, key_of};
+use crate::manifest::schema::Kind;
 use crate::rehearsal::deletion::{Propagation, delete, uid};
 use crate::rehearsal::request::{Selector, Target};
-use crate::rehearsal::schema::Kind;
 use crate::rehearsal::status;
 use crate::rehearsal::store::Key;
 use crate::rehearsal::world::World;

@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 
 use super::persist::{Recording, persist};
 use super::{Answer, Answered, Ask, dry_run, key_of};
+use crate::manifest::schema::Kind;
 use crate::rehearsal::deletion::is_dying;
 use crate::rehearsal::managers::{self, Manager};
 use crate::rehearsal::patch::{self as patches, Misfit};
 use crate::rehearsal::request::Target;
-use crate::rehearsal::schema::Kind;
 use crate::rehearsal::status::{self, Refusal, invalid, refusal};
 use crate::rehearsal::store::Key;
 use crate::rehearsal::world::World;

@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 
 use super::{Step, is_ready};
+use crate::manifest::schema::kinds_of;
 use crate::rehearsal::deletion::{finalizers, is_dying, settle, uid};
 use crate::rehearsal::needs::DEFAULT_CLASS;
 use crate::rehearsal::request::selects;
-use crate::rehearsal::schema::kinds_of;
 use crate::rehearsal::store::Key;
 use crate::rehearsal::world::World;
 
