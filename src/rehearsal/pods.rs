@@ -163,7 +163,7 @@ pub fn live(world: &mut World, key: &Key, of: &str, life: Life) {
                     let message = format!("Back-off pulling image {image:?}: ErrImagePull: {image}: not found");
                     states(pod, &json!({"waiting": {"reason": "ImagePullBackOff", "message": message}}), false);
                 });
-                event(world, key, &pod, "Failed", &format!("Failed to pull image {image:?}: {image}: not found"));
+                event(world, &pod, "Failed", &format!("Failed to pull image {image:?}: {image}: not found"));
                 // The node tries again, and later and later.
                 next(world, Life::Pulled, Duration::from_secs(120));
                 return;
@@ -176,7 +176,7 @@ pub fn live(world: &mut World, key: &Key, of: &str, life: Life) {
                         false,
                     );
                 });
-                event(world, key, &pod, "Failed", &format!("Error: {missing}"));
+                event(world, &pod, "Failed", &format!("Error: {missing}"));
                 next(world, Life::Pulled, Duration::from_secs(10));
                 return;
             }
@@ -274,7 +274,7 @@ fn crash(world: &mut World, key: &Key, of: &str, pod: &Value, now: &str) {
     });
     if restarts == 0 {
         let name = text(pod, "/spec/containers/0/name").to_owned();
-        event(world, key, pod, "BackOff", &format!("Back-off restarting failed container {name}"));
+        event(world, pod, "BackOff", &format!("Back-off restarting failed container {name}"));
     }
     world.plan(Step::Pod(key.clone(), of.to_owned(), Life::Started), pause);
 }
@@ -340,16 +340,18 @@ fn set_condition(object: &mut Value, kind: &str, status: &str, reason: &str, now
     object["status"]["conditions"] = list.into();
 }
 
-/// Writes an event about a pod, as its node does.
-fn event(world: &mut World, key: &Key, pod: &Value, reason: &str, message: &str) {
+/// Writes a warning about an object, as its node or its controller does.
+pub fn event(world: &mut World, about: &Value, reason: &str, message: &str) {
     let now = world.now();
-    let name = format!("{}.{:x}", key.name, world.number());
+    let (name, namespace) = (text(about, "/metadata/name"), text(about, "/metadata/namespace").to_owned());
+    let event = format!("{name}.{:x}", world.number());
     let body = json!({
-        "involvedObject": {"kind": "Pod", "namespace": key.namespace, "name": key.name, "uid": uid(pod), "apiVersion": "v1"},
+        "involvedObject": {"kind": about["kind"], "namespace": namespace, "name": name, "uid": uid(about),
+            "apiVersion": about["apiVersion"]},
         "reason": reason, "message": message, "type": "Warning", "count": 1, "firstTimestamp": now, "lastTimestamp": now,
-        "source": {"component": "kubelet"},
+        "source": {"component": if about["kind"] == "Pod" { "kubelet" } else { "controller" }},
     });
-    world.make(&Key::new("", "events", &key.namespace, &name), body);
+    world.make(&Key::new("", "events", &namespace, &event), body);
 }
 
 /// The variables of a pod's containers that come from Secrets, as `NAME=value`.

@@ -79,6 +79,11 @@ fn a_saved_plan_that_is_none_is_refused_before_the_cluster_is_asked() {
     insta::assert_snapshot!(place.run(&["up", "test", "--plan", "nowhere.json"]), @"
     exit 2
     ── stderr
+    warning[unknown-object]: gate web answers needs Service/web, which no template makes
+      ╭▸ templates/services/gates.yaml:1:1
+      │
+    1 │ apiVersion: rekindle.dev/v1
+      ╰╴━━━━━━━━━━━━━━━━━━━━━━━━━━━
     ✗ --plan nowhere.json: no such file or directory
     ");
     let place = place.file("plan.json", "{\"version\": 99}");
@@ -86,6 +91,11 @@ fn a_saved_plan_that_is_none_is_refused_before_the_cluster_is_asked() {
     insta::assert_snapshot!(place.run(&["up", "test", "--plan", file.to_str().unwrap()]), @"
     exit 2
     ── stderr
+    warning[unknown-object]: gate web answers needs Service/web, which no template makes
+      ╭▸ templates/services/gates.yaml:1:1
+      │
+    1 │ apiVersion: rekindle.dev/v1
+      ╰╴━━━━━━━━━━━━━━━━━━━━━━━━━━━
     ✗ --plan PLACE/kit/plan.json: it is of version 99, and this rekindle reads version 1
     ");
 }

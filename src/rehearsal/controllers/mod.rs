@@ -58,6 +58,15 @@ pub fn interested(world: &World, key: &Key, object: Option<&Value>) -> Vec<Step>
         let mounted = mounted.iter().map(|claim| Key::new("", "persistentvolumeclaims", &key.namespace, claim));
         steps.extend(mounted.filter(|claim| world.store.get(claim).is_some_and(|it| is_dying(it))).map(Step::Look));
     }
+    // Pods that could not be made without this account can be now.
+    if key.group.is_empty() && key.resource == "serviceaccounts" && world.store.get(key).is_some() {
+        for (group, resource) in
+            [("apps", "replicasets"), ("apps", "statefulsets"), ("apps", "daemonsets"), ("batch", "jobs")]
+        {
+            let there = world.store.list(&(group.to_owned(), resource.to_owned()), Some(&key.namespace));
+            steps.extend(there.map(|((namespace, name), _)| Step::Look(Key::new(group, resource, namespace, name))));
+        }
+    }
     let owners = object.and_then(|object| object.pointer("/metadata/ownerReferences")).and_then(Value::as_array);
     for owner in owners.into_iter().flatten() {
         let text = |name: &str| owner.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -161,7 +170,16 @@ pub fn condition<'v>(object: &'v Value, kind: &str) -> Option<&'v str> {
 }
 
 /// Makes a pod from a template.
-fn make_pod(world: &mut World, owner: &Value, name: &str, template: &Value, labels: &[(&str, &str)]) {
+///
+/// # Errors
+/// Why the API server would not take it, when its service account is not there; told by an event, too.
+fn make_pod(
+    world: &mut World,
+    owner: &Value,
+    name: &str,
+    template: &Value,
+    labels: &[(&str, &str)],
+) -> Result<(), String> {
     let namespace = owner.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or_default().to_owned();
     let mut metadata = template.get("metadata").cloned().unwrap_or_else(|| json!({}));
     for (label, value) in labels {
@@ -172,7 +190,16 @@ fn make_pod(world: &mut World, owner: &Value, name: &str, template: &Value, labe
     if spec.get("serviceAccountName").is_none() {
         spec["serviceAccountName"] = json!("default");
     }
+    let account = spec["serviceAccountName"].as_str().unwrap_or_default();
+    if world.store.get(&Key::new("", "serviceaccounts", &namespace, account)).is_none() {
+        let why = format!(
+            "pods {name:?} is forbidden: error looking up service account {namespace}/{account}: serviceaccount {account:?} not found"
+        );
+        pods::event(world, owner, "FailedCreate", &format!("Error creating: {why}"));
+        return Err(why);
+    }
     world.make(&Key::new("", "pods", &namespace, name), json!({"metadata": metadata, "spec": spec}));
+    Ok(())
 }
 
 /// A whole number of a field.

@@ -35,8 +35,8 @@ pub fn stateful_set(world: &mut World, key: &Key) {
                     ("statefulset.kubernetes.io/pod-name", pod.name.as_str()),
                     ("apps.kubernetes.io/pod-index", &ordinal.to_string()),
                 ];
-                make_pod(world, &object, &pod.name, &template, &labels);
-                if !parallel {
+                let made = make_pod(world, &object, &pod.name, &template, &labels);
+                if !parallel || made.is_err() {
                     break;
                 }
             }
@@ -116,7 +116,9 @@ pub fn daemon_set(world: &mut World, key: &Key) {
             let mut template = template.clone();
             template["spec"]["nodeName"] = node.as_str().into();
             let labels = [(HASH, hash_now.as_str()), ("pod-template-generation", generation.as_str())];
-            make_pod(world, &object, &name, &template, &labels);
+            if make_pod(world, &object, &name, &template, &labels).is_err() {
+                break;
+            }
         }
     }
     let pods = pods_of(world, &object);

@@ -153,13 +153,18 @@ pub fn deadline(world: &mut World, key: &Key, generation: u64) {
 /// A ReplicaSet: as many pods as it wants.
 pub fn replica_set(world: &mut World, key: &Key) {
     let Some(object) = world.store.get(key).cloned() else { return };
+    let now = world.now();
     let want = number(&object, "/spec/replicas").unwrap_or(1);
     let pods = pods_of(world, &object);
     let have = pods.len() as u64;
     let template = object.pointer("/spec/template").cloned().unwrap_or_default();
+    let mut refused = None;
     for _ in have..want {
         let name = format!("{}-{}", key.name, letters(world.number()));
-        make_pod(world, &object, &name, &template, &[]);
+        refused = make_pod(world, &object, &name, &template, &[]).err();
+        if refused.is_some() {
+            break;
+        }
     }
     // Those that are not ready go first.
     let mut spare = pods;
@@ -179,6 +184,10 @@ pub fn replica_set(world: &mut World, key: &Key) {
         drop_zeros(&mut set["status"]);
         if pods.is_empty() {
             set["status"]["replicas"] = 0.into();
+        }
+        if let Some(why) = refused {
+            set["status"]["conditions"] = json!([{"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate",
+                "message": why, "lastTransitionTime": now}]);
         }
     });
 }

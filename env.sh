@@ -1,0 +1,1 @@
+export REKINDLE_IDENTITY=/tmp/hk/id.txt
