@@ -1,12 +1,14 @@
 //! From flags and kubeconfig to a cluster, and from its errors to advice.
 
+use std::collections::BTreeSet;
+
 use super::settings::Context;
 use super::{CliError, Exit};
 use crate::cluster::rights::missing_rights;
 use crate::cluster::{Cluster, ClusterError, Target};
 use crate::kit::Environment;
 use crate::plan::Plan;
-use crate::plan::rights::rights;
+use crate::plan::rights::{Right, removal_rights, rights};
 use crate::report::text::count;
 
 impl Context {
@@ -38,20 +40,35 @@ impl Context {
     /// # Errors
     /// Exit 5 with the rights that are missing.
     pub async fn check_rights(&self, cluster: &Cluster, plan: &Plan) -> Result<(), CliError> {
-        let missing = missing_rights(cluster, &rights(plan)).await?;
-        if missing.is_empty() {
-            return Ok(());
-        }
-        let count = count(missing.len(), "right");
-        let is = if missing.len() == 1 { "is" } else { "are" };
-        let message = format!("not allowed: {count} that {} needs {is} missing; nothing was written", plan.environment);
-        let rights = missing.iter().map(ToString::to_string);
-        let error = CliError::new(Exit::Unreachable, message).details_of(rights, SHOWN_RIGHTS);
+        let Some(error) = missing(cluster, plan, &rights(plan)).await? else { return Ok(()) };
         let environment = plan.environment.split('/').next().unwrap_or_default();
         Err(error
-            .detail(format!("context {} at {}", cluster.context, cluster.server))
             .hint(format!("what an administrator has to grant:   {}", self.command(&["env", "rbac", environment]))))
     }
+
+    /// The same for a plan that is taken away again.
+    ///
+    /// # Errors
+    /// Exit 5 with the rights that are missing.
+    pub async fn check_rights_to_rehearse(&self, cluster: &Cluster, plan: &Plan) -> Result<(), CliError> {
+        let both = &rights(plan) | &removal_rights(plan);
+        let Some(error) = missing(cluster, plan, &both).await? else { return Ok(()) };
+        Err(error.hint("a rehearsal for real wants somebody who may delete all of it: an administrator of the cluster"))
+    }
+}
+
+/// What is missing of the rights that a plan needs, told before anything is written.
+async fn missing(cluster: &Cluster, plan: &Plan, rights: &BTreeSet<Right>) -> Result<Option<CliError>, CliError> {
+    let missing = missing_rights(cluster, rights).await?;
+    if missing.is_empty() {
+        return Ok(None);
+    }
+    let count = count(missing.len(), "right");
+    let is = if missing.len() == 1 { "is" } else { "are" };
+    let message = format!("not allowed: {count} that {} needs {is} missing; nothing was written", plan.environment);
+    let rights = missing.iter().map(ToString::to_string);
+    let error = CliError::new(Exit::Unreachable, message).details_of(rights, SHOWN_RIGHTS);
+    Ok(Some(error.detail(format!("context {} at {}", cluster.context, cluster.server))))
 }
 
 /// Missing rights that are named one by one.

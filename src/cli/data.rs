@@ -186,12 +186,18 @@ pub struct Reach<'a> {
 }
 
 impl Reach<'_> {
-    /// The claims of the phases that are meant.
+    /// The claims of the phases that are meant, and with one of them all of its data set: half of what is there would say
+    /// something else about it.
     fn claims(&self, plan: &Plan) -> Vec<Expected> {
         let part = Part::of(plan, self.from, self.until);
         let position = |phase: &str| plan.phases.iter().position(|known| known.name == phase);
         let of_part = |claim: &&Expected| position(&claim.phase).is_none_or(|index| part.holds(index));
-        plan.claims.iter().filter(of_part).cloned().collect()
+        let of_part: Vec<&Expected> = plan.claims.iter().filter(of_part).collect();
+        let meant = |claim: &&Expected| {
+            let whole = claim.data_set.is_some() && of_part.iter().any(|other| other.data_set == claim.data_set);
+            whole || of_part.contains(claim)
+        };
+        plan.claims.iter().filter(meant).cloned().collect()
     }
 }
 

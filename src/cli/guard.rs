@@ -60,8 +60,12 @@ impl Gathered {
     }
 
     /// Adds what lives there, as far as it may be read.
-    pub async fn look(&mut self, cluster: &Cluster, namespace: &str) {
-        self.residents = look(cluster, &self.records, namespace).await;
+    ///
+    /// # Errors
+    /// When the cluster does not answer.
+    pub async fn look(&mut self, cluster: &Cluster, namespace: &str) -> Result<(), ClusterError> {
+        self.residents = look(cluster, &self.records, namespace).await?;
+        Ok(())
     }
 
     /// What the words are made of.
@@ -168,7 +172,7 @@ impl Context {
         if let Err(refusal) = may_read(&gathered.subject, &gathered.reached) {
             // Only to say whose cluster it is.
             let _ = gathered.read_records(&cluster).await;
-            gathered.look(&cluster, &environment.namespace).await;
+            let _ = gathered.look(&cluster, &environment.namespace).await;
             return Err(gathered.refuse(self, &refusal, "status"));
         }
         Ok((cluster, gathered))
@@ -205,7 +209,7 @@ impl Context {
         };
         let mut decision = decide(&gathered);
         if needs_residents(&decision) {
-            gathered.look(cluster, &environment.namespace).await;
+            gathered.look(cluster, &environment.namespace).await?;
             decision = decide(&gathered);
         }
         match decision {

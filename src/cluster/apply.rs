@@ -202,7 +202,7 @@ pub async fn try_apply(cluster: &Cluster, kind: &ServedKind, body: &Value, force
 /// and the rules of webhooks may look different once the former object is gone.
 ///
 /// # Errors
-/// [`ApplyError::Refused`].
+/// [`ApplyError::Refused`], and [`ApplyError::Later`] when the server has no answer now.
 pub async fn would_be_valid(cluster: &Cluster, kind: &ServedKind, body: &Value, name: &str) -> Result<(), ApplyError> {
     let mut body = body.clone();
     let beginning: String = name.chars().take(NAME_BEGINNING).collect();
@@ -210,6 +210,10 @@ pub async fn would_be_valid(cluster: &Cluster, kind: &ServedKind, body: &Value, 
     match try_apply(cluster, kind, &body, true).await {
         Err(ApplyError::Refused(message) | ApplyError::Immutable(message)) if is_validation(&message) => {
             Err(ApplyError::Refused(message))
+        }
+        // Nothing is known yet. A webhook that does not answer may be the very one that waits for this object.
+        Err(ApplyError::Later { reason, wait }) if !reason.contains("webhook") => {
+            Err(ApplyError::Later { reason, wait })
         }
         _ => Ok(()),
     }

@@ -34,13 +34,19 @@ impl Kinds {
     /// # Errors
     /// When the cluster does not answer.
     pub async fn discover(client: &Client, server: &str) -> Result<Self, ClusterError> {
+        // A server or a proxy that does not know aggregated discovery answers with a list that reads as an empty one.
+        let has_core = |discovery: &Discovery| discovery.has_group("");
         let discovery = match timed(server, Discovery::new(client.clone()).run_aggregated()).await {
-            Ok(discovery) => discovery,
+            Ok(discovery) if has_core(&discovery) => discovery,
             Err(ClusterError::Unreachable { server, reason }) if !reason.contains("deserializ") => {
                 return Err(ClusterError::Unreachable { server, reason });
             }
-            Err(_) => timed(server, Discovery::new(client.clone()).run()).await?,
+            Ok(_) | Err(_) => timed(server, Discovery::new(client.clone()).run()).await?,
         };
+        if !has_core(&discovery) {
+            let (server, reason) = (server.to_owned(), "it does not say which kinds it serves".to_owned());
+            return Err(ClusterError::Unreachable { server, reason });
+        }
         let (mut served, mut stable) = (HashMap::new(), BTreeMap::new());
         for group in discovery.groups() {
             for (resource, capabilities) in group.resources_by_stability() {
@@ -92,5 +98,37 @@ impl Kinds {
                 .filter_map(|version| version.get("name").and_then(serde_json::Value::as_str))
                 .all(|version| self.get(&GroupVersionKind::gvk(group, version, kind).api_version(), kind).is_some())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use http::StatusCode;
+    use serde_json::json;
+
+    use super::*;
+    use crate::cluster::mock::server;
+
+    #[tokio::test]
+    async fn a_server_without_aggregated_discovery_is_asked_as_of_old() {
+        let secrets = json!({"kind": "APIResourceList", "groupVersion": "v1", "resources": [
+            {"name": "secrets", "singularName": "secret", "namespaced": true, "kind": "Secret", "verbs": ["get", "list"]}]});
+        let (client, _) = server(vec![
+            ("/apis", StatusCode::OK, json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": []})),
+            ("/api/v1", StatusCode::OK, secrets),
+            ("/api", StatusCode::OK, json!({"kind": "APIVersions", "versions": ["v1"]})),
+        ]);
+        let kinds = Kinds::discover(&client, "https://test").await.unwrap();
+        assert!(kinds.stable("", "Secret").is_some());
+    }
+
+    #[tokio::test]
+    async fn a_server_that_serves_nothing_is_none() {
+        let (client, _) = server(vec![
+            ("/apis", StatusCode::OK, json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": []})),
+            ("/api", StatusCode::OK, json!({"kind": "APIVersions", "versions": []})),
+        ]);
+        assert!(Kinds::discover(&client, "https://test").await.is_err());
     }
 }

@@ -13,6 +13,7 @@ use super::kinds::ServedKind;
 use super::observe::{list, live_key};
 use super::{Cluster, ClusterError};
 use crate::manifest::ObjectKey;
+use crate::manifest::references::is_builtin_group;
 
 /// Requests under way at once.
 const CONCURRENCY: usize = 8;
@@ -60,6 +61,8 @@ async fn of_all_kinds(
     while let Some((kind, page)) = pages.next().await {
         match page {
             Ok(items) => found.objects.extend(items.into_iter().map(|live| (live_key(kind, &live), live))),
+            // Kubernetes' own kinds are always there; what is served by somebody else may be gone for good.
+            Err(error) if error.is_transient() && is_builtin_group(&kind.resource.group) => return Err(error),
             Err(ClusterError::Forbidden(_) | ClusterError::Status { .. }) => {
                 found.unread.push(kind.resource.kind.clone());
             }

@@ -156,17 +156,14 @@ pub fn may_own_claims(key: &ObjectKey) -> bool {
 /// A claim that would be deleted with the object of this UID, as it owns it.
 ///
 /// # Errors
-/// When the cluster does not answer. Where claims may not be listed, none is known.
+/// When the cluster does not answer, or claims may not be listed: what it owns is not known then, and it has to stay.
 pub async fn owned_claim(
     cluster: &Cluster,
     namespace: Option<&str>,
     uid: &str,
 ) -> Result<Option<String>, ClusterError> {
     let Some(claims) = cluster.kinds.stable("", "PersistentVolumeClaim") else { return Ok(None) };
-    let found = match list(cluster, claims, namespace, None, true).await {
-        Err(ClusterError::Forbidden(_)) => return Ok(None),
-        found => found?,
-    };
+    let found = list(cluster, claims, namespace, None, true).await?;
     let owned = found.iter().find(|claim| owners(claim).any(|owner| owner == uid));
     Ok(owned.map(|claim| text(claim, "/metadata/name").to_owned()))
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::stream::{self, StreamExt as _};
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde_json::Value;
 
 use super::binding::Record;
@@ -52,23 +52,29 @@ pub type Residents = BTreeMap<String, Resident>;
 
 /// Looks at what lives in a cluster. Kinds that may not be listed everywhere are listed in `namespace`; where that is not
 /// allowed either they are left out.
-pub async fn look(cluster: &Cluster, records: &[Record], namespace: &str) -> Residents {
+///
+/// # Errors
+/// When the cluster does not answer: nobody who is not seen may be taken for nobody who is there.
+pub async fn look(cluster: &Cluster, records: &[Record], namespace: &str) -> Result<Residents, ClusterError> {
     let read = |kind: (&'static str, &'static str), labels: Option<&'static str>, metadata_only: bool| async move {
-        let Some(served) = cluster.kinds.get(kind.0, kind.1) else { return Vec::new() };
+        let Some(served) = cluster.kinds.get(kind.0, kind.1) else { return Ok(Vec::new()) };
         let items = match list(cluster, served, None, labels, metadata_only).await {
             Err(ClusterError::Forbidden(_)) if served.namespaced => {
                 list(cluster, served, Some(namespace), labels, metadata_only).await
             }
             items => items,
         };
-        items.unwrap_or_default()
+        match items {
+            Err(ClusterError::Forbidden(_)) => Ok(Vec::new()),
+            items => items,
+        }
     };
     let lists = KINDS.iter().map(|kind| read(*kind, Some(ENVIRONMENT_LABEL), true));
-    let (objects, claims) = tokio::join!(
-        stream::iter(lists).buffer_unordered(CONCURRENCY).concat(),
+    let (objects, claims) = tokio::try_join!(
+        stream::iter(lists).buffer_unordered(CONCURRENCY).try_concat(),
         read(("v1", "PersistentVolumeClaim"), None, false)
-    );
-    count(records, &objects, &claims)
+    )?;
+    Ok(count(records, &objects, &claims))
 }
 
 /// Sorts objects by their label, and claims by their label or else by whose namespace they are in: what a StatefulSet

@@ -142,11 +142,14 @@ for history in "" $(printf '%s\n' "$top" | awk '$1 == "dir" && $NF ~ /^\/?histor
     echo "#rekindle backups"
     ask backup-list --detail --json || exit $?
     echo
+    folder=$(ask st ls) || exit $?
+    printf '%s\n' "$folder" | awk '$1 == "dir" && $NF ~ /^\/?wal_005\/?$/ { found = 1 } END { exit !found }' || continue
     echo "#rekindle timelines"
-    ask wal-show --detailed-json 2>/dev/null || true
+    ask wal-show --detailed-json || exit $?
     echo
     echo "#rekindle wal"
-    ask st ls wal_005 2>/dev/null | awk '$1 == "obj" { print $3 "T" $4 "Z", $NF }' | sort | tail -n 1
+    segments=$(ask st ls wal_005) || exit $?
+    printf '%s\n' "$segments" | awk '$1 == "obj" { print $3 "T" $4 "Z", $NF }' | sort | tail -n 1
 done
 "##;
 
@@ -178,7 +181,8 @@ pub fn read(tool: Tool, printed: &str) -> Result<Vec<History>, String> {
     };
     let names = histories.iter().flat_map(|it| it.backups.iter().map(|backup| &backup.name).chain([&it.name]));
     if let Some(strange) = names.into_iter().find(|name| !is_a_name(name)) {
-        return Err(format!("the archive holds what cannot be the name of a backup or of a history: {strange:?}"));
+        let shown: String = strange.chars().filter(|letter| !letter.is_control()).take(80).collect();
+        return Err(format!("the archive holds what cannot be the name of a backup or of a history: {shown}"));
     }
     for history in &mut histories {
         history.backups.sort_by_key(|backup| backup.finished);
@@ -208,12 +212,12 @@ fn wal_g(printed: &str) -> Result<Vec<History>, String> {
             "backups" => {
                 // Where there is none, WAL-G prints nothing at all.
                 let list = if body.trim().is_empty() { Value::Array(Vec::new()) } else { json(body)? };
-                for backup in list.as_array().into_iter().flatten() {
+                for backup in list.as_array().ok_or("WAL-G did not print a list of backups")? {
                     history.backups.push(wal_g_backup(backup)?);
                 }
             }
             "timelines" => {
-                let timelines = json(body).unwrap_or_default();
+                let timelines = json(body)?;
                 for backup in &mut history.backups {
                     backup.gaps = gaps(&timelines, &backup.name);
                 }
@@ -257,6 +261,27 @@ fn gaps(timelines: &Value, backup: &str) -> Vec<String> {
     names.filter(|name| *name >= first).map(str::to_owned).collect()
 }
 
+/// The stanza that `pgbackrest info` makes up for a repository that it cannot read.
+const INVALID: &str = "[invalid]";
+
+/// Whether a stanza could be read: it is all right (0), or it is certain that there is none (1) or that it has no backup (2).
+/// Where repositories differ (4), each of them counts. The codes are those of pgBackRest's `src/command/info/info.c`.
+fn is_readable(stanza: &Value) -> bool {
+    let code = |of: &Value| of.pointer("/status/code").and_then(Value::as_u64);
+    let certain = |code: Option<u64>| matches!(code, None | Some(0..=2));
+    let repositories = stanza.get("repo").and_then(Value::as_array);
+    (certain(code(stanza)) || code(stanza) == Some(4))
+        && repositories.into_iter().flatten().all(|repository| certain(code(repository)))
+}
+
+/// What pgBackRest says of a stanza that it could not read.
+fn trouble(stanza: &Value) -> String {
+    let repositories = stanza.get("repo").and_then(Value::as_array).into_iter().flatten();
+    let told = repositories.chain([stanza]).filter(|of| !is_readable(of));
+    let told = told.filter_map(|of| of.pointer("/status/message")?.as_str()).next().unwrap_or("it does not say why");
+    format!("pgBackRest cannot read its repository: {}", told.lines().next().unwrap_or_default())
+}
+
 /// `pgbackrest info --output=json`: a list of stanzas. A history is a stanza `NAME-history-…`.
 fn pg_back_rest(printed: &str) -> Result<Vec<History>, String> {
     let (title, body) = parts(printed).into_iter().next().ok_or("the lookup printed nothing")?;
@@ -265,6 +290,9 @@ fn pg_back_rest(printed: &str) -> Result<Vec<History>, String> {
     let mut histories = vec![History::default()];
     for entry in info.as_array().ok_or("pgBackRest did not print a list")? {
         let name = entry.get("name").and_then(Value::as_str).unwrap_or_default();
+        if name == INVALID {
+            return Err(trouble(entry));
+        }
         let history = if name == stanza {
             ""
         } else if let Some(rest) = name.strip_prefix(stanza).and_then(|rest| rest.strip_prefix('-'))
@@ -274,6 +302,9 @@ fn pg_back_rest(printed: &str) -> Result<Vec<History>, String> {
         } else {
             continue;
         };
+        if !is_readable(entry) {
+            return Err(trouble(entry));
+        }
         let backups = entry.get("backup").and_then(Value::as_array);
         let databases = entry.get("db").and_then(Value::as_array);
         // One with `error` has pages that do not match their checksums.
@@ -296,7 +327,8 @@ fn pg_back_rest(printed: &str) -> Result<Vec<History>, String> {
                 gaps: Vec::new(),
             })
         };
-        let backups = backups.into_iter().flatten().filter(sound).filter_map(read).collect();
+        let backups: Option<Vec<Backup>> = backups.into_iter().flatten().filter(sound).map(read).collect();
+        let backups = backups.ok_or_else(|| format!("pgBackRest lists a backup of {name} that is not understood"))?;
         if history.is_empty() {
             histories[0].backups = backups;
         } else {
@@ -385,9 +417,37 @@ mod tests {
         ] {
             assert!(read(Tool::WalG, text).is_err(), "{text:?}");
         }
+        assert!(read(Tool::WalG, "#rekindle history \n#rekindle backups\n{}\n").is_err());
+        let shown = printed("").replace("#rekindle timelines\n[", "#rekindle timelines\nno answer [");
+        assert!(read(Tool::WalG, &shown).is_err(), "a list of WAL that cannot be read says nothing about gaps");
         for text in ["", "#rekindle info app\n", "#rekindle info app\n{}"] {
             assert!(read(Tool::PgBackRest, text).is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_repository_that_pgbackrest_cannot_read_is_no_empty_one() {
+        let told = |stanza: &str| read(Tool::PgBackRest, &format!("#rekindle info app\n[{stanza}]\n"));
+        let status = |code: u8| format!(r#""status":{{"code":{code},"message":"other\nmore"}}"#);
+        let of = |name: &str, code, repositories: &str| {
+            format!(r#"{{"backup":[],"db":[],"name":"{name}",{},"repo":[{repositories}]}}"#, status(code))
+        };
+        let repository = |code| format!(r#"{{"key":1,{}}}"#, status(code));
+        assert_eq!(
+            told(&of("[invalid]", 99, &repository(99))).unwrap_err(),
+            "pgBackRest cannot read its repository: other"
+        );
+        for code in [3, 5, 99] {
+            assert!(told(&of("app", code, &repository(code))).is_err(), "{code}");
+            assert!(told(&of("app-history-1", code, &repository(code))).is_err(), "{code}");
+            assert!(told(&of("app", 4, &format!("{},{}", repository(0), repository(code)))).is_err(), "{code}");
+            assert!(told(&of("other", code, &repository(code))).is_ok(), "it is somebody else's");
+        }
+        for code in [0, 1, 2] {
+            assert!(told(&of("app", code, &repository(code))).is_ok(), "{code}");
+        }
+        assert!(told(&of("app", 4, &format!("{},{}", repository(0), repository(2)))).is_ok());
+        assert!(told(r#"{"name":"app","backup":[{"label":"20261125-174312F"}]}"#).is_err(), "when was it finished?");
     }
 
     #[test]

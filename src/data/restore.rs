@@ -260,7 +260,9 @@ impl Case<'_> {
     /// it is adopted. What a person has decided is not asked again.
     pub(super) fn compare_with_archive(&self, claims: &[ClaimDecision]) -> Result<(), Stop> {
         let (Some(archive), None) = (self.archive(), self.answers.of(&self.set.name).next()) else { return Ok(()) };
-        let Some(newest) = archive.backup(None) else { return Ok(()) };
+        // WAL without a complete backup cannot be restored, but tells just as well that somebody went on writing.
+        let newest = archive.backup(None);
+        let system = newest.and_then(|(_, backup)| backup.system_identifier.as_ref());
         let adopted = claims.iter().filter_map(|claim| match &claim.choice {
             Choice::Adopt { volume } => self.survey.volume(volume),
             _ => None,
@@ -268,7 +270,7 @@ impl Case<'_> {
         for volume in adopted {
             let identity = volume.marks.as_ref().and_then(|marks| marks.identity.as_ref());
             let released = volume.since.filter(|_| volume.phase == "Released");
-            let why = match (identity, &newest.1.system_identifier, released, archive.newest()) {
+            let why = match (identity, system, released, archive.newest()) {
                 (Some(here), Some(there), ..) if is_system_identifier(here) && here != there => {
                     format!("pv/{} and its newest backup hold different databases ({here} and {there})", volume.name)
                 }
@@ -277,11 +279,10 @@ impl Case<'_> {
                 }
                 _ => continue,
             };
-            let lines = vec![format!("pv/{}: {}", volume.name, volume.facts(self.survey.now)), self.told(newest)];
-            let ways = vec![
-                format!("--data {}=adopt:{}", self.set.name, volume.name),
-                format!("--data {}=restore", self.set.name),
-            ];
+            let mut lines = vec![format!("pv/{}: {}", volume.name, volume.facts(self.survey.now))];
+            lines.extend(newest.map(|newest| self.told(newest)));
+            let mut ways = vec![format!("--data {}=adopt:{}", self.set.name, volume.name)];
+            ways.extend(newest.map(|_| format!("--data {}=restore", self.set.name)));
             return Err(self.stop(why, lines, ways));
         }
         Ok(())

@@ -41,8 +41,11 @@ impl Survey {
     /// When the cluster does not answer, or does not let us list volumes or claims.
     pub async fn read(cluster: &Cluster, expected: &[Expected]) -> Result<Self, ClusterError> {
         let (volumes, nodes) = tokio::join!(all(cluster, "PersistentVolume", None), all(cluster, "Node", None));
-        // Who may not list nodes decides without them.
-        let nodes = nodes.ok().map(|nodes| nodes.iter().map(labels).collect::<Vec<_>>());
+        let nodes = match nodes {
+            // Who may not list nodes decides without them.
+            Err(ClusterError::Forbidden(_)) => None,
+            nodes => Some(nodes?.iter().map(labels).collect::<Vec<_>>()),
+        };
         let claims = live_claims(cluster, expected).await?;
         let mut volumes = volumes?;
         // A claim may have been given a volume since: it has not lost it, and it is not another's.

@@ -9,6 +9,7 @@ use crate::cluster::SYSTEM_NAMESPACE;
 use crate::health::gate::{Gate, HttpTarget, Probe};
 use crate::manifest::Object;
 use crate::manifest::kinds::{holds_data, is_cluster_scoped, plural};
+use crate::manifest::references::is_builtin_group;
 
 /// One thing that somebody must be allowed to do.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,6 +80,10 @@ impl Rights {
         }
         if !holds_data(object.group(), object.kind()) {
             self.add(namespace, at, &["delete"]);
+        }
+        if !is_builtin_group(object.group()) {
+            // One that owns claims is never deleted.
+            self.add(namespace, ("", "persistentvolumeclaims"), &["list"]);
         }
         match (object.group(), object.kind()) {
             ("apps", "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet") | ("batch", "Job") => {
@@ -179,6 +184,24 @@ impl Rights {
         }
         self.add(system, ("coordination.k8s.io", "leases"), &["get", "list", "watch", "create", "update", "patch"]);
     }
+}
+
+/// What taking a plan away again takes beside the rights of making it: everything is found by its labels, wherever it lies.
+pub fn removal_rights(plan: &Plan) -> BTreeSet<Right> {
+    let mut rights = Rights::default();
+    for item in plan.items() {
+        let at = (item.object.group(), resource_of(plan, item.object.group(), item.object.kind()));
+        rights.add(None, (at.0, &at.1), &["list"]);
+        if item.object.group().is_empty() && item.object.kind() == "Namespace" {
+            rights.named(None, ("", "namespaces"), Some(item.object.name()), &["delete"]);
+        }
+    }
+    rights.add(None, ("", "namespaces"), &["list"]);
+    let system = Some(SYSTEM_NAMESPACE);
+    for at in [("", "secrets"), ("coordination.k8s.io", "leases")] {
+        rights.add(system, at, &["delete"]);
+    }
+    rights.0
 }
 
 /// The resource of a kind: as its definition in the kit names it, else by the rule of Kubernetes' own kinds.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::dispatcher::{Dispatcher, Stop};
+use super::down::lost;
 use super::event::{EventKind, Outcome};
 use super::phase::{Failure, Phase};
 use super::tasks::Done;
@@ -40,11 +41,13 @@ impl Dispatcher<'_> {
                     }
                     tokio::select! {
                         () = tokio::time::sleep(PAUSE) => continue,
-                        _ = self.stop.wait_for(|stop| *stop) => Stop { outcome: Outcome::Interrupted, exit: 130 },
+                        _ = self.stop.wait_for(|stop| *stop) => {}
+                        _ = lost(self.options.lock.clone()) => {}
                     }
+                    self.halted().unwrap_or(Stop { outcome: Outcome::Interrupted, exit: 130 })
                 }
             };
-            if stop.outcome != Outcome::Interrupted {
+            if !matches!(stop.outcome, Outcome::Interrupted | Outcome::LockLost) {
                 self.emitter.send(EventKind::Warning { message: error.to_string() });
             }
             return Err(stop);

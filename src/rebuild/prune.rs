@@ -59,9 +59,15 @@ async fn candidates(
             Err(error) => return Err(error),
         };
         let uid = live.as_ref().and_then(|live| live.pointer("/metadata/uid")?.as_str());
-        let owns = match uid {
-            Some(uid) if may_own_claims(&key) => owned_claim(cluster, key.namespace.as_deref(), uid).await?,
-            _ => None,
+        let owned = match uid {
+            Some(uid) if may_own_claims(&key) => owned_claim(cluster, key.namespace.as_deref(), uid).await,
+            _ => Ok(None),
+        };
+        let (live, owns, hidden) = match owned {
+            Ok(owns) => (live, owns, hidden),
+            // With it would go claims that nobody has seen.
+            Err(ClusterError::Forbidden(reason)) => (None, None, Some(reason)),
+            Err(error) => return Err(error),
         };
         let entry = inventory.entries.get(&key).cloned();
         let served = cluster.kinds.stable(&key.group, &key.kind).is_some();
@@ -97,11 +103,17 @@ pub(super) fn name_of(cluster: &Cluster, key: &ObjectKey) -> ObjectName {
 pub(super) fn stop_for(error: &RemovalError) -> Stop {
     let (outcome, exit) = match error {
         RemovalError::Stuck(_) => (Outcome::Stuck, 7),
+        RemovalError::Cluster(ClusterError::WrongCluster { .. }) => (Outcome::WrongCluster, 4),
         RemovalError::Cluster(ClusterError::Forbidden(_)) => (Outcome::NotAllowed, 5),
         RemovalError::Cluster(error) if error.is_transient() => (Outcome::Unreachable, 5),
         RemovalError::Cluster(_) => (Outcome::Refused, 6),
     };
     Stop { outcome, exit }
+}
+
+/// The exit code of a command that could not delete something.
+pub fn exit_for(error: &RemovalError) -> u8 {
+    stop_for(error).exit
 }
 
 impl Dispatcher<'_> {

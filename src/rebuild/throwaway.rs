@@ -67,7 +67,12 @@ pub async fn take_away(
     note: impl Fn(&str),
 ) -> Result<Removed, RemovalError> {
     cluster.verify_identity().await?;
-    let found = members::labelled(cluster, &plan.selector).await?.objects;
+    let members::Found { objects: found, unread } = members::labelled(cluster, &plan.selector).await?;
+    // What was not seen would stay, and nobody would know.
+    let hidden = |kind: &&String| *kind == "Namespace" || plan.items().any(|item| item.key.kind == **kind);
+    if let Some(kind) = unread.iter().find(hidden) {
+        return Err(RemovalError::Stuck(format!("objects of kind {kind} could not be listed")));
+    }
     let (namespaces, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
         found.into_iter().partition(|(key, _)| key.group.is_empty() && key.kind == "Namespace");
     // A volume that was there bears the instance's marks when a claim was bound to it.

@@ -62,7 +62,7 @@ pub fn run(context: &mut Context, kit: &Kit, args: &PinArgs) -> Result<Exit, Cli
         let cluster = context.reach(&environment).await?;
         let mut gathered = Gathered::of(context, &environment, &cluster).await;
         gathered.read_records(&cluster).await?;
-        gathered.look(&cluster, &environment.namespace).await;
+        gathered.look(&cluster, &environment.namespace).await?;
         show(context, &cluster, &gathered);
         check_uid(args, &cluster)?;
         // A pin of one's own would hide from a person that the file of the kit, which others have too, has none.

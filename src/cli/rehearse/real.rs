@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::{RehearseArgs, follow, paused};
 use crate::cli::connection::block_on;
@@ -15,17 +14,17 @@ use crate::cli::rehearsals;
 use crate::cli::render::render_with;
 use crate::cli::report_file::ReportFile;
 use crate::cli::run_view::RunView;
-use crate::cli::running::{Running, run_id};
+use crate::cli::running::{Running, Signals, run_id};
 use crate::cli::settings::Context;
 use crate::cli::{CliError, Exit};
 use crate::cluster::Cluster;
-use crate::cluster::removal::RemovalError;
 use crate::cluster::volumes;
 use crate::data::{Answers, Choice, Survey};
 use crate::kit::{Environment, Kit, Overrides};
 use crate::plan::Plan;
 use crate::rebuild::Options;
 use crate::rebuild::event::{EventKind, Outcome, VERSION};
+use crate::rebuild::prune::exit_for;
 use crate::rebuild::throwaway::{Removed, has_records, take_away, taken};
 use crate::rehearsal::needs::needs;
 use crate::rehearsal::record::{self, Record};
@@ -64,7 +63,7 @@ pub fn run(context: &mut Context, args: &RehearseArgs) -> Result<Exit, CliError>
     let simulated = simulated(&plan);
     block_on(async {
         let cluster = context.reach(&environment).await?;
-        context.check_rights(&cluster, &plan).await?;
+        context.check_rights_to_rehearse(&cluster, &plan).await?;
         refuse_what_is_there(&cluster, &plan).await?;
         let stranger = !has_records(&cluster).await?;
         let before = volumes::names(&cluster).await?;
@@ -86,8 +85,16 @@ pub fn run(context: &mut Context, args: &RehearseArgs) -> Result<Exit, CliError>
         }
         .await;
         let removed = clean(context, &cluster, &undecided, (&before, stranger), &down).await;
-        let exit = ended?;
-        let removed = removed?;
+        let (exit, removed) = match (ended, removed) {
+            (Ok(exit), Ok(removed)) => (exit, removed),
+            // What is left behind is told in any case, with the command that takes it away.
+            (Ok(_), Err(left)) => return Err(left),
+            (Err(error), Ok(_)) => return Err(error),
+            (Err(error), Err(left)) => {
+                let error = error.detail(left.message);
+                return Err(left.hints.into_iter().fold(error, CliError::hint));
+            }
+        };
         if let Some((plan, took)) = measured {
             tell(context, &plan, exit, took, simulated, removed);
             record(context, &cluster, (&kit, &plain), exit, took);
@@ -207,15 +214,15 @@ async fn clean(
             shown.0.say(&format!("  {text}"));
         }
     };
-    let mut interrupt =
-        signal(SignalKind::interrupt()).map_err(|error| CliError::new(Exit::Bug, format!("no signals: {error}")))?;
+    let mut signals = Signals::listen()?;
     let ended = tokio::select! {
-        ended = take_away(cluster, plan, before, stranger, note) => ended,
-        _ = interrupt.recv() => Err(RemovalError::Stuck("interrupted".into())),
+        ended = take_away(cluster, plan, before, stranger, note) => {
+            ended.map_err(|error| (Exit::from_code(exit_for(&error)), error.to_string()))
+        }
+        () = signals.next() => Err((Exit::Interrupted, "interrupted".to_owned())),
     };
     let sets = plan.data_sets.iter().flat_map(|set| ["--delete-data".to_owned(), set.name.clone()]);
-    ended.map_err(|error| {
-        let code = if matches!(error, RemovalError::Stuck(_)) { Exit::Unhealthy } else { Exit::Unreachable };
+    ended.map_err(|(code, error)| {
         CliError::new(code, format!("the rehearsal {} is not taken away whole: {error}", plan.environment))
             .hint(format!("take it down:   {}", context.command(&down.iter().cloned().chain(sets).collect::<Vec<_>>())))
     })

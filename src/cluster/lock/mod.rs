@@ -122,7 +122,7 @@ impl Lock {
                 }
             };
             let unsettled = was_broken_lately(&lease);
-            if let Some(mut lock) = taking.replace(lease, broken.is_some()).await? {
+            if let Some(mut lock) = taking.replace(lease, broken.is_some() || unsettled).await? {
                 lock.overruled = overruled;
                 if unsettled {
                     tokio::time::sleep(NOTICE).await;
@@ -145,7 +145,14 @@ impl Lock {
             if let Ok(Some(lease)) = api.get_opt(&name).await
                 && ours(&lease)
             {
-                let _ = api.replace(&name, &params(), &emptied(lease)).await;
+                // Whoever comes next waits in our place until the run that the lock was broken from has noticed.
+                let mark =
+                    was_broken_lately(&lease).then(|| lease.metadata.annotations.as_ref()?.get(BROKEN_AT).cloned());
+                let mut free = emptied(lease);
+                if let Some(mark) = mark.flatten() {
+                    free.metadata.annotations.get_or_insert_default().insert(BROKEN_AT.into(), mark);
+                }
+                let _ = api.replace(&name, &params(), &free).await;
             }
         };
         let _ = tokio::time::timeout(keeper::RELEASE, free).await;
@@ -277,10 +284,11 @@ impl<'a> Taking<'a> {
         }
     }
 
-    /// Puts us into the record; `None` when somebody else was faster.
-    async fn replace(&self, before: Lease, breaking: bool) -> Result<Option<Lock>, ClusterError> {
+    /// Puts us into the record; `None` when somebody else was faster. `unsettled`: whoever had the lock before may still be
+    /// writing, which is marked by our own clock.
+    async fn replace(&self, before: Lease, unsettled: bool) -> Result<Option<Lock>, ClusterError> {
         let mut record = self.record(Some(before));
-        if breaking {
+        if unsettled {
             let now = keeper::time(self.claim.now, self.began).to_string();
             record.metadata.annotations.get_or_insert_default().insert(BROKEN_AT.into(), now);
         }

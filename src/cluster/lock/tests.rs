@@ -53,10 +53,12 @@ impl Server {
                 json!({"major": "1", "minor": "34", "gitVersion": "v1.34.4", "gitCommit": "", "gitTreeState": "",
                     "buildDate": "", "goVersion": "", "compiler": "", "platform": ""}),
             ),
-            (_, "/api" | "/apis") => (
-                StatusCode::OK,
-                json!({"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": []}),
-            ),
+            (_, "/api" | "/apis") => {
+                let core = json!({"metadata": {"name": ""}, "versions": [{"version": "v1", "resources": []}]});
+                let items = if path == "/api" { json!([core]) } else { json!([]) };
+                let kind = "APIGroupDiscoveryList";
+                (StatusCode::OK, json!({"kind": kind, "apiVersion": "apidiscovery.k8s.io/v2", "items": items}))
+            }
             ("GET", "/api/v1/namespaces/kube-system") => {
                 (StatusCode::OK, json!({"metadata": {"name": "kube-system", "uid": self.uid}}))
             }
@@ -340,4 +342,22 @@ async fn a_lock_that_was_taken_unheard_is_given_back() {
     assert_eq!(field(&server, "/spec/holderIdentity"), "me@a run one");
     Lock::give_back(&cluster, "test", &claim("one", "a").holder).await;
     assert_eq!(field(&server, "/spec/holderIdentity"), Value::Null);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broken_lock_that_is_given_back_at_once_is_still_waited_for() {
+    let server = server();
+    let _one = take(&server, claim("one", "a")).await.unwrap();
+    let breaking = Claim { breaking: Some("me@a run one".into()), ..claim("two", "b") };
+    // Ctrl-C while it waits for the other to notice.
+    let taking = tokio::time::timeout(Duration::from_secs(2), take(&server, breaking)).await;
+    assert!(taking.is_err());
+    Lock::give_back(&cluster(&server).await, "test", &claim("two", "b").holder).await;
+    assert_eq!(field(&server, "/spec/holderIdentity"), Value::Null);
+    let began = Instant::now();
+    take(&server, claim("three", "c")).await.unwrap().release().await;
+    assert!(began.elapsed() >= NOTICE, "{:?}", began.elapsed());
+    let began = Instant::now();
+    take(&server, claim("four", "c")).await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(1), "it was waited for");
 }

@@ -202,7 +202,7 @@ impl<'s> Operator<'s> {
         let reached = Reached { uid: cluster.uid.clone(), ..Reached::default() };
         let mut decision = may_write(&subject, &reached, &records, &residents::Residents::new());
         if needs_residents(&decision) {
-            let residents = residents::look(cluster, &records, SPACE).await;
+            let residents = residents::look(cluster, &records, SPACE).await?;
             decision = may_write(&subject, &reached, &records, &residents);
         }
         let record = Record {
