@@ -79,7 +79,8 @@ pub(super) struct Stop {
 }
 
 /// Executes a plan. Everything that happens is told through `events`, the end as [`EventKind::RunFinished`]; returns
-/// the exit code told there. When `stop` becomes true, nothing more is written.
+/// the exit code told there. When `stop` becomes true, no object is written any more; what was done is still
+/// recorded (inventory, marks on volumes).
 ///
 /// # Errors
 /// When what is there cannot be read before the first write.

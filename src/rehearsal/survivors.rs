@@ -254,7 +254,7 @@ fn backup(spec: &Fields<'_>, index: usize, entry: &Value, now: Timestamp) -> Opt
         }
     }
     if name.chars().any(|letter| letter.is_whitespace() || letter.is_control()) {
-        fields.mistake("wrong-value", "name", format!("{name:?} is no name of a backup"), None);
+        fields.mistake("wrong-value", "name", "this is no name of a backup", None);
     }
     let finished = moment(&fields, "finished", now);
     let size = match fields.get("size") {
@@ -287,7 +287,7 @@ fn moment(fields: &Fields<'_>, key: &str, now: Timestamp) -> Option<Timestamp> {
     };
     if read.is_none() {
         let hint = Some("write a time as 2026-11-25T04:10:00Z or as 6h ago".to_owned());
-        fields.mistake("wrong-value", key, format!("{text:?} is no time"), hint);
+        fields.mistake("wrong-value", key, "this is no time", hint);
     }
     read
 }

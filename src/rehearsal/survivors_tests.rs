@@ -122,7 +122,7 @@ fn backups_are_read_strictly() {
         ),
         (
             backups("db", "backups: [{name: a, finished: yesterday}]"),
-            "5: Backups: \"yesterday\" is no time (write a time as 2026-11-25T04:10:00Z or as 6h ago)",
+            "5: Backups: this is no time (write a time as 2026-11-25T04:10:00Z or as 6h ago)",
         ),
         (
             backups("db", "backups: [{name: a, finishd: 6h ago, finished: 6h ago}]"),
