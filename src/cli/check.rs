@@ -74,7 +74,8 @@ pub fn run(context: &mut Context, args: &CheckArgs) -> Result<Exit, CliError> {
     for name in names() {
         // Asked for by name, a base is rendered too.
         let base = args.environments.is_empty() && is_base(&kit, name, &all);
-        verdicts.push(check(&kit, name, &overrides, base, &secrets, &mut findings));
+        let edit = context.command(&["secrets", "edit", name]);
+        verdicts.push(check(&kit, (name, &edit), &overrides, base, &secrets, &mut findings));
     }
     if args.environments.is_empty() && verdicts.iter().all(|verdict| verdict.mistakes == 0) {
         unused_secrets(&secrets, &verdicts, &mut findings);
@@ -98,9 +99,10 @@ fn is_base(kit: &Kit, name: &str, all: &[String]) -> bool {
     extended && (name == "base" || !kit.states(name, "namespace"))
 }
 
+/// Checks one environment. `edit`: the command that edits its secrets.
 fn check(
     kit: &Kit,
-    name: &str,
+    (name, edit): (&str, &str),
     overrides: &Overrides,
     base: bool,
     secrets: &StandIns,
@@ -130,7 +132,7 @@ fn check(
                     message: format!("{name} asks for {asked}, and there is no {}", file_of(name)),
                     file: String::new(),
                     span: None,
-                    hint: Some(format!("make it with: rekindle secrets edit {name}")),
+                    hint: Some(format!("make it with: {edit}")),
                 };
                 add(findings, vec![missing], false, Some(name));
             }

@@ -98,7 +98,7 @@ impl From<ClusterError> for CliError {
                     .details_of(missing.iter().map(|object| format!("missing: {object}")), SHOWN_OBJECTS)
                     .hint(format!("leave out --from, or begin earlier:   --from {phase}"))
             }
-            ClusterError::NotOurs(_) | ClusterError::Outdated(_) => {
+            ClusterError::NotOurs(_) | ClusterError::WouldLose(_) | ClusterError::Outdated(_) => {
                 Self::new(Exit::Protected, format!("{message}; nothing was written"))
             }
             ClusterError::WrongCluster { .. } => Self::new(Exit::Protected, message).hint(

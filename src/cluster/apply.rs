@@ -149,6 +149,7 @@ fn classify(status: &Status, wait: Option<Duration>) -> ApplyError {
             "cannot change roleRef",
             "may not be changed",
             "can not be less than",
+            "can only be modified in tandem",
         ]
         .iter()
         .any(|sign| message.contains(sign)) =>

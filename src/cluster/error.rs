@@ -38,6 +38,9 @@ pub enum ClusterError {
     /// Objects of the kit are there and are not the environment's.
     #[error("refused: {} of the kit are there and are not this environment's", .0.len())]
     NotOurs(Vec<Stranger>),
+    /// A change that the kit wants would lose data.
+    #[error("refused: {}", .0.join("; "))]
+    WouldLose(Vec<String>),
     /// The saved plan that is to be executed does not hold any more.
     #[error("refused: the saved plan is not executed: {0}")]
     Outdated(Outdated),
@@ -190,6 +193,7 @@ impl ClusterError {
             Self::Kubeconfig(_)
             | Self::Forbidden(_)
             | Self::NotOurs(_)
+            | Self::WouldLose(_)
             | Self::Outdated(_)
             | Self::Skipped { .. }
             | Self::WrongCluster { .. }

@@ -8,9 +8,11 @@ use super::Source;
 use super::answers::{Answer, Answers};
 use super::claims::Expected;
 use super::decision::{Choice, ClaimDecision, Decision, Decisions, Left, Policy, Stop};
-use super::evidence::{Candidate, Claim, Marks, Record, Volume, candidates, contradiction, obstacle, remarks};
+use super::evidence::{
+    Candidate, Claim, Evidence, Marks, Record, Volume, candidates, contradiction, obstacle, remarks,
+};
 use super::lineage::{Lineage, PROMOTED};
-use super::memory::Comeback;
+use super::memory::{Comeback, minute};
 use super::spec::DataSet;
 use super::survey::Survey;
 
@@ -112,9 +114,14 @@ fn snatched(decisions: &Decisions, claims: &[Expected], survey: &Survey) -> Vec<
 /// What survived of the environment and is not used.
 fn left(decisions: &Decisions, claims: &[Expected], survey: &Survey, policy: &Policy) -> Vec<Left> {
     let adopted: Vec<&str> = decisions.adopted().map(|(_, volume)| volume).collect();
+    // Of a class that the claim does not want, and of another namespace: shown, since nothing else would.
+    let held_its_like = |volume: &Volume, claim: &Expected| {
+        volume.marks.is_none() && volume.claim.as_ref().is_some_and(|held| held.name == claim.name)
+    };
     let of_environment = |volume: &Volume| {
         volume.marks.as_ref().is_some_and(|marks| marks.environment == policy.environment)
             || claims.iter().any(|claim| super::evidence::evidence(volume, &policy.environment, claim).is_some())
+            || claims.iter().any(|claim| held_its_like(volume, claim))
     };
     let unused = survey
         .volumes
@@ -161,7 +168,11 @@ impl<'a> Case<'a> {
         let kept = found.iter().any(|it| matches!(it, Found::Kept(..)));
         let mut source = self.source(&found);
         let mut lineage = self.lineage(&found);
-        let restored = if found.iter().all(|it| matches!(it, Found::Gone(_))) { self.restored()? } else { None };
+        let gone = found.iter().all(|it| matches!(it, Found::Gone(_)));
+        let restored = if gone { self.restored()? } else { None };
+        if gone && restored.is_none() {
+            self.was_never_there()?;
+        }
         let mut claims: Vec<ClaimDecision> = Vec::new();
         for (claim, found) in self.claims.iter().zip(found) {
             let (choice, reason) = match found {
@@ -508,6 +519,9 @@ impl<'a> Case<'a> {
     fn uncertain(&self, claim: &Expected, candidates: &[Candidate<'_>]) -> Stop {
         let strong: Vec<_> = candidates.iter().filter(|it| it.evidence.is_strong()).collect();
         let why = match strong[..] {
+            [] if candidates.iter().any(|it| it.evidence == Evidence::ByPlace) => {
+                format!("what survives held {}, as its folder says, and names no claim any more", claim.place())
+            }
             [] => format!("what survives held a claim {} of another namespace", claim.name),
             [only] => {
                 let obstacle = only.obstacle.clone().unwrap_or_default();
@@ -592,6 +606,26 @@ impl<'a> Case<'a> {
             reason.push_str(&format!("; {why}"));
         }
         Ok(Found::Decided(Choice::Adopt { volume: volume.name.clone() }, reason))
+    }
+
+    /// What has an archive and was seen by a healthy run begins empty only when somebody says so: an archive under another
+    /// prefix looks empty, too.
+    fn was_never_there(&self) -> Result<(), Stop> {
+        let remembered = self.survey.memories.get(&self.set.name).filter(|memory| !memory.answers.is_empty());
+        let Some(memory) = remembered else { return Ok(()) };
+        if self.set.derived.is_some()
+            || self.answers.lets_be_empty(&self.set.name)
+            || !self.set.sources.contains(&Source::Empty)
+            || !self.survey.archives.contains_key(&self.set.name)
+        {
+            return Ok(());
+        }
+        let why = format!("its archive holds no backup of it, and a run on {} found data in it", minute(memory.at));
+        let facts = memory.answers.iter().map(|(name, answer)| format!("{name}: {answer}"));
+        let mut stop = self.by_hand(&why);
+        stop.facts.splice(0..0, facts);
+        stop.ways.insert(0, "look whether the settings of its backups still name the same place".to_owned());
+        Err(stop)
     }
 
     /// Nothing of a claim is there.

@@ -614,6 +614,44 @@ fn everything_must_be_there_again_unless_something_may_be_lost() {
 }
 
 #[test]
+fn an_archive_that_looks_empty_is_not_believed_where_a_healthy_run_found_data() {
+    let memory = super::memory::Memory {
+        at: jiff::Timestamp::from_second(800).unwrap(),
+        identity: None,
+        answers: [("newest order".to_owned(), "812".to_owned())].into(),
+        claims: std::collections::BTreeSet::new(),
+    };
+    let comes = |remembered: bool, said: &str| {
+        let (set, count) = data_set("backups");
+        let mut survey = survey(&["archive nothing"]);
+        if remembered {
+            survey.memories.insert("db".into(), memory.clone());
+        }
+        decide_all(&[set], &expected(count), &survey, &policy(""), &answers(said))
+    };
+    assert_eq!(comes(false, "").unwrap().sets[0].source, Source::Empty);
+    let stops = comes(true, "").unwrap_err();
+    assert_eq!(stops[0].why, "its archive holds no backup of it, and a run on 1970-01-01 00:13 UTC found data in it");
+    assert_eq!(stops[0].facts[0], "newest order: 812");
+    assert_eq!(stops[0].ways[0], "look whether the settings of its backups still name the same place");
+    assert_eq!(comes(true, "allow-empty:db").unwrap().sets[0].source, Source::Empty);
+    assert_eq!(comes(true, "db=empty").unwrap().sets[0].source, Source::Empty);
+}
+
+#[test]
+fn a_folder_that_names_the_claim_is_asked_about() {
+    let row = |policy| {
+        let (set, count) = data_set("");
+        let mut survey = survey(&["pv p1 available"]);
+        survey.volumes[0].place = "node a, /var/pvc-1_shop_data-0".into();
+        decide_all(&[set], &expected(count), &survey, &super::decide_tests::policy(policy), &answers(""))
+    };
+    let stops = row("").unwrap_err();
+    assert_eq!(stops[0].why, "what survives held shop/data-0, as its folder says, and names no claim any more");
+    assert_eq!(stops[0].ways[0], "--data db=adopt:p1");
+}
+
+#[test]
 fn backups_are_looked_up_unless_a_person_wants_something_else() {
     let (set, count) = data_set("backups");
     let sets = [set];

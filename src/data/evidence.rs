@@ -282,12 +282,14 @@ pub enum Evidence {
     Reserved,
     /// Its reference names a claim of the same name in another namespace: not enough to act on.
     SameName(String),
+    /// It names no claim any more, but the folder on it does, as provisioners of local folders name them: not enough to act on.
+    ByPlace,
 }
 
 impl Evidence {
     /// Whether it is enough to act on.
     pub fn is_strong(&self) -> bool {
-        !matches!(self, Self::SameName(_))
+        !matches!(self, Self::SameName(_) | Self::ByPlace)
     }
 }
 
@@ -337,6 +339,9 @@ pub fn evidence(volume: &Volume, environment: &str, expected: &Expected) -> Opti
         if marked && same_name {
             return Some(Evidence::Marked);
         }
+    }
+    if reference.is_none() && volume.place.ends_with(&format!("_{namespace}_{name}")) {
+        return Some(Evidence::ByPlace);
     }
     let claim = reference.filter(|claim| claim.name == name)?;
     match (claim.namespace == namespace, &claim.uid) {

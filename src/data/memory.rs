@@ -101,7 +101,7 @@ pub fn differences(set: &DataSet, decisions: &Decisions, answers: &BTreeMap<Stri
 }
 
 /// A moment as it is told of what is remembered.
-fn minute(at: jiff::Timestamp) -> String {
+pub(super) fn minute(at: jiff::Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M UTC").to_string()
 }
 
@@ -127,6 +127,22 @@ pub async fn read(cluster: &Cluster, environment: &str) -> Result<Memories, Clus
 pub async fn write(cluster: &Cluster, environment: &str, memories: &Memories) -> Result<(), ClusterError> {
     let mut all = read(cluster, environment).await?;
     all.extend(memories.clone());
+    store(cluster, environment, &all).await
+}
+
+/// Forgets a data set that was deleted on purpose.
+///
+/// # Errors
+/// When the cluster does not answer or does not let us.
+pub async fn forget(cluster: &Cluster, environment: &str, data_set: &str) -> Result<(), ClusterError> {
+    let mut all = read(cluster, environment).await?;
+    match all.remove(data_set) {
+        Some(_) => store(cluster, environment, &all).await,
+        None => Ok(()),
+    }
+}
+
+async fn store(cluster: &Cluster, environment: &str, all: &Memories) -> Result<(), ClusterError> {
     let text = |memory: &Memory| serde_json::to_string(memory).map(|text| STANDARD.encode(text)).unwrap_or_default();
     let data: BTreeMap<&String, String> = all.iter().map(|(name, memory)| (name, text(memory))).collect();
     let name = record_name(SORT, environment);

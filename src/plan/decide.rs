@@ -126,6 +126,9 @@ fn comes_with_a_namespace(key: &ObjectKey) -> bool {
 
 /// Decides about an object of ours that is there.
 pub fn decide_ours(item: &Item, live: &Value, inventory: &Inventory) -> Decision {
+    if let Some(why) = lost_by_scaling(&item.object, live) {
+        return Decision::new(Intent::Refuse, why);
+    }
     if is_failed_job(&item.object, live) {
         return Decision::new(Intent::Replace, "it has failed, and a Job never runs again by itself");
     }
@@ -161,6 +164,36 @@ pub fn is_failed_job(object: &Object, live: &Value) -> bool {
         })
 }
 
+/// Why fewer replicas of a StatefulSet would lose data: its controller deletes the claims of those that go where
+/// `spec.persistentVolumeClaimRetentionPolicy.whenScaled` is `Delete`.
+fn lost_by_scaling(object: &Object, live: &Value) -> Option<String> {
+    if (object.group(), object.kind()) != ("apps", "StatefulSet") {
+        return None;
+    }
+    let wanted = object.body();
+    let replicas = |of: &Value| of.pointer("/spec/replicas").and_then(Value::as_i64);
+    let first = |of: &Value| of.pointer("/spec/ordinals/start").and_then(Value::as_i64).unwrap_or_default();
+    let (there, then) = (replicas(live)?, replicas(wanted)?);
+    let deletes = wanted.pointer("/spec/persistentVolumeClaimRetentionPolicy/whenScaled")?.as_str()? == "Delete";
+    let template = wanted.pointer("/spec/volumeClaimTemplates/0/metadata/name")?.as_str()?;
+    (deletes && then < there).then(|| {
+        format!(
+            "fewer replicas would delete {template}-{}-{} with its data (whenScaled: Delete); write whenScaled: Retain",
+            object.name(),
+            first(wanted) + then,
+        )
+    })
+}
+
+/// What the objects, of those given, would lose when they are changed as the kit wants.
+pub fn losses<'a>(items: impl IntoIterator<Item = &'a Item>, standing: &Standing) -> Vec<String> {
+    let loss = |item: &Item| {
+        let why = lost_by_scaling(&item.object, standing.ours.get(&item.key)?)?;
+        Some(format!("{}: {why}", item.key))
+    };
+    items.into_iter().filter_map(loss).collect()
+}
+
 /// An object that stands in the way of a run: it is there, and not this environment's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stranger {
@@ -176,6 +209,7 @@ pub struct Stranger {
 pub fn strangers<'a>(items: impl IntoIterator<Item = &'a Item>, standing: &Standing, wishes: &Wishes) -> Vec<Stranger> {
     items
         .into_iter()
+        .filter(|item| !standing.ours.contains_key(&item.key))
         .filter_map(|item| {
             let Decision { intent, reason } = decide(item, standing, wishes);
             let taken = standing.taken.contains_key(&item.key);
@@ -227,6 +261,33 @@ mod tests {
 
     fn ours() -> Value {
         live(json!({"rekindle.dev/environment": "shop"}))
+    }
+
+    #[test]
+    fn fewer_replicas_that_would_take_claims_with_them_are_refused() {
+        let set = |replicas: u8, policy: &str| {
+            let body = json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "db"}, "spec": {
+                "replicas": replicas, "persistentVolumeClaimRetentionPolicy": {"whenScaled": policy},
+                "volumeClaimTemplates": [{"metadata": {"name": "data"}}]}});
+            let object = Object::new(body, Origin::default()).unwrap();
+            Item { key: object.key(), object, desired: "d".into(), needs: Vec::new() }
+        };
+        let mut there = ours();
+        there["spec"] = json!({"replicas": 2});
+        for (item, refused) in [(set(1, "Delete"), true), (set(2, "Delete"), false), (set(1, "Retain"), false)] {
+            let standing = standing(&item, &there, None);
+            assert_eq!(decide(&item, &standing, &Wishes::default()).intent == Intent::Refuse, refused);
+            assert_eq!(losses([&item], &standing).len(), usize::from(refused));
+            assert!(strangers([&item], &standing, &Wishes::default()).is_empty(), "it is ours");
+        }
+        let item = set(1, "Delete");
+        assert_eq!(
+            losses([&item], &standing(&item, &there, None)),
+            [
+                "StatefulSet/db: fewer replicas would delete data-db-1 with its data (whenScaled: Delete); write whenScaled: \
+              Retain"
+            ]
+        );
     }
 
     #[test]

@@ -199,6 +199,11 @@ pub fn claims(
             ordinal.is_some_and(|ordinal| !ordinal.is_empty() && ordinal.bytes().all(|byte| byte.is_ascii_digit()))
         })
     };
+    // A pod's own (`ephemeral.volumeClaimTemplate`) goes with it and comes anew with the next one.
+    let is_of_a_pod = |claim: &Value| {
+        let owners = claim.pointer("/metadata/ownerReferences").and_then(Value::as_array);
+        owners.into_iter().flatten().any(|owner| owner["apiVersion"] == "v1" && owner["kind"] == "Pod")
+    };
     let is_ours = |claim: &&Value| {
         let (namespace, name) = (text(claim, "/metadata/namespace"), text(claim, "/metadata/name"));
         let labels = environment_of(claim);
@@ -218,7 +223,7 @@ pub fn claims(
         uid: text(claim, "/metadata/uid").to_owned(),
         volume: claim.pointer("/spec/volumeName").and_then(Value::as_str).map(str::to_owned),
     };
-    found.iter().filter(is_ours).map(claim).collect()
+    found.iter().filter(|claim| !is_of_a_pod(claim)).filter(is_ours).map(claim).collect()
 }
 
 /// Which other environment a claim may belong to, where it is not known to be ours. What a StatefulSet makes of its templates
@@ -419,6 +424,12 @@ mod tests {
             claim("a", "data-db-0", json!({})),
             claim("a", "data-db-12", json!({})),
             claim("a", "cache", json!({})),
+            {
+                let mut own = claim("own", "web-1-scratch", json!({}));
+                own["metadata"]["ownerReferences"] =
+                    json!([{"apiVersion": "v1", "kind": "Pod", "name": "web-1", "uid": "p"}]);
+                own
+            },
             claim("b", "x-q-0", json!({})),
             claim("own", "anything", others.clone()),
             claim("a", "data-db-", json!({})),

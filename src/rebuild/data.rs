@@ -27,6 +27,7 @@ pub fn tell(plan: &Plan, emitter: &Emitter) {
     for set in &plan.data.sets {
         emitter.send(EventKind::Decision {
             data_set: set.data_set.clone(),
+            phase: last_phase(&plan.claims, &set.data_set).unwrap_or_default().to_owned(),
             decision: set.word().to_owned(),
             source: set.source,
             claims: set.claims.clone(),

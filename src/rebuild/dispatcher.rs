@@ -29,7 +29,7 @@ use crate::cluster::watch::Seen;
 use crate::cluster::{Cluster, ClusterError, members};
 use crate::health::gate::{Asker, StandIn};
 use crate::manifest::ObjectKey;
-use crate::plan::decide::{Adoption, Wishes, strangers};
+use crate::plan::decide::{Adoption, Wishes, losses, strangers};
 use crate::plan::proposal::SavedPlan;
 use crate::plan::propose::states;
 use crate::plan::standing::Standing;
@@ -175,6 +175,7 @@ async fn storage_classes(cluster: &Cluster) -> Result<Vec<Value>, ClusterError> 
 ///
 /// # Errors
 /// [`ClusterError::NotOurs`] when objects of somebody else stand where the kit wants to put its own,
+/// [`ClusterError::WouldLose`] when a change would lose data,
 /// [`ClusterError::Outdated`] when a saved plan does not hold any more; those of reading.
 pub async fn assess(
     cluster: &Cluster,
@@ -185,9 +186,13 @@ pub async fn assess(
 ) -> Result<Standing, ClusterError> {
     let standing = standing(cluster, plan).await?;
     let phases = plan.phases.iter().enumerate().filter(|(index, _)| part.holds(*index));
-    let strangers = strangers(phases.flat_map(|(_, phase)| &phase.items), &standing, wishes);
+    let strangers = strangers(phases.clone().flat_map(|(_, phase)| &phase.items), &standing, wishes);
     if !strangers.is_empty() {
         return Err(ClusterError::NotOurs(strangers));
+    }
+    let losses = losses(phases.flat_map(|(_, phase)| &phase.items), &standing);
+    if !losses.is_empty() {
+        return Err(ClusterError::WouldLose(losses));
     }
     if let Some(saved) = saved {
         saved.is_for(&cluster.uid).map_err(ClusterError::Outdated)?;

@@ -20,6 +20,7 @@ use crate::cluster::lock::Lost;
 use crate::cluster::removal::{RemovalError, pods_gone, remove, with_owned};
 use crate::cluster::volumes::{self, claim_key, volume_key};
 use crate::cluster::{Cluster, ClusterError, members};
+use crate::data::memory;
 use crate::health::diagnosis::Diagnosis;
 use crate::manifest::{ObjectKey, Origin};
 use crate::plan::down::{
@@ -397,6 +398,11 @@ impl Taking<'_> {
             for claim in self.survey.claims_of(&set).cloned().collect::<Vec<_>>() {
                 self.delete_claim(&set, &claim).await?;
                 touched.insert(claim.namespace);
+            }
+            let environment = self.scope.environment.clone();
+            if let Err(error) = self.unless_stopped(memory::forget(&self.cluster, &environment, &set.name)).await? {
+                let message = format!("what {} held is still remembered: {error}", set.name);
+                self.emitter.send(EventKind::Warning { message });
             }
         }
         for namespace in touched.intersection(&self.survey.down.namespaces) {

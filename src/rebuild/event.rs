@@ -197,6 +197,9 @@ pub enum EventKind {
     Decision {
         /// The data set.
         data_set: String,
+        /// The phase with which all of it is there.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        phase: String,
         /// `keep`, `adopt`, `restore`, `promote`, `copy` or `empty`: the most that is done about one of its claims.
         decision: String,
         /// What templates see: where the contents came from, now or when the claims were made.

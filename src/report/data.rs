@@ -1,7 +1,7 @@
 //! The table of data decisions: what is done about each data set, and from what.
 
 use super::duration::human;
-use super::progress::{PhaseState, Progress};
+use super::progress::{Decided, PhaseState, Progress};
 use super::text::{Line, Tone, list};
 use crate::data::Decisions;
 
@@ -51,20 +51,21 @@ pub fn table(decisions: &Decisions, change: &dyn Fn(&str) -> String) -> Vec<Line
 
 /// What came back of the data, for the last screen: how far restored data reaches is what an accident has cost.
 pub fn brought_back(progress: &Progress) -> Vec<Line> {
-    let of = |word: &'static str| progress.decisions.iter().filter(move |it| it.decision == word && !it.follows);
+    let well = progress.end.as_ref().is_none_or(|end| end.exit == 0);
+    let done = |phase: &str| progress.phases.iter().any(|it| it.name == phase && it.state == PhaseState::Done);
+    // What is in a phase that was not healthy may be there, and may not.
+    let is_back = |it: &&Decided| well || done(&it.phase);
+    let all = |word: &'static str| progress.decisions.iter().filter(move |it| it.decision == word && !it.follows);
+    let of = |word: &'static str| all(word).filter(is_back);
     let adopted: Vec<&str> = of("adopt").map(|it| it.data_set.as_str()).collect();
     let mut lines = Vec::new();
-    let well = progress.end.as_ref().is_none_or(|end| end.exit == 0);
-    if !well && progress.phases.iter().all(|phase| phase.state != PhaseState::Done) {
-        let on_their_way: Vec<&str> = progress
-            .decisions
-            .iter()
-            .filter(|it| ["adopt", "restore"].contains(&it.decision.as_str()) && !it.follows)
-            .map(|it| it.data_set.as_str())
-            .collect();
-        let kept = if adopted.is_empty() { "" } else { "; volumes that survived are kept" };
-        let line = (!on_their_way.is_empty()).then(|| format!("  {} not back yet{kept}", list(&on_their_way)).into());
-        return line.into_iter().collect();
+    let on_their_way = progress.decisions.iter().filter(|it| ["adopt", "restore"].contains(&it.decision.as_str()));
+    let on_their_way = on_their_way.filter(|it| !it.follows && !is_back(it));
+    let on_their_way: Vec<&str> = on_their_way.map(|it| it.data_set.as_str()).collect();
+    if !on_their_way.is_empty() {
+        let survives = all("adopt").any(|it| !is_back(&it));
+        let kept = if survives { "; volumes that survived are kept" } else { "" };
+        lines.push(format!("  {} not back yet{kept}", list(&on_their_way)).into());
     }
     if !adopted.is_empty() {
         lines.push(format!("  {} back on the volumes that survived: nothing of it is lost", list(&adopted)).into());
@@ -184,9 +185,10 @@ mod tests {
     #[test]
     fn the_last_screen_says_how_far_restored_data_reaches() {
         use crate::rebuild::event::Outcome;
-        use crate::report::progress::{Decided, End};
+        use crate::report::progress::{Decided, End, Phase, PhaseState};
         let decided = |name: &str, word: &str, point: Option<&str>| Decided {
             data_set: name.into(),
+            phase: "database".into(),
             decision: word.into(),
             recovery_point: point.and_then(|point| point.parse().ok()),
             follows: false,
@@ -212,7 +214,25 @@ mod tests {
         progress.decisions.remove(1);
         let last = brought_back(&progress).pop().map(|line| line.plain());
         assert_eq!(last.as_deref(), Some("  recovery time 4 m 12 s, recovery point: the outage itself"));
-        progress.end.iter_mut().for_each(|end| end.exit = 7);
-        assert_eq!(brought_back(&progress).len(), 1, "nothing has recovered yet");
+        let failed = |storage: PhaseState, database: PhaseState| {
+            let mut progress = Progress { decisions: progress.decisions.clone(), ..Progress::default() };
+            let phase = |name: &str, state| {
+                let mut phase = Phase::default();
+                (phase.name, phase.state) = (name.into(), state);
+                phase
+            };
+            progress.phases = vec![phase("storage", storage), phase("database", database)];
+            progress.end =
+                Some(End { outcome: Outcome::Unhealthy, exit: 7, seconds: 9.0, written: 9, critical_path: Vec::new() });
+            brought_back(&progress).iter().map(|line| line.plain().trim().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            failed(PhaseState::Done, PhaseState::Failed),
+            ["app and fingerprint not back yet; volumes that survived are kept"]
+        );
+        assert_eq!(
+            failed(PhaseState::Done, PhaseState::Done),
+            ["app and fingerprint back on the volumes that survived: nothing of it is lost"]
+        );
     }
 }

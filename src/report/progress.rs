@@ -16,6 +16,8 @@ use crate::rebuild::event::{Action, CriticalStep, Event, EventKind, ObjectName, 
 pub struct Decided {
     /// Its name.
     pub data_set: String,
+    /// The phase with which all of it is there.
+    pub phase: String,
     /// The word for it.
     pub decision: String,
     /// Up to when it was archived, when it was restored.
@@ -290,11 +292,15 @@ impl Progress {
                 self.run.clone_from(&event.run);
                 self.phases = phases.iter().map(Phase::ahead).collect();
             }
-            EventKind::Decision { data_set, decision, recovery_point, standby, claims, .. } => {
-                let (data_set, decision) = (data_set.clone(), decision.clone());
-                let follows = standby == crate::data::lineage::FOLLOWING;
-                let claims = claims.clone();
-                self.decisions.push(Decided { data_set, decision, recovery_point: *recovery_point, follows, claims });
+            EventKind::Decision { data_set, phase, decision, recovery_point, standby, claims, .. } => {
+                self.decisions.push(Decided {
+                    data_set: data_set.clone(),
+                    phase: phase.clone(),
+                    decision: decision.clone(),
+                    recovery_point: *recovery_point,
+                    follows: standby == crate::data::lineage::FOLLOWING,
+                    claims: claims.clone(),
+                });
             }
             EventKind::PhaseStarted { phase } => {
                 let phase = self.phase(phase);

@@ -64,9 +64,9 @@ pub fn run(context: &mut Context, args: &SetArgs) -> Result<Exit, CliError> {
     let vault = vault(context, &kit, environment)?;
     let Some(declared) = vault.schema().secrets.get(name) else {
         if name == SEED {
-            return Err(CliError::new(Exit::Usage, "the seed is made with the file").hint(format!(
-                "to change it, and with it every generated value:  rekindle secrets edit {environment}"
-            )));
+            let edit = context.command(&["secrets", "edit", environment]);
+            return Err(CliError::new(Exit::Usage, "the seed is made with the file")
+                .hint(format!("to change it, and with it every generated value:  {edit}")));
         }
         return Err(unknown(&vault, name));
     };

@@ -94,6 +94,15 @@ pub fn volume(object: &Value) -> Status {
         "Released" if text(object, "/spec/persistentVolumeReclaimPolicy") == "Delete" => {
             Status::progressing(format!("released by {claim}, is being deleted"))
         }
+        // The volume controller has not seen yet that it was reserved for a claim that is to come.
+        "Released"
+            if !text(object, "/spec/claimRef/name").is_empty() && text(object, "/spec/claimRef/uid").is_empty() =>
+        {
+            Status::progressing("reserved again, its controller has not looked at it yet")
+        }
+        "Released" if object.pointer("/spec/claimRef").is_none_or(Value::is_null) => {
+            Status::progressing("free again, its controller has not looked at it yet")
+        }
         "Released" => Status::failed(format!("still held by {claim}: no other claim can have it")),
         "Failed" if message.is_empty() => Status::failed(format!("could not be reclaimed from {claim}")),
         "Failed" => Status::failed(format!("could not be reclaimed from {claim}: {message}")),

@@ -119,6 +119,7 @@ fn hostile(text: &str) -> Progress {
         reason: text.into(),
     };
     let decision = EventKind::Decision {
+        phase: String::new(),
         data_set: text.into(),
         decision: text.into(),
         source: Source::Adopt,
