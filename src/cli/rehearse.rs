@@ -13,11 +13,11 @@ use tokio::sync::{mpsc, watch};
 use self::model::{Wishes, assumptions};
 use super::data::{self, DataArgs, Draft, Reach};
 use super::identities::{explain, open_secrets, say_opened};
-use super::rehearsals;
 use super::render::say_warnings;
 use super::report_file::ReportArgs;
 use super::settings::Context;
 use super::{CliError, Exit};
+use super::{journal, rehearsals};
 use crate::cluster::{Cluster, ClusterError};
 use crate::data::Answers;
 use crate::kit::{Environment, Kit, Rendered};
@@ -169,7 +169,7 @@ pub fn run(context: &mut Context, args: &RehearseArgs) -> Result<Exit, CliError>
     let environment = kit.environment(&args.environment, &context.overrides()?)?;
     let (rendered, secrets) = render(context, &kit, &environment)?;
     let plan = Plan::of(&rendered)?;
-    let wishes = Wishes::read(args, &plan)?;
+    let wishes = Wishes::read(args, &plan, &journal::measured(context, &plan.environment))?;
     let mut answers = args.data.answers(&plan)?;
     let accident = before::accident(args, &environment, &plan, &answers, started)?;
     before::say(context, args, &accident);
@@ -381,7 +381,7 @@ fn setting(args: &RehearseArgs, rehearsed: &Rehearsed, accident: &Accident, secr
     rehearsal::Setting {
         supposed: slow.map(|(name, time)| format!("{name} takes {time}")).collect(),
         measured: world.model.measured.keys().cloned().collect(),
-        assumed: assumptions(&world.model, &rehearsed.filled),
+        assumed: assumptions(&world.model, &rehearsed.filled, world.has_operated()),
         filled: rehearsed.filled.clone(),
         assumed_backups: accident.assumed.clone(),
         secrets,

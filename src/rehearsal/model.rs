@@ -40,6 +40,8 @@ pub struct Model {
     pub address: Duration,
     /// A definition, until its kinds are served.
     pub definition: Duration,
+    /// The operator of a custom resource, from a change to a status that says so.
+    pub operator: Duration,
     /// A lookup of backups, from its container's start.
     pub lookup: Duration,
     /// Volumes that have to be filled with data before their pod is ready, by `namespace/claim`; each is taken off when it begins.
@@ -75,6 +77,7 @@ impl Default for Model {
             volume: Duration::from_secs(3),
             address: Duration::from_secs(20),
             definition: milliseconds(300),
+            operator: Duration::from_secs(5),
             lookup: Duration::from_secs(3),
             fillings: BTreeMap::new(),
             stop: Duration::from_secs(2),

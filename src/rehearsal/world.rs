@@ -175,6 +175,13 @@ impl World {
         self.kinds.iter().find(|kind| kind.group == key.group && kind.resource == key.resource).cloned()
     }
 
+    /// Whether there are custom resources to which their operators write a status.
+    pub fn has_operated(&self) -> bool {
+        let there =
+            |kind: &&Arc<Kind>| self.store.list(&(kind.group.clone(), kind.resource.clone()), None).next().is_some();
+        self.kinds.iter().filter(|kind| kind.custom && kind.has_status()).any(|kind| there(&kind))
+    }
+
     /// The key of an object that another one names by `apiVersion` and `kind`.
     pub fn key_of(&self, api_version: &str, kind: &str, namespace: &str, name: &str) -> Option<Key> {
         let group = api_version.split_once('/').map_or("", |(group, _)| group);

@@ -221,3 +221,55 @@ fn while_members_are_copied_the_simulated_watches_hold() {
     assert_eq!(outcome.code, Some(7), "{outcome}");
     assert!(!outcome.stdout.contains("a watch is not possible"), "{outcome}");
 }
+
+#[test]
+fn kinds_whose_controllers_only_write_a_status_become_ready() {
+    let place = small()
+        .file(
+            "templates/storage/kinds.yaml",
+            "apiVersion: v1\nkind: ResourceQuota\nmetadata: {name: all}\nspec: {hard: {pods: \"9\"}}\n---\n\
+             apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingAdmissionPolicy\nmetadata: {name: shop-names}\n\
+             spec:\n  matchConstraints: {resourceRules: [{apiGroups: [\"\"], apiVersions: [v1], operations: [CREATE], resources: [configmaps]}]}\n  \
+             validations: [{expression: \"true\"}]\n---\n\
+             apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: clusters.db.example}\nspec:\n  \
+             group: db.example\n  scope: Namespaced\n  names: {kind: Cluster, plural: clusters}\n  versions:\n  - name: v1\n    served: true\n    \
+             storage: true\n    subresources: {status: {}}\n    schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}\n---\n\
+             apiVersion: db.example/v1\nkind: Cluster\nmetadata: {name: main}\nspec: {instances: 3}\n",
+        )
+        .file(
+            "templates/services/rc.yaml",
+            "apiVersion: v1\nkind: ReplicationController\nmetadata: {name: old}\nspec:\n  replicas: 2\n  selector: {app: old}\n  \
+             template:\n    metadata: {labels: {app: old}}\n    spec: {containers: [{name: old, image: a:1}]}\n",
+        );
+    let rehearsed = place.run(&["rehearse", "local"]);
+    assert_eq!(rehearsed.code, Some(0), "{rehearsed}");
+    let words = rehearsed.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("5.0 s until a custom resource is what its operator calls ready"), "{rehearsed}");
+}
+
+#[test]
+fn a_job_that_fails_or_takes_too_long_is_told_and_nothing_else() {
+    let job = |more: &str| {
+        format!(
+            "apiVersion: batch/v1\nkind: Job\nmetadata: {{name: migrate}}\nspec:\n  {more}\n  template:\n    spec:\n      restartPolicy: Never\n      \
+             containers: [{{name: migrate, image: a:1}}]\n"
+        )
+    };
+    let failing = small().file("templates/services/job.yaml", &job("backoffLimit: 2"));
+    let told = failing.run(&["rehearse", "local", "--fail", "Job/migrate=crash"]);
+    assert_eq!(told.code, Some(7), "{told}");
+    assert!(!told.stderr.contains("a watch is not possible"), "{told}");
+    let late = small().file("templates/services/job.yaml", &job("activeDeadlineSeconds: 30"));
+    let told = late.run(&["rehearse", "local", "--slow", "Job/migrate=80s"]);
+    assert_eq!(told.code, Some(7), "{told}");
+    assert!(told.stderr.contains("Job was active longer than specified deadline"), "{told}");
+}
+
+#[test]
+fn a_report_says_how_old_the_last_rehearsal_is() {
+    let place = small();
+    assert_eq!(place.run(&["rehearse", "local"]).code, Some(0));
+    assert_eq!(place.run(&["rehearse", "local", "--report", "again.md"]).code, Some(0));
+    let report = place.read("again.md");
+    assert!(report.contains("Before this") && report.contains("the kit is the same"), "{report}");
+}

@@ -11,6 +11,7 @@ use crate::data::Decisions;
 use crate::data::claims::Maker;
 use crate::manifest::mistake::nearest;
 use crate::plan::Plan;
+use crate::plan::estimate::Measured;
 use crate::rehearsal::filling::{FilledSet, Rates, Via, fillings};
 use crate::rehearsal::{Fate, Model};
 use crate::report::duration::human;
@@ -26,11 +27,12 @@ pub struct Wishes {
 }
 
 impl Wishes {
-    /// Reads the flags.
+    /// Reads the flags. `journals`: what steps took in real runs of the environment, of which those count that no data set
+    /// hangs on; a run that restored took its time for that.
     ///
     /// # Errors
     /// Exit 2 with what is wrong.
-    pub fn read(args: &RehearseArgs, plan: &Plan) -> Result<Self, CliError> {
+    pub fn read(args: &RehearseArgs, plan: &Plan, journals: &Measured) -> Result<Self, CliError> {
         let names = Names::of(plan);
         let mut model = Model::default();
         let mut restores = BTreeMap::new();
@@ -66,6 +68,13 @@ impl Wishes {
                     .hint("a share is written as 5%, at most 90%")
             })?;
             model.errors = share / 100.0;
+        }
+        let holds_data = |step: &str| {
+            let mut claims = plan.claims.iter().filter(|claim| claim.data_set.is_some());
+            claims.any(|claim| matches!(&claim.maker, Maker::StatefulSet { name, .. } if step == format!("StatefulSet/{name}")))
+        };
+        for (step, seconds) in journals.iter().filter(|(step, _)| !holds_data(step)) {
+            model.measured.extend(Duration::try_from_secs_f64(*seconds).ok().map(|time| (step.clone(), time)));
         }
         let mut measured_restores = BTreeSet::new();
         for file in &args.measured {
@@ -161,8 +170,8 @@ fn restored_in(text: &str) -> Vec<String> {
     restored.filter_map(|event| event["data_set"].as_str().map(str::to_owned)).collect()
 }
 
-/// What the model assumes, as phrases; of the filling of volumes only where there was any.
-pub fn assumptions(model: &Model, filled: &[FilledSet]) -> Vec<String> {
+/// What the model assumes, as phrases; of the filling of volumes and of operators (`operated`) only where there were any.
+pub fn assumptions(model: &Model, filled: &[FilledSet], operated: bool) -> Vec<String> {
     let time = |time: Duration| human(time.as_secs_f64());
     let mut phrases = vec![
         format!("{} for an image that is new to a node", time(model.pull)),
@@ -171,6 +180,9 @@ pub fn assumptions(model: &Model, filled: &[FilledSet]) -> Vec<String> {
         "2 to 20 s from a container's start to being ready, by its image".to_owned(),
         "gates pass when the pods they ask are ready".to_owned(),
     ];
+    if operated {
+        phrases.push(format!("{} until a custom resource is what its operator calls ready", time(model.operator)));
+    }
     let rates = Rates::default();
     let per_second = |bytes: u64| format!("{} MB/s", bytes / 1_000_000);
     if filled.iter().any(|it| it.via == Via::Backup && !it.supposed) {

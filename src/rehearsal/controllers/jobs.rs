@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Step, letters, make_pod, number, pods_of};
+use super::{Step, letters, make_pod, number, pods_of, seconds};
+use crate::rehearsal::deletion::{Propagation, delete};
 use crate::rehearsal::store::Key;
 use crate::rehearsal::world::World;
 
@@ -46,13 +47,21 @@ pub fn job(world: &mut World, key: &Key) {
         let message = "Job has reached the specified backoff limit";
         Some(json!([{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": message,
             "lastTransitionTime": now}]))
+    } else if is_overdue(world, key, &object) {
+        for (pod, _) in pods.iter().filter(|(_, pod)| !matches!(phase(pod), "Succeeded" | "Failed")) {
+            delete(world, pod, Propagation::Background);
+        }
+        let message = "Job was active longer than specified deadline";
+        Some(json!([{"type": "Failed", "status": "True", "reason": "DeadlineExceeded", "message": message,
+            "lastTransitionTime": now}]))
     } else {
         None
     };
     if end.is_none() && active == 0 {
         // The first at once; after a failure with a pause that doubles.
         let pause = Duration::from_secs(10 * (1 << failed.saturating_sub(1).min(5)));
-        let last = object.pointer("/metadata/annotations/rehearsal~1retry").and_then(Value::as_u64);
+        let last = object.pointer("/metadata/annotations/rehearsal~1retry").and_then(Value::as_str);
+        let last = last.and_then(|at| at.parse::<u64>().ok());
         let due = u64::try_from((world.elapsed() + pause).as_millis()).unwrap_or_default();
         let elapsed = u64::try_from(world.elapsed().as_millis()).unwrap_or_default();
         match (failed, last) {
@@ -63,7 +72,7 @@ pub fn job(world: &mut World, key: &Key) {
             }
             (_, Some(_)) => {}
             (_, None) => {
-                world.edit(key, |job| job["metadata"]["annotations"]["rehearsal/retry"] = due.into());
+                world.edit(key, |job| job["metadata"]["annotations"]["rehearsal/retry"] = due.to_string().into());
                 world.plan(Step::Look(key.clone()), pause);
             }
         }
@@ -81,6 +90,22 @@ pub fn job(world: &mut World, key: &Key) {
         }
         job["status"] = status;
     });
+}
+
+/// Whether a Job has been at work for longer than it may; looks again when it will have been.
+fn is_overdue(world: &mut World, key: &Key, job: &Value) -> bool {
+    let Some(limit) = seconds(job, "/spec/activeDeadlineSeconds") else { return false };
+    let started = job.pointer("/status/startTime").and_then(Value::as_str).and_then(|at| at.parse().ok());
+    let now = world.now().parse::<jiff::Timestamp>().ok();
+    let worked = now.zip(started).and_then(|(now, at)| Duration::try_from(now.duration_since(at)).ok());
+    match worked {
+        Some(worked) if worked >= limit => true,
+        Some(_) => false,
+        None => {
+            world.plan(Step::Look(key.clone()), limit + world.model.controller);
+            false
+        }
+    }
 }
 
 fn forget_retry(job: &mut Value) {

@@ -4,6 +4,7 @@
 mod cluster;
 pub mod jobs;
 mod sets;
+mod statuses;
 mod workloads;
 
 use std::time::Duration;
@@ -31,6 +32,8 @@ pub enum Step {
     Address(Key),
     /// The kinds of a definition are served.
     Serve(Key),
+    /// The operator of a custom resource has done what it wants.
+    Operate(Key),
     /// The progress deadline of a Deployment's generation.
     Deadline(Key, u64),
 }
@@ -40,7 +43,16 @@ pub fn interested(world: &World, key: &Key, object: Option<&Value>) -> Vec<Step>
     let mut steps = Vec::new();
     let looks = matches!(
         (key.group.as_str(), key.resource.as_str()),
-        ("", "namespaces" | "pods" | "persistentvolumeclaims" | "persistentvolumes" | "services")
+        (
+            "",
+            "namespaces"
+                | "pods"
+                | "persistentvolumeclaims"
+                | "persistentvolumes"
+                | "services"
+                | "resourcequotas"
+                | "replicationcontrollers"
+        ) | ("admissionregistration.k8s.io", "validatingadmissionpolicies")
             | ("apps", "deployments" | "replicasets" | "statefulsets" | "daemonsets")
             | ("batch", "jobs" | "cronjobs")
             | ("networking.k8s.io", "ingresses")
@@ -49,7 +61,7 @@ pub fn interested(world: &World, key: &Key, object: Option<&Value>) -> Vec<Step>
             | ("apiextensions.k8s.io", "customresourcedefinitions")
             | ("apiregistration.k8s.io", "apiservices")
     );
-    if looks && world.store.get(key).is_some() {
+    if (looks || statuses::is_operated(world, key)) && world.store.get(key).is_some() {
         steps.push(Step::Look(key.clone()));
     }
     // A claim that is being deleted stays for as long as a pod mounts it.
@@ -93,6 +105,7 @@ pub fn run_due(world: &mut World) {
             }
             Step::Volume(key) => cluster::provide_volume(world, &key),
             Step::Address(key) => cluster::give_address(world, &key),
+            Step::Operate(key) => statuses::operate(world, &key),
             Step::Serve(key) => cluster::establish(world, &key),
             Step::Deadline(key, generation) => workloads::deadline(world, &key, generation),
         }
@@ -119,6 +132,10 @@ fn look(world: &mut World, key: &Key) {
         ("autoscaling", "horizontalpodautoscalers") => cluster::autoscaler(world, key),
         ("apiextensions.k8s.io", "customresourcedefinitions") => cluster::definition(world, key),
         ("apiregistration.k8s.io", "apiservices") => cluster::api_service(world, key),
+        ("", "resourcequotas") => statuses::quota(world, key),
+        ("", "replicationcontrollers") => workloads::replica_set(world, key),
+        ("admissionregistration.k8s.io", "validatingadmissionpolicies") => statuses::admission_policy(world, key),
+        _ if statuses::is_operated(world, key) => statuses::changed(world, key),
         _ => {}
     }
 }

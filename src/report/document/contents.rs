@@ -128,6 +128,8 @@ pub struct Basis {
     pub needed: String,
     /// Volumes that are filled, each with its time.
     pub filled: Vec<String>,
+    /// The last rehearsal before this one, and whether the kit has changed since.
+    pub before: Option<String>,
 }
 
 /// A phase.
@@ -441,5 +443,6 @@ fn basis(setting: &rehearsal::Setting) -> Basis {
         needs: setting.needs.clone(),
         needed: rehearsal::needed(&setting.needs, setting.secrets),
         filled: rehearsal::filled(setting),
+        before: setting.before.clone(),
     }
 }

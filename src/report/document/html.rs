@@ -305,7 +305,7 @@ fn basis_of_times(page: &mut Page<'_>, basis: &Basis) {
     page.raw("<section>\n<h2>What the times rest on</h2>\n");
     if basis.measured.is_empty() {
         page.raw(
-            "<p>No time was measured in a real run: <code>--measured</code> takes them from the events of one.</p>\n",
+            "<p>No time was measured: the journals of real runs on this machine have none of it, and <code>--measured</code> takes them from the events of one.</p>\n",
         );
     } else {
         page.raw("<h3>Measured in real runs</h3>\n");
@@ -320,6 +320,9 @@ fn basis_of_times(page: &mut Page<'_>, basis: &Basis) {
     if !basis.filled.is_empty() {
         page.raw("<h3>Volumes that are filled</h3>\n");
         items(page, &basis.filled);
+    }
+    if let Some(before) = &basis.before {
+        page.raw("<h3>Before this</h3>\n<p>").name(before).raw("</p>\n");
     }
     page.raw("</section>\n");
 }

@@ -88,6 +88,7 @@ pub fn text(report: &Report, change: &dyn Fn(&str) -> String) -> String {
         text.items("Times supposed on the command line", &basis.supposed);
         text.items("Assumed of everything else", &basis.assumed);
         text.items("Volumes that are filled", &basis.filled);
+        text.items("Before this", basis.before.as_slice());
         text.raw("\n## What a rebuild would need\n\n").put(&basis.needed).raw("\n");
     }
     text.items("Warnings", &report.warnings);
