@@ -375,3 +375,24 @@ fn a_rehearsal_has_values_of_its_own_and_the_command_line_goes_before_them() {
     let told = Overrides { set: vec![("size".into(), "4".into())], ..rehearsal };
     assert_eq!(values(told)["size"], 4);
 }
+
+#[test]
+fn no_rehearsal_of_the_embedded_kit_imports_replicates_or_counts() {
+    let kit = Kit::embedded();
+    let stand_ins = crate::secrets::StandIns::of(&kit).unwrap();
+    let writers = |name: &str, rehearsal: bool| {
+        let instance = rehearsal.then(|| "rehearsal-000000".to_owned());
+        let overrides = Overrides { instance, rehearsal, ..Overrides::default() };
+        let rendered = kit.render(&kit.environment(name, &overrides).unwrap(), &stand_ins).unwrap();
+        let objects = rendered.phases.iter().flat_map(|phase| &phase.objects);
+        let writes = |object: &&Object| {
+            let name = object.name();
+            object.kind() != "Secret" && ["import", "worker", "cron", "mbslave"].iter().any(|word| name.contains(word))
+        };
+        objects.filter(writes).map(|object| object.key().to_string()).collect::<Vec<_>>()
+    };
+    for environment in ["local", "staging", "production", "standby"] {
+        assert_eq!(writers(environment, true), [""; 0], "{environment}");
+    }
+    assert!(!writers("staging", false).is_empty(), "the test would see them");
+}

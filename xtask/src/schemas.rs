@@ -19,8 +19,8 @@ use crate::progress::say;
 /// Where the record is kept, relative to the project's folder.
 const FILE: &str = "src/manifest/kubernetes.json.gz";
 
-/// Groups that no kit and no controller of the simulation uses.
-const LEFT_OUT: [&str; 3] = ["flowcontrol.apiserver.k8s.io", "internal.apiserver.k8s.io", "resource.k8s.io"];
+/// Groups of the API server's own bookkeeping.
+const LEFT_OUT: [&str; 1] = ["internal.apiserver.k8s.io"];
 
 /// Arguments of `record-schemas`.
 #[derive(Args)]
