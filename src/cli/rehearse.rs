@@ -19,7 +19,7 @@ use super::settings::Context;
 use super::{CliError, Exit};
 use super::{journal, rehearsals};
 use crate::cluster::{Cluster, ClusterError};
-use crate::data::Answers;
+use crate::data::{Answers, Choice};
 use crate::kit::{Environment, Kit, Rendered};
 use crate::plan::Plan;
 use crate::rebuild::Options;
@@ -30,6 +30,7 @@ use crate::rehearsal::needs::needs;
 use crate::rehearsal::record::{self, Record};
 use crate::rehearsal::{Faults, Simulation, World};
 use crate::report::document::About;
+use crate::report::duration::human;
 use crate::report::lines::Lines;
 use crate::report::progress::Progress;
 use crate::report::{ending, json as json_form, rehearsal, sanitize};
@@ -381,13 +382,27 @@ fn setting(args: &RehearseArgs, rehearsed: &Rehearsed, accident: &Accident, secr
     rehearsal::Setting {
         supposed: slow.map(|(name, time)| format!("{name} takes {time}")).collect(),
         measured: world.model.measured.keys().cloned().collect(),
-        assumed: assumptions(&world.model, &rehearsed.filled, world.has_operated()),
+        assumed: assumptions(&world.model, &rehearsed.filled, world.has_operated())
+            .into_iter()
+            .chain(not_counted(&rehearsed.plan))
+            .collect(),
         filled: rehearsed.filled.clone(),
         assumed_backups: accident.assumed.clone(),
         secrets,
         needs: needs(&rehearsed.plan),
         ..rehearsal::Setting::default()
     }
+}
+
+/// What goes on after the rebuild: data that begins empty and is made again from other data.
+fn not_counted(plan: &Plan) -> impl Iterator<Item = String> {
+    plan.data_sets.iter().filter_map(|set| {
+        let derived = set.derived.as_ref()?;
+        let estimate = human(derived.estimate?.as_secs_f64());
+        let empty = plan.data.of_set(&set.name)?.claims.iter().any(|claim| claim.choice == Choice::Empty);
+        empty
+            .then(|| format!("not counted: about {estimate} in which {} is made again from {}", set.name, derived.from))
+    })
 }
 
 /// Takes in events: as JSON for programs, as lines where more is wanted, else only for the last screen.

@@ -68,6 +68,11 @@ impl Faults {
         let breaks = self.share > 0.0 && self.chance.share() < self.share * 4.0;
         breaks.then(|| Duration::from_secs(1 + self.chance.below(60) as u64))
     }
+
+    /// Whether the server has forgotten what came before, when a watch or the next page is asked for: `410 Expired`.
+    pub fn forgets(&mut self) -> bool {
+        self.share > 0.0 && self.chance.happens(self.share * 2.0)
+    }
 }
 
 /// Numbers that look like chance (xorshift64*).

@@ -99,7 +99,14 @@ impl Simulation {
             let name = format!("{} {}", parts.method, parts.uri.path());
             self.world().writes.push((at, name));
         }
-        let fault = self.faults.lock().unwrap_or_else(PoisonError::into_inner).next(parts.uri.path(), watches);
+        let continues = watches || parts.uri.query().is_some_and(|query| query.contains("continue="));
+        let (fault, forgets) = {
+            let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+            (faults.next(parts.uri.path(), watches), continues && faults.forgets())
+        };
+        if forgets {
+            self.world().store.compact();
+        }
         match fault {
             Some(Fault::Status(code, message)) => return Ok(failure(code, message)),
             Some(Fault::Delay(time)) => tokio::time::sleep(time).await,

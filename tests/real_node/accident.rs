@@ -90,7 +90,8 @@ fn the_namespace_is_deleted_and_every_row_is_back() {
     let folder = std::path::Path::new(folder.expect("the bed's volumes are folders of this machine")).join("pgroot");
     std::fs::rename(folder.join("data"), folder.join("data.failed")).unwrap();
     let stopped = local(&bed, &hidden, "up", &["--until", "database"]).exit(7);
-    stopped.says("StatefulSet/postgresql-app will not become ready").says("Failed to bootstrap cluster");
+    let stopped = stopped.says("StatefulSet/postgresql-app will not become ready").says("Failed to bootstrap cluster");
+    assert!(!stopped.stderr.contains("back on the volumes that survived"), "{}", stopped.stderr);
     let there: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     let made: Vec<_> = there.iter().filter(|path| !path.ends_with("data.failed")).collect();
     assert!(made.iter().all(|path| !path.join("PG_VERSION").exists()), "no database was made: {made:?}");

@@ -148,6 +148,12 @@ impl<'a> ObjectStore<'a> {
         self.exec(&["sh", "-c", script])
     }
 
+    /// Makes another bucket: a folder beside this one.
+    #[track_caller]
+    pub fn make_bucket(&self, name: &str) {
+        self.exec(&["mkdir", &format!("../{name}")]);
+    }
+
     /// Runs a command in the bucket's folder.
     #[track_caller]
     fn exec(&self, command: &[&str]) -> String {
