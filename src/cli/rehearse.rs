@@ -68,7 +68,8 @@ What-ifs show what an operator would see, and end with that run's exit code:
   --slow postgresql-app=2h                 the restore of a data set
   --api-errors 5%                          requests that go wrong, by --seed
 
-Times are assumed, unless a real run has measured them:
+Times are assumed, unless a real run of the environment has measured them: its
+journals on this machine are read, and what another one has told with -o json:
   rekindle up staging -o json > run.jsonl
   rekindle rehearse staging --measured run.jsonl
 

@@ -30,6 +30,9 @@ impl<'a> Stack<'a> {
     pub fn new(bed: &'a Bed, store: &ObjectStore<'_>, instance: &str) -> Self {
         let mut flags = store.flags();
         flags.extend(["--instance".to_owned(), instance.to_owned()]);
+        // What an earlier run of the test left there says that its data was seen.
+        let memory = bed.api("v1", "Secret", Some("rekindle-system"));
+        let _ = bed.block_on(memory.delete(&format!("memory-local.{instance}"), &kube::api::DeleteParams::default()));
         Self::of(bed, "local", format!("acoustid-{instance}"), flags)
     }
 
