@@ -85,9 +85,7 @@ fn the_namespace_is_deleted_and_every_row_is_back() {
     // A failed first start has set a data folder aside: what looks like an empty volume is not taken for one.
     bed.block_on(namespaces.delete(&space.name, &DeleteParams::default())).unwrap();
     bed.wait_within(EMPTYING, "the namespace is gone", |bed| bed.get("v1", "Namespace", None, &space.name).is_none());
-    let volume = bed.get("v1", "PersistentVolume", None, &before["data-postgresql-app-0"]).unwrap();
-    let folder = ["/spec/hostPath/path", "/spec/local/path"].into_iter().find_map(|at| volume.pointer(at)?.as_str());
-    let folder = std::path::Path::new(folder.expect("the bed's volumes are folders of this machine")).join("pgroot");
+    let folder = folder_of(&bed, &before["data-postgresql-app-0"]).join("pgroot");
     std::fs::rename(folder.join("data"), folder.join("data.failed")).unwrap();
     let stopped = local(&bed, &hidden, "up", &["--until", "database"]).exit(7);
     let stopped = stopped.says("StatefulSet/postgresql-app will not become ready").says("Failed to bootstrap cluster");
@@ -103,8 +101,15 @@ fn the_namespace_is_deleted_and_every_row_is_back() {
     assert_eq!(memory(&bed, &space.name), before);
 }
 
+/// Where the bytes of a volume are: the bed's volumes are folders of this machine.
+pub fn folder_of(bed: &Bed, volume: &str) -> std::path::PathBuf {
+    let volume = bed.get("v1", "PersistentVolume", None, volume).unwrap();
+    let folder = ["/spec/hostPath/path", "/spec/local/path"].into_iter().find_map(|at| volume.pointer(at)?.as_str());
+    folder.expect("it is a folder").into()
+}
+
 /// How long a run took, and the share of it that was not waiting for anything.
-fn times(ran: &Ran) -> String {
+pub fn times(ran: &Ran) -> String {
     let last = ran.last();
     let steps = last["critical_path"].as_array().into_iter().flatten();
     let waited: f64 = steps.filter_map(|step| step["seconds"].as_f64()).sum();

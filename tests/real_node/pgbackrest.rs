@@ -154,6 +154,16 @@ fn another_stack_comes_back_from_what_pgbackrest_kept() {
         gone("PersistentVolume", claim["spec"]["volumeName"].as_str().unwrap());
     };
     lose();
+    // Nothing begins empty without the keys to the repository, or beside another folder that holds nothing.
+    let files = store.files();
+    for (setting, why) in [
+        ("lookup.PGBACKREST_REPO1_S3_KEY_SECRET=wrong", "its backups could not be looked up"),
+        ("lookup.PGBACKREST_REPO1_PATH=/elsewhere", "its archive holds no backup of it"),
+    ] {
+        run(&kit, &bed, &["up", "test", "--set", setting]).exit(4).says(why);
+        assert!(bed.get("v1", "Namespace", None, &space.name).is_none(), "{setting}: nothing was written");
+    }
+    assert_eq!(store.files(), files, "the repository stays as it is");
     run(&kit, &bed, &["up", "test", "-v"])
         .exit(0)
         .says("StatefulSet/db waiting: restor")

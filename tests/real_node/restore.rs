@@ -6,6 +6,7 @@ use std::io::Write as _;
 
 use kube::api::DeleteParams;
 
+use super::accident::{folder_of, times};
 use super::archive::has_wal_g;
 use super::archived::{CLUSTERS, Stack, first_archive};
 use super::object_store::{Keys, ObjectStore};
@@ -57,13 +58,16 @@ fn what_is_lost_with_its_volumes_comes_back_from_object_storage() {
     stack.lose(&["app", "fingerprint", "ingest", "musicbrainz"]);
     let archives: BTreeMap<_, _> = CLUSTERS.iter().map(|(name, _)| (*name, first_archive(&store, name))).collect();
     let running = stack.begin();
-    bed.wait_until("the first databases are being restored", |bed| {
-        bed.get("v1", "Pod", Some(&stack.space.name), "postgresql-app-0").is_some()
+    bed.wait_until("a database is being restored", |bed| {
+        let claim = bed.get("v1", "PersistentVolumeClaim", Some(&stack.space.name), "data-postgresql-app-0");
+        let volume = claim.and_then(|claim| claim.pointer("/spec/volumeName")?.as_str().map(str::to_owned));
+        volume.is_some_and(|volume| folder_of(bed, &volume).join("pgroot/.restoring").exists())
     });
     running.signal("KILL");
     drop(running.wait());
-    let back = stack.up(&[]).exit(0).says("local/burnt is up").says("gate postgresql-app has its newest marker of ");
-    let _ = writeln!(std::io::stdout(), "outage to healthy by restore: {:.1} s", back.took.as_secs_f64());
+    let back = stack.up(&["-o", "json"]).exit(0);
+    assert!(back.stdout.contains("postgresql-app has its newest marker of "), "{}", back.stdout);
+    let _ = writeln!(std::io::stdout(), "outage to healthy by restore: {}", times(&back));
     assert_eq!(stack.rows(), rows);
     for (cluster, before) in &archives {
         assert_eq!(first_archive(&store, cluster), *before, "the archive that {cluster} came from stays as it is");
