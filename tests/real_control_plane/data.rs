@@ -816,6 +816,7 @@ fn a_rehearsal_takes_no_volume_that_was_there() {
         .says("a rehearsal adopts no volume");
     assert_eq!(volumes.versions(), versions, "the volume is as it was");
     let free = volumes.make("b", "Delete", "", "");
+    volumes.wait_for(&free, "Available");
     let versions = volumes.versions();
     run(&kit, &bed, &["rehearse", "test", "--context", &bed.context(), "--data", "ledger=empty"])
         .exit(4)
