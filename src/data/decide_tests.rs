@@ -640,13 +640,10 @@ fn an_archive_that_looks_empty_is_not_believed_where_a_healthy_run_found_data() 
 
 #[test]
 fn a_folder_that_names_the_claim_is_asked_about() {
-    let row = |policy| {
-        let (set, count) = data_set("");
-        let mut survey = survey(&["pv p1 available"]);
-        survey.volumes[0].place = "node a, /var/pvc-1_shop_data-0".into();
-        decide_all(&[set], &expected(count), &survey, &super::decide_tests::policy(policy), &answers(""))
-    };
-    let stops = row("").unwrap_err();
+    let (set, count) = data_set("");
+    let mut survey = survey(&["pv p1 available"]);
+    survey.volumes[0].place = "node a, /var/pvc-1_shop_data-0".into();
+    let stops = decide_all(&[set], &expected(count), &survey, &policy(""), &answers("")).unwrap_err();
     assert_eq!(stops[0].why, "what survives held shop/data-0, as its folder says, and names no claim any more");
     assert_eq!(stops[0].ways[0], "--data db=adopt:p1");
 }

@@ -1,6 +1,6 @@
 //! Data sets: state that must survive. Which claims hold it ([`spec`], [`claims`]), what of it is there ([`survey`],
-//! [`evidence`], [`lookup`], [`backups`]), what is done about it ([`decide`], [`restore`], in the words of [`decision`]), and doing it ([`objects`],
-//! [`adopt`], [`marks`], [`lineage`], [`memory`]).
+//! [`evidence`], [`lookup`], [`backups`]), what is done about it ([`decide`], [`restore`], in the words of [`decision`]), and
+//! doing it ([`objects`], [`adopt`], [`marks`], [`lineage`], [`memory`]).
 //!
 //! Everything but [`survey`], [`lookup`], [`adopt`], [`marks`] and [`memory`] is pure.
 

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::layer::check_label;
 use crate::manifest::Object;
+use crate::manifest::mistake::describe;
 
 /// One fault, at a path of the document.
 #[derive(Debug, PartialEq, Eq)]
@@ -123,17 +124,6 @@ fn check_name(text: &str) -> Result<(), String> {
         Ok(())
     } else {
         Err("may hold only letters, digits, -, _ and ., and begins and ends with a letter or digit".into())
-    }
-}
-
-fn describe(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "nothing",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a text",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "a mapping",
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Environment, Kit, RenderedPhase, did_you_mean};
+use super::{Environment, Kit, RenderedPhase};
 use crate::health::gate::Gate;
 use crate::manifest::catalogue::Catalogue;
 use crate::manifest::mistake::{Mistake, nearest};
@@ -80,7 +80,7 @@ fn unknown_to_gate(
             .collect();
         if !known.contains(&name) {
             let message = format!("gate {} needs {kind}/{name}, which no template makes", gate.name);
-            let hint = nearest(name, known).map(|known| format!("did you mean {known}?"));
+            let hint = meant(name, known);
             warnings.push(Mistake { hint, ..kit.mistake_at("unknown-object", message, &gate.origin) });
         }
     }
@@ -119,6 +119,11 @@ fn deadlock(kit: &Kit, object: &Object, reference: &Reference, target: &Object, 
     Mistake { hint, ..kit.mistake_at("order", message, &object.origin) }
 }
 
+/// The hint that names what was probably meant.
+fn meant<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    nearest(typed, known).map(|known| format!("did you mean {known}?"))
+}
+
 fn missing(
     kit: &Kit,
     environment: &Environment,
@@ -128,16 +133,11 @@ fn missing(
     mistakes: &mut Vec<Mistake>,
     warnings: &mut Vec<Mistake>,
 ) {
-    let names = |kind: &str| {
-        let same = catalogue.objects().iter().filter(|object| object.kind() == kind);
-        same.map(|object| object.name().to_owned()).collect::<Vec<_>>()
-    };
     match &reference.target {
         Target::Named { kind, name, .. } => {
             let known: Vec<String> = catalogue.objects().iter().map(|object| object.key().to_string()).collect();
             let typed = format!("{kind}/{name}");
-            let hint = crate::manifest::mistake::nearest(&typed, known.iter().map(String::as_str));
-            let hint = hint.map(|name| format!("did you mean {name}?"));
+            let hint = meant(&typed, known.iter().map(String::as_str));
             let message = format!("{} waits for {typed} (rekindle.dev/after), which no template makes", object.key());
             mistakes.push(Mistake { hint, ..kit.mistake_at("unknown-object", message, &object.origin) });
         }
@@ -147,9 +147,8 @@ fn missing(
                 key.kind == "ConfigMap" && key.name == "kube-root-ca.crt" || made_by_a_stateful_set(key, catalogue);
             if here && !given && !reference.optional && MADE_BY_KITS.contains(&key.kind.as_str()) {
                 let message = format!("{} needs {key} ({}), which no template makes", object.key(), reference.path);
-                let known = names(&key.kind);
-                let hint =
-                    did_you_mean(&key.name, known.iter().map(String::as_str)).filter(|hint| hint.starts_with("did"));
+                let same = catalogue.objects().iter().filter(|object| object.kind() == key.kind);
+                let hint = meant(&key.name, same.map(|object| object.name()));
                 warnings.push(Mistake { hint, ..kit.mistake_at("unknown-object", message, &object.origin) });
             }
         }

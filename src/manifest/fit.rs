@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use serde_json::{Map, Value};
 
 use super::Object;
-use super::mistake::nearest;
+use super::mistake::{describe, nearest};
 use super::schema::{Keys, Kind, Scalar, Struct, Type, record};
 
 /// A field that does not fit. No value is repeated in it, since it may be a secret.
@@ -136,15 +136,7 @@ impl Walk {
     }
 
     fn wrong_type(&mut self, value: &Value, wanted: &str, hint: Option<&str>) {
-        let found = match value {
-            Value::Null => "nothing",
-            Value::Bool(_) => "a boolean",
-            Value::Number(_) => "a number",
-            Value::String(_) => "a text",
-            Value::Array(_) => "a list",
-            Value::Object(_) => "a mapping",
-        };
-        let message = format!("{} is {found}, it must be {wanted}", self.place());
+        let message = format!("{} is {}, it must be {wanted}", self.place(), describe(value));
         self.tell("wrong-type", message, hint.map(str::to_owned));
     }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::Serialize;
+use serde_json::Value;
 
 /// One mistake in the kit. Rendered by the command line with the source line underlined.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -66,6 +67,18 @@ fn count(mistakes: usize) -> String {
 impl From<Mistake> for Mistakes {
     fn from(mistake: Mistake) -> Self {
         Self(vec![mistake])
+    }
+}
+
+/// What a value is: `a number`, `a mapping`.
+pub fn describe(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "nothing",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "a mapping",
     }
 }
 

@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use super::Plan;
 use crate::cluster::SYSTEM_NAMESPACE;
+use crate::cluster::removal::may_own_claims;
 use crate::health::gate::{Gate, HttpTarget, Probe};
 use crate::manifest::Object;
 use crate::manifest::kinds::{holds_data, is_cluster_scoped, plural};
-use crate::manifest::references::is_builtin_group;
 
 /// One thing that somebody must be allowed to do.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,7 +81,7 @@ impl Rights {
         if !holds_data(object.group(), object.kind()) {
             self.add(namespace, at, &["delete"]);
         }
-        if !is_builtin_group(object.group()) {
+        if may_own_claims(&object.key()) {
             // One that owns claims is never deleted.
             self.add(namespace, ("", "persistentvolumeclaims"), &["list"]);
         }

@@ -204,7 +204,7 @@ impl Keeper {
     }
 
     async fn empty(&self) -> Result<(), ClusterError> {
-        let record = emptied(self.lease.clone());
+        let record = emptied(self.lease.clone(), true);
         timed(&self.cluster.server, self.api.replace(&self.name, &params(), &record)).await.map(drop)
     }
 }

@@ -146,13 +146,8 @@ impl Lock {
                 && ours(&lease)
             {
                 // Whoever comes next waits in our place until the run that the lock was broken from has noticed.
-                let mark =
-                    was_broken_lately(&lease).then(|| lease.metadata.annotations.as_ref()?.get(BROKEN_AT).cloned());
-                let mut free = emptied(lease);
-                if let Some(mark) = mark.flatten() {
-                    free.metadata.annotations.get_or_insert_default().insert(BROKEN_AT.into(), mark);
-                }
-                let _ = api.replace(&name, &params(), &free).await;
+                let settled = !was_broken_lately(&lease);
+                let _ = api.replace(&name, &params(), &emptied(lease, settled)).await;
             }
         };
         let _ = tokio::time::timeout(keeper::RELEASE, free).await;
@@ -207,9 +202,9 @@ fn was_broken_lately(lease: &Lease) -> bool {
     waited.and_then(|waited| Duration::try_from(waited).ok()).is_none_or(|waited| waited < NOTICE)
 }
 
-/// The record without a holder.
-fn emptied(mut lease: Lease) -> Lease {
-    if let Some(annotations) = &mut lease.metadata.annotations {
+/// The record without a holder. `settled`: whoever had the lock broken from it cannot write any more.
+fn emptied(mut lease: Lease, settled: bool) -> Lease {
+    if let Some(annotations) = lease.metadata.annotations.as_mut().filter(|_| settled) {
         annotations.remove(BROKEN_AT);
     }
     if let Some(spec) = &mut lease.spec {

@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use super::Step;
+use crate::manifest::references::is_builtin_group;
 use crate::rehearsal::store::Key;
 use crate::rehearsal::world::World;
 
@@ -25,7 +26,8 @@ pub fn admission_policy(world: &mut World, key: &Key) {
 
 /// Whether an object is a custom resource to which its operator writes a status.
 pub fn is_operated(world: &World, key: &Key) -> bool {
-    world.kind_of(key).is_some_and(|kind| kind.custom && kind.has_status())
+    // Asked at every change: Kubernetes' own groups are told apart without looking through the kinds.
+    !is_builtin_group(&key.group) && world.kind_of(key).is_some_and(|kind| kind.custom && kind.has_status())
 }
 
 /// A custom resource that has changed: its operator looks at it.

@@ -1,1 +1,0 @@
-export REKINDLE_IDENTITY=/tmp/hk/id.txt
