@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -34,10 +35,41 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> ByteStream for T {}
 pub struct Reached {
     /// The connection. Dropping it ends it. Shutting its writing half down ends both halves.
     pub stream: Box<dyn ByteStream>,
-    /// Who is at the other end, e.g. `pod postgresql-app-0`.
-    pub peer: String,
+    /// Who is at the other end.
+    pub peer: Peer,
     /// How long a refusal may still take to arrive.
     pub settle: Duration,
+}
+
+/// Who is at the other end of a connection, and what was reported about it. The report is kept here as well because clients
+/// that read before they have asked anything swallow it: their question then meets a connection that is merely closed.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    name: String,
+    report: Arc<OnceLock<String>>,
+}
+
+impl Peer {
+    /// With a name for sentences, e.g. `pod postgresql-app-0`.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), report: Arc::default() }
+    }
+
+    /// Keeps what was reported about it, a whole sentence. The first report stays.
+    pub fn reported(&self, sentence: &str) {
+        self.report.get_or_init(|| sentence.to_owned());
+    }
+
+    /// What was reported about it.
+    pub fn report(&self) -> Option<&str> {
+        self.report.get().map(String::as_str)
+    }
+}
+
+impl std::fmt::Display for Peer {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.name)
+    }
 }
 
 /// A way to reach Services.
@@ -201,8 +233,9 @@ impl PortForward {
             return Err(ReachError::Pod { pod, reason: "the forwarded port has no stream".to_owned() });
         };
         let refusal = forwarder.take_error(backend.port).map(|refusal| Box::pin(refusal) as Refusal);
-        let peer = format!("pod {pod}");
-        let stream = Forwarded { stream, refusal, patience: None, answered: false, forwarder, pod, port: backend.port };
+        let peer = Peer::new(format!("pod {pod}"));
+        let (port, known) = (backend.port, peer.clone());
+        let stream = Forwarded { stream, refusal, patience: None, answered: false, forwarder, peer: known, port };
         Ok(Reached { stream: Box::new(stream), peer, settle: SETTLE })
     }
 }
@@ -245,7 +278,7 @@ struct Forwarded {
     /// Whether the pod has sent anything: then it did not refuse.
     answered: bool,
     forwarder: Portforwarder,
-    pod: String,
+    peer: Peer,
     port: u16,
 }
 
@@ -256,7 +289,9 @@ impl Forwarded {
             Poll::Pending => None,
             Poll::Ready(report) => {
                 self.refusal = None;
-                report.map(|report| refusal(&self.pod, self.port, &report))
+                let error = refusal(&self.peer, self.port, &report?);
+                self.peer.reported(&error.to_string());
+                Some(error)
             }
         }
     }
@@ -328,12 +363,12 @@ impl Drop for Forwarded {
 pub struct PodReport(pub String);
 
 /// The node's report on a port as an error of the stream.
-fn refusal(pod: &str, port: u16, report: &str) -> io::Error {
+fn refusal(peer: &Peer, port: u16, report: &str) -> io::Error {
     if report.contains("connection refused") {
-        let text = format!("connection refused by pod {pod}, port {port}");
+        let text = format!("connection refused by {peer}, port {port}");
         io::Error::new(io::ErrorKind::ConnectionRefused, PodReport(text))
     } else {
-        io::Error::other(PodReport(format!("pod {pod}, port {port}: {}", short(report))))
+        io::Error::other(PodReport(format!("{peer}, port {port}: {}", short(report))))
     }
 }
 

@@ -112,12 +112,12 @@ async fn pods_that_do_not_really_run_are_told_apart() {
 fn reports_of_the_node_become_sentences() {
     let report = "error forwarding port 80 to pod 1f, uid : failed to execute portforward in network namespace \"x\": failed \
                   to connect to localhost:80 inside namespace \"x\", IPv4: dial tcp4 127.0.0.1:80: connect: connection refused";
-    let error = refusal("api-0", 80, report);
+    let error = refusal(&Peer::new("pod api-0"), 80, report);
     assert_eq!(
         (error.kind(), error.to_string().as_str()),
         (io::ErrorKind::ConnectionRefused, "connection refused by pod api-0, port 80")
     );
-    let error = refusal("api-0", 80, &format!("pod is\nnot running {}", "x".repeat(500)));
+    let error = refusal(&Peer::new("pod api-0"), 80, &format!("pod is\nnot running {}", "x".repeat(500)));
     assert!(error.to_string().starts_with("pod api-0, port 80: pod is not running xxx"));
     assert!(error.to_string().chars().count() < 300);
 }

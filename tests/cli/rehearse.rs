@@ -1,7 +1,7 @@
 //! `rekindle rehearse`: no cluster, no key, no network.
 
 use crate::kits::small;
-use crate::support::{Outcome, Place};
+use crate::support::{Outcome, Place, write};
 
 fn last_event(outcome: &Outcome) -> serde_json::Value {
     serde_json::from_str(outcome.stdout.lines().last().unwrap()).unwrap()
@@ -272,4 +272,28 @@ fn a_report_says_how_old_the_last_rehearsal_is() {
     assert_eq!(place.run(&["rehearse", "local", "--report", "again.md"]).code, Some(0));
     let report = place.read("again.md");
     assert!(report.contains("Before this") && report.contains("the kit is the same"), "{report}");
+}
+
+#[test]
+fn real_runs_of_the_environment_give_their_times() {
+    let place = small();
+    let journal = |environment: &str, seconds: f64| {
+        let process = serde_json::json!({"pid": 1, "started": 1, "uid": 0, "boot": "b", "pid_namespace": "n"});
+        let header = serde_json::json!({"journal": 1, "rekindle": "0.1.0", "run": "a", "time": "2026-11-25T16:06:12Z",
+            "command": "", "look": "", "environment": environment, "kit": null, "stack": "shop", "cluster": "u", "context": "c",
+            "server": "s", "by": "me", "process": process, "hosts": []});
+        let object = serde_json::json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "api"});
+        let applied = serde_json::json!({"event": "object-applied", "object": object, "action": "created"});
+        let ready = serde_json::json!({"event": "object-ready", "object": object, "seconds": seconds});
+        format!("{header}\n{applied}\n{ready}\n")
+    };
+    let runs = place.folder().join("home/.local/state/rekindle/runs");
+    write(&runs.join("20261125T160612.000Z-a.jsonl"), journal("production", 300.0).as_bytes());
+    let told = place.run(&["rehearse", "local", "-o", "json"]);
+    assert_eq!(last_event(&told)["measured"], serde_json::json!([]), "that was another environment");
+    write(&runs.join("20261125T160613.000Z-b.jsonl"), journal("local", 90.0).as_bytes());
+    let told = place.run(&["rehearse", "local", "-o", "json"]);
+    assert_eq!(last_event(&told)["measured"], serde_json::json!(["Deployment/api"]), "{told}");
+    let seconds = last_event(&told)["seconds"].as_f64().unwrap();
+    assert!((90.0..95.0).contains(&seconds), "{seconds}");
 }

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::io;
 use std::sync::Arc;
 
-use crate::cluster::forward::PodReport;
+use crate::cluster::forward::{Peer, PodReport};
 use crate::secrets::redact::Redactor;
 
 tokio::task_local! {
@@ -67,8 +67,17 @@ pub(super) fn quote(text: &str) -> String {
     }
 }
 
-/// An error of a connection as a sentence about the peer, from the most telling of its causes.
-pub(super) fn explain(error: &(dyn Error + 'static), peer: &str) -> String {
+/// A connection that ended without an answer: what was reported about the peer, or else that it is closed.
+pub(super) fn closed(peer: &Peer) -> String {
+    peer.report().map_or_else(|| format!("connection closed by {peer}"), quote)
+}
+
+/// An error of a connection as a sentence about the peer: what was reported about it, or else from the most telling of the
+/// error's causes.
+pub(super) fn explain(error: &(dyn Error + 'static), peer: &Peer) -> String {
+    if let Some(report) = peer.report() {
+        return quote(report);
+    }
     let mut current = Some(error);
     let mut deepest = error;
     while let Some(cause) = current {
@@ -89,7 +98,7 @@ pub(super) fn explain(error: &(dyn Error + 'static), peer: &str) -> String {
 }
 
 /// An I/O error in words; `None` when one of its causes says more.
-fn explain_io(error: &io::Error, peer: &str) -> Option<String> {
+fn explain_io(error: &io::Error, peer: &Peer) -> Option<String> {
     if error.get_ref().is_some_and(|inner| inner.is::<PodReport>()) {
         return Some(quote(&error.to_string()));
     }
@@ -99,7 +108,7 @@ fn explain_io(error: &io::Error, peer: &str) -> Option<String> {
         | io::ErrorKind::BrokenPipe
         | io::ErrorKind::UnexpectedEof
         | io::ErrorKind::ConnectionAborted
-        | io::ErrorKind::NotConnected => format!("connection closed by {peer}"),
+        | io::ErrorKind::NotConnected => closed(peer),
         io::ErrorKind::TimedOut => format!("no answer from {peer}"),
         _ => return None,
     })
@@ -149,7 +158,11 @@ mod tests {
             (io::Error::new(io::ErrorKind::UnexpectedEof, "tls handshake eof"), "connection closed by pod a"),
         ];
         for (error, text) in table {
-            assert_eq!(explain(&error, "pod a"), text);
+            assert_eq!(explain(&error, &Peer::new("pod a")), text);
         }
+        let peer = Peer::new("pod a");
+        peer.reported("pod a, port 80: not running");
+        let error = io::Error::from(io::ErrorKind::BrokenPipe);
+        assert_eq!(explain(&error, &peer), "pod a, port 80: not running");
     }
 }

@@ -14,10 +14,10 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio::net::TcpStream;
 
-use super::answer::{beside, explain, quote};
+use super::answer::{beside, closed, explain, quote};
 use super::spec::{Address, Http, HttpTarget};
 use super::{Answer, Asker};
-use crate::cluster::forward::{ByteStream, api_text};
+use crate::cluster::forward::{ByteStream, Peer, api_text};
 
 /// As much of a body as is read, in bytes.
 const BODY: usize = 64 * 1024;
@@ -38,7 +38,7 @@ pub(super) fn web_client() -> Result<reqwest::Client, String> {
     let builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy();
     // Every question opens a connection of its own: an old one would hide that new ones are refused.
     let builder = builder.user_agent(USER_AGENT).pool_max_idle_per_host(0);
-    builder.build().map_err(|error| explain(&error, "TLS"))
+    builder.build().map_err(|error| explain(&error, &Peer::new("TLS")))
 }
 
 pub(super) async fn ask(asker: &Asker, namespace: &str, spec: &Http) -> Result<Answer, String> {
@@ -55,8 +55,8 @@ pub(super) async fn ask(asker: &Asker, namespace: &str, spec: &Http) -> Result<A
                 None => address_of(asker, namespace, host).await?,
             };
             let place = Address { port: Some(address.port.unwrap_or(*port)), ..address };
-            let peer = place.to_string();
-            let stream = TcpStream::connect(&peer).await.map_err(|error| explain(&error, &peer))?;
+            let peer = Peer::new(place.to_string());
+            let stream = TcpStream::connect(place.to_string()).await.map_err(|error| explain(&error, &peer))?;
             converse(Box::new(stream), spec, host, *tls, &peer).await?
         }
     };
@@ -100,10 +100,10 @@ fn excerpt(body: &[u8]) -> String {
 async fn fetch(asker: &Asker, spec: &Http, url: &str) -> Result<Received, String> {
     let client = asker.web.as_ref().map_err(Clone::clone)?;
     let parsed = reqwest::Url::parse(url).map_err(|error| format!("{}: {error}", quote(url)))?;
-    let peer = match (parsed.host_str(), parsed.port_or_known_default()) {
+    let peer = Peer::new(match (parsed.host_str(), parsed.port_or_known_default()) {
         (Some(host), Some(port)) => format!("{host}:{port}"),
         _ => quote(url),
-    };
+    });
     let method = spec.method.parse::<reqwest::Method>().map_err(|_| format!("method {} is none", spec.method))?;
     let mut request = client.request(method, parsed).headers(headers(spec));
     if let Some(body) = &spec.body {
@@ -126,7 +126,7 @@ async fn converse(
     spec: &Http,
     host: &str,
     tls: bool,
-    peer: &str,
+    peer: &Peer,
 ) -> Result<Received, String> {
     let stream: Box<dyn ByteStream> = if tls {
         let name = ServerName::try_from(host.to_owned()).map_err(|_| format!("{host} is no TLS server name"))?;
@@ -165,8 +165,10 @@ async fn converse(
     beside(talk, connection).await
 }
 
-fn failure(error: &hyper::Error, peer: &str) -> String {
-    if error.is_incomplete_message() {
+fn failure(error: &hyper::Error, peer: &Peer) -> String {
+    if peer.report().is_some() {
+        closed(peer)
+    } else if error.is_incomplete_message() {
         format!("connection closed by {peer} before an answer")
     } else if error.is_parse() {
         format!("{peer} does not speak HTTP")

@@ -8,9 +8,10 @@ use futures::{FutureExt, StreamExt};
 use tokio::time::timeout;
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
-use super::answer::{beside, explain, quote};
+use super::answer::{beside, closed, explain, quote};
 use super::spec::{Postgres, Wanted};
 use super::{Answer, Asker};
+use crate::cluster::forward::Peer;
 
 /// How long taking leave may take once the answer is known.
 const GOODBYE: Duration = Duration::from_millis(500);
@@ -88,10 +89,10 @@ fn shown(value: Option<&str>) -> String {
 }
 
 /// A database's error with its SQLSTATE; any other by its most telling cause.
-fn failure(error: &tokio_postgres::Error, peer: &str) -> String {
+fn failure(error: &tokio_postgres::Error, peer: &Peer) -> String {
     match error.as_db_error() {
         Some(refused) => format!("{} (SQLSTATE {})", quote(refused.message()), refused.code().code()),
-        None if error.is_closed() => format!("connection closed by {peer}"),
+        None if error.is_closed() => closed(peer),
         None => explain(error, peer),
     }
 }

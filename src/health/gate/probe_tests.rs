@@ -1,18 +1,21 @@
 //! Gates asked for real, over loopback connections; the API server is one of fixed answers.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use http::StatusCode;
 use serde_json::{Value, json};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::{Answer, Asker, Gate};
-use crate::cluster::forward::{Port, Reach, ReachError, Reached};
+use crate::cluster::forward::{Peer, PodReport, Port, Reach, ReachError, Reached};
 use crate::cluster::mock::server;
 use crate::manifest::Origin;
 use crate::secrets::redact::Redactor;
@@ -27,7 +30,48 @@ impl Reach for Loopback {
         Box::pin(async move {
             let stream = TcpStream::connect(self.0).await;
             let stream = stream.map_err(|_| ReachError::NotReady { service: service.to_owned(), waiting: 2 })?;
-            Ok(Reached { stream: Box::new(stream), peer: "pod it-0".to_owned(), settle: Duration::ZERO })
+            Ok(Reached { stream: Box::new(stream), peer: Peer::new("pod it-0"), settle: Duration::ZERO })
+        })
+    }
+}
+
+/// A port that nobody listens on, behind a forwarded stream: the node's report is there before anything was asked, once, and
+/// then the stream has ended.
+struct Reported;
+
+struct ReportedStream(Peer);
+
+const REPORT: &str = "connection refused by pod it-0, port 9999";
+
+impl AsyncRead for ReportedStream {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.0.report().is_some() {
+            return Poll::Ready(Ok(()));
+        }
+        self.0.reported(REPORT);
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionRefused, PodReport(REPORT.to_owned()))))
+    }
+}
+
+impl AsyncWrite for ReportedStream {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(if self.0.report().is_some() { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(bytes.len()) })
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Reach for Reported {
+    fn reach<'a>(&'a self, _: &'a str, _: &'a str, _: &'a Port) -> BoxFuture<'a, Result<Reached, ReachError>> {
+        Box::pin(async {
+            let peer = Peer::new("pod it-0");
+            Ok(Reached { stream: Box::new(ReportedStream(peer.clone())), peer, settle: Duration::ZERO })
         })
     }
 }
@@ -398,6 +442,22 @@ async fn a_server_that_closes_is_said_to() {
         json!({"http": {"service": "h", "tls": true}}),
     ] {
         assert_eq!(asker.ask(&gate(spec.clone())).await, Answer::waiting("connection closed by pod it-0"), "{spec}");
+    }
+}
+
+#[tokio::test]
+async fn a_report_that_comes_before_the_question_is_told() {
+    let asker = Asker::with_reach(server(credentials()).0, Redactor::default(), Arc::new(Reported));
+    let postgres = json!({"service": "db", "credentials": {"secret": "db"}, "query": "select 1"});
+    for spec in [
+        json!({"postgres": postgres}),
+        json!({"redis": {"service": "r"}}),
+        json!({"http": {"service": "h"}}),
+        json!({"http": {"service": "h", "tls": true}}),
+        json!({"tcp": {"service": "t", "port": 9999, "send": "hello", "expect": "^OK"}}),
+        json!({"tcp": {"service": "t", "port": 9999}}),
+    ] {
+        assert_eq!(asker.ask(&gate(spec.clone())).await, Answer::waiting(REPORT), "{spec}");
     }
 }
 

@@ -6,6 +6,7 @@ use redis::{AsyncConnectionConfig, ErrorKind, RedisConnectionInfo, RedisError, V
 use super::answer::{beside, explain, quote};
 use super::spec::Redis;
 use super::{Answer, Asker};
+use crate::cluster::forward::Peer;
 
 pub(super) async fn ask(asker: &Asker, namespace: &str, spec: &Redis) -> Result<Answer, String> {
     let mut info = RedisConnectionInfo::default().set_skip_set_lib_name();
@@ -65,7 +66,7 @@ fn text(value: &Value) -> String {
 }
 
 /// The server's own words for its errors; any other by its most telling cause.
-fn failure(error: &RedisError, peer: &str) -> String {
+fn failure(error: &RedisError, peer: &Peer) -> String {
     let words = [error.code(), error.detail()].into_iter().flatten().collect::<Vec<_>>().join(" ");
     match error.kind() {
         ErrorKind::AuthenticationFailed => format!("{peer} refused the password"),
