@@ -186,19 +186,24 @@ pub struct Reach<'a> {
 }
 
 impl Reach<'_> {
-    /// The claims of the phases that are meant, and with one of them all of its data set: half of what is there would say
-    /// something else about it.
+    /// The claims that are meant.
     fn claims(&self, plan: &Plan) -> Vec<Expected> {
-        let part = Part::of(plan, self.from, self.until);
-        let position = |phase: &str| plan.phases.iter().position(|known| known.name == phase);
-        let of_part = |claim: &&Expected| position(&claim.phase).is_none_or(|index| part.holds(index));
-        let of_part: Vec<&Expected> = plan.claims.iter().filter(of_part).collect();
-        let meant = |claim: &&Expected| {
-            let whole = claim.data_set.is_some() && of_part.iter().any(|other| other.data_set == claim.data_set);
-            whole || of_part.contains(claim)
-        };
-        plan.claims.iter().filter(meant).cloned().collect()
+        claims_of(plan, self.from, self.until)
     }
+}
+
+/// The claims of the phases that are meant, and with one of them all of its data set: half of what is there would say
+/// something else about it.
+fn claims_of(plan: &Plan, from: Option<&str>, until: Option<&str>) -> Vec<Expected> {
+    let part = Part::of(plan, from, until);
+    let position = |phase: &str| plan.phases.iter().position(|known| known.name == phase);
+    let of_part = |claim: &&Expected| position(&claim.phase).is_none_or(|index| part.holds(index));
+    let of_part: Vec<&Expected> = plan.claims.iter().filter(of_part).collect();
+    let meant = |claim: &&Expected| {
+        let whole = claim.data_set.is_some() && of_part.iter().any(|other| other.data_set == claim.data_set);
+        whole || of_part.contains(claim)
+    };
+    plan.claims.iter().filter(meant).cloned().collect()
 }
 
 /// Looks at volumes and claims, decides about each data set, and plans with the decisions. Writes nothing but the Jobs that look
@@ -377,4 +382,38 @@ pub fn confirm(context: &mut Context, args: &DataArgs, decisions: &Decisions) ->
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::kit::sample::rendered;
+
+    #[test]
+    fn a_part_of_the_phases_means_whole_data_sets() {
+        let claim = |name: &str| {
+            format!(
+                "{{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {{name: {name}}}, spec: {{accessModes: \
+                 [ReadWriteOnce], resources: {{requests: {{storage: 1Gi}}}}}}}}\n---\n"
+            )
+        };
+        let set = "{apiVersion: rekindle.dev/v1, kind: DataSet, metadata: {name: db}, spec: {claims: [wal, data]}}\n";
+        let rendered = rendered(&[
+            ("templates/stack.yaml", "name: test\nphases: [{name: one}, {name: two}, {name: three}]\n"),
+            ("templates/one/a.yaml", &(claim("wal") + set)),
+            ("templates/two/b.yaml", &(claim("data") + &claim("cache"))),
+            ("templates/three/c.yaml", &claim("exports")),
+        ]);
+        let plan = Plan::of(&rendered).unwrap();
+        let claims = |from, until| {
+            let mut names: Vec<_> = claims_of(&plan, from, until).into_iter().map(|claim| claim.name).collect();
+            names.sort();
+            names.join(" ")
+        };
+        assert_eq!(claims(None, None), "cache data exports wal");
+        assert_eq!(claims(Some("two"), None), "cache data exports wal", "with data the whole of db");
+        assert_eq!(claims(None, Some("one")), "data wal");
+        assert_eq!(claims(Some("three"), None), "exports");
+    }
 }

@@ -331,7 +331,11 @@ pub async fn delete_and_wait(
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use http::StatusCode;
+    use serde_json::json;
+
     use super::*;
+    use crate::cluster::mock::{cluster, failure};
 
     fn status(code: u16, message: &str) -> Status {
         let mut status = Status::failure(message, "");
@@ -357,6 +361,14 @@ mod tests {
             classify(&status(422, "Job.batch \"a\" is invalid: spec.template: field is immutable"), None),
             ApplyError::Immutable(_)
         ));
+        for message in [
+            "ResourceQuota \"a\" is invalid: spec.scopes: Invalid value: [\"b\"]: field is immutable",
+            "Deployment.apps \"a\" is invalid: spec: Forbidden: updates to statefulset spec are forbidden",
+            "Service \"a\" is invalid: spec.clusterIPs[0]: Invalid value: \"None\": may not change once set",
+            "PersistentVolume \"a\" is invalid: spec: may only be modified: can only be modified in tandem with the claim",
+        ] {
+            assert!(matches!(classify(&status(422, message), None), ApplyError::Immutable(_)), "{message}");
+        }
         let typed = "failed to create typed patch object (a/api; apps/v1, Kind=Deployment): .spec.x: field not declared in schema";
         assert!(matches!(classify(&status(500, typed), None), ApplyError::Refused(_)));
         let value = "failed to convert new object (a/x; /v1, Kind=Secret) to proper version: unable to convert unstructured object \
@@ -366,6 +378,33 @@ mod tests {
             classify(&status(400, "failed to create typed patch object: .spec.x: field not declared in schema"), None),
             ApplyError::Refused(_)
         ));
+    }
+
+    /// Before an object is deleted to be made anew, no answer is no yes.
+    #[tokio::test(start_paused = true)]
+    async fn what_was_not_answered_is_not_valid_yet() {
+        let kinds = [("v1", "Service", "services", true)];
+        let body = json!({"metadata": {"name": "db", "namespace": "shop"}});
+        let valid = async |code: StatusCode, message: &'static str| {
+            let answer = ("/api/v1/namespaces/shop/services/db-dry-run", code, failure(code.as_u16(), message));
+            let (cluster, asked) = cluster(&kinds, vec![answer]);
+            let kind = cluster.kinds.get("v1", "Service").unwrap().clone();
+            let result = would_be_valid(&cluster, &kind, &body, "db").await;
+            assert!(asked.lock().unwrap().iter().all(|asked| asked.contains("dryRun=All")), "nothing is written");
+            result
+        };
+        for code in [StatusCode::TOO_MANY_REQUESTS, StatusCode::INTERNAL_SERVER_ERROR, StatusCode::SERVICE_UNAVAILABLE]
+        {
+            assert!(matches!(valid(code, "etcdserver: no leader").await, Err(ApplyError::Later { .. })), "{code}");
+        }
+        let invalid = "Service \"db-dry-run\" is invalid: spec.ports: Required value";
+        assert!(matches!(valid(StatusCode::UNPROCESSABLE_ENTITY, invalid).await, Err(ApplyError::Refused(_))));
+        let webhook = "failed calling webhook \"a.b\": connection refused";
+        assert!(valid(StatusCode::INTERNAL_SERVER_ERROR, webhook).await.is_ok(), "it may wait for this very object");
+        assert!(
+            valid(StatusCode::FORBIDDEN, "exceeded quota: small").await.is_ok(),
+            "there is room once the old one is gone"
+        );
     }
 
     #[test]

@@ -67,6 +67,18 @@ impl Kinds {
         Ok(Self { served: Arc::new(served), stable: Arc::new(stable) })
     }
 
+    /// These kinds, for tests; all can be listed and deleted.
+    #[cfg(test)]
+    pub(crate) fn serving(kinds: impl Iterator<Item = ServedKind>) -> Self {
+        let (mut served, mut stable) = (HashMap::new(), BTreeMap::new());
+        for kind in kinds {
+            let resource = &kind.resource;
+            served.insert((resource.api_version.clone(), resource.kind.clone()), kind.clone());
+            stable.insert((resource.group.clone(), resource.kind.clone()), (kind, true));
+        }
+        Self { served: Arc::new(served), stable: Arc::new(stable) }
+    }
+
     /// A kind by its group and name, in its most stable version.
     pub fn stable(&self, group: &str, kind: &str) -> Option<&ServedKind> {
         self.stable.get(&(group.to_owned(), kind.to_owned())).map(|(kind, _)| kind)

@@ -282,3 +282,44 @@ pub async fn pods_gone(
         pause = (pause * 2).min(LATER);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use http::StatusCode;
+
+    use super::*;
+    use crate::cluster::mock::{cluster, failure};
+
+    const KINDS: [(&str, &str, &str, bool); 2] = [
+        ("acid.zalan.do/v1", "postgresql", "postgresqls", true),
+        ("v1", "PersistentVolumeClaim", "persistentvolumeclaims", true),
+    ];
+
+    #[tokio::test(start_paused = true)]
+    async fn a_custom_resource_whose_claims_cannot_be_seen_stays() {
+        let key = ObjectKey {
+            group: "acid.zalan.do".into(),
+            kind: "postgresql".into(),
+            namespace: Some("shop".into()),
+            name: "db".into(),
+        };
+        let owned = json!({"items": [{"metadata": {"name": "pgdata-db-0", "ownerReferences": [{"uid": "u"}]}}]});
+        let claims = "/api/v1/namespaces/shop/persistentvolumeclaims";
+        let remove = async |status: StatusCode, body: Value| {
+            let object = "/apis/acid.zalan.do/v1/namespaces/shop/postgresqls/db";
+            let (cluster, asked) = cluster(&KINDS, vec![(claims, status, body), (object, StatusCode::OK, json!({}))]);
+            let result = remove(&cluster, &key, "u", Duration::from_secs(1), |_| ()).await;
+            let deleted = asked.lock().unwrap().iter().any(|asked| asked.starts_with("DELETE"));
+            (result.err().map(|error| error.to_string()), deleted)
+        };
+        let (error, deleted) = remove(StatusCode::FORBIDDEN, failure(403, "claims are not yours to list")).await;
+        assert!(error.expect("it fails").contains("claims are not yours to list") && !deleted);
+        let (error, deleted) = remove(StatusCode::INTERNAL_SERVER_ERROR, failure(500, "no store")).await;
+        assert!(error.expect("it fails").contains("no store") && !deleted);
+        let (error, deleted) = remove(StatusCode::OK, owned).await;
+        assert!(error.expect("it fails").contains("pgdata-db-0") && !deleted);
+        let (_, deleted) = remove(StatusCode::OK, json!({"items": []})).await;
+        assert!(deleted, "one that owns none goes");
+    }
+}

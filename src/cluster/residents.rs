@@ -141,9 +141,11 @@ fn bytes(quantity: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use http::StatusCode;
     use serde_json::json;
 
     use super::*;
+    use crate::cluster::mock::{cluster, failure};
 
     #[test]
     fn quantities() {
@@ -182,5 +184,38 @@ mod tests {
             .map(|(name, resident)| (name.as_str(), resident.objects, resident.claims, resident.bytes >> 30))
             .collect();
         assert_eq!(facts, [("local", 1, 0, 0), ("old", 0, 1, 1), ("standby", 2, 2, 412)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_cannot_be_seen_is_not_taken_for_gone() {
+        let kinds = [
+            ("v1", "Namespace", "namespaces", false),
+            ("apps/v1", "Deployment", "deployments", true),
+            ("v1", "PersistentVolumeClaim", "persistentvolumeclaims", true),
+        ];
+        let empty = json!({"items": []});
+        let residents = async |deployments: StatusCode, claims: StatusCode| {
+            let body = |code: StatusCode| {
+                if code.is_success() { empty.clone() } else { failure(code.as_u16(), "no") }
+            };
+            let (cluster, _) = cluster(
+                &kinds,
+                vec![
+                    ("/api/v1/namespaces?", StatusCode::OK, empty.clone()),
+                    ("/apis/apps/v1/", deployments, body(deployments)),
+                    ("/api/v1/", claims, body(claims)),
+                ],
+            );
+            look(&cluster, &[], "shop").await
+        };
+        let (fine, forbidden, broken) = (StatusCode::OK, StatusCode::FORBIDDEN, StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(residents(fine, fine).await.unwrap(), Residents::new());
+        assert_eq!(
+            residents(forbidden, forbidden).await.unwrap(),
+            Residents::new(),
+            "what one may not see is left out"
+        );
+        assert!(residents(broken, fine).await.is_err());
+        assert!(residents(fine, broken).await.is_err());
     }
 }

@@ -185,4 +185,32 @@ mod tests {
         assert_eq!(survey.claim("shop", "data-db-0").unwrap().volume.as_deref(), Some("pv-new"));
         assert!(survey.volume("pv-new").is_some(), "{:?}", survey.volumes);
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn nodes_that_cannot_be_read_are_unknown_and_errors_stay_errors() {
+        let survey = async |path: &'static str, code: u16| {
+            let mut world = World::new(jiff::Timestamp::UNIX_EPOCH, 1, Model::default(), false);
+            world.make(&key("persistentvolumes", "", "pv"), json!({"spec": {}}));
+            let client = Simulation::new(world, Faults::none()).client();
+            let cluster = Cluster::with_client(client.clone(), "simulated".into(), "https://simulated".into());
+            let mut cluster = cluster.await.unwrap();
+            let broken = tower::service_fn(move |request: http::Request<Body>| {
+                let (client, breaks) = (client.clone(), request.uri().path() == path);
+                async move {
+                    if !breaks {
+                        return client.send(request).await;
+                    }
+                    let body = json!({"kind": "Status", "status": "Failure", "code": code, "message": "no"});
+                    let response = http::Response::builder().status(code);
+                    Ok(response.body(Body::from(body.to_string().into_bytes())).unwrap())
+                }
+            });
+            cluster.client = kube::Client::new(broken, "default");
+            Survey::read(&cluster, &[]).await
+        };
+        assert_eq!(survey("/api/v1/nodes", 403).await.unwrap().volume("pv").unwrap().reachable, None);
+        assert!(survey("/api/v1/nodes", 500).await.is_err(), "a volume is not on no node because nodes were not told");
+        assert!(survey("/api/v1/persistentvolumes", 403).await.is_err());
+        assert!(survey("/", 403).await.unwrap().volume("pv").unwrap().reachable.is_some());
+    }
 }

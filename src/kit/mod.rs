@@ -14,6 +14,8 @@ mod objects;
 mod overrides;
 pub mod pins;
 mod render;
+#[cfg(test)]
+pub(crate) mod sample;
 mod source;
 mod stack;
 mod template;

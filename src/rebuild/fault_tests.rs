@@ -18,10 +18,9 @@ use super::event::{Event, EventKind, Outcome};
 use super::{Options, run};
 use crate::cluster::lock::Lost;
 use crate::cluster::{Cluster, ClusterError};
-use crate::kit::{Kit, KitSource, Overrides};
+use crate::kit::sample::rendered;
 use crate::plan::Plan;
 use crate::plan::decide::Adoption;
-use crate::secrets::{SecretError, SecretSource};
 
 /// What a request gets instead of the usual answer.
 #[derive(Clone)]
@@ -213,30 +212,9 @@ fn client(server: &Arc<Mutex<Server>>) -> Client {
     )
 }
 
-struct NoSecrets;
-
-impl SecretSource for NoSecrets {
-    fn secret(&self, name: &str) -> Result<secrecy::SecretString, SecretError> {
-        Err(SecretError::Unknown(name.to_owned()))
-    }
-
-    fn names(&self) -> Vec<String> {
-        Vec::new()
-    }
-}
-
 fn plan(files: &[(&str, &str)]) -> Plan {
-    let mut all = BTreeMap::from([
-        ("environments/test.yaml".to_owned(), b"namespace: space\n".to_vec()),
-        (
-            "templates/stack.yaml".to_owned(),
-            b"name: test\nphases: [{name: storage}, {name: services, timeout: 20m}]\n".to_vec(),
-        ),
-    ]);
-    all.extend(files.iter().map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec())));
-    let kit = Kit { source: KitSource::Embedded, files: all };
-    let environment = kit.environment("test", &Overrides::default()).unwrap();
-    Plan::of(&kit.render(&environment, &NoSecrets).unwrap()).unwrap()
+    let stack = ("templates/stack.yaml", "name: test\nphases: [{name: storage}, {name: services, timeout: 20m}]\n");
+    Plan::of(&rendered(&[&[stack], files].concat())).unwrap()
 }
 
 const CONFIG: (&str, &str) = ("templates/storage/a.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n");
@@ -621,6 +599,33 @@ async fn a_run_that_loses_its_lock_writes_nothing_more() {
     let told =
         |event: &Event| matches!(&event.kind, EventKind::Warning { message } if message.contains("connection refused"));
     assert!(events.iter().any(told));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lock_that_is_lost_between_phases_ends_the_run() {
+    let silent = std::iter::repeat_with(|| Fault::Answer(503, "no leader", None)).take(10_000);
+    let faults = std::iter::repeat_n(Fault::Pass, 2).chain(silent);
+    let server = Arc::new(Mutex::new(with_faults("GET /api/v1/namespaces/kube-system", faults)));
+    let cluster = Cluster::with_client(client(&server), "test".into(), "https://test".into()).await.unwrap();
+    let (sender, mut receiver) = mpsc::unbounded_channel();
+    let (_stop, stopped) = watch::channel(false);
+    let (losing, lost) = watch::channel(None);
+    let options = Options { lock: Some(lost), ..options() };
+    let plan = plan(&[CONFIG, DEPLOYMENT]);
+    let mut run = std::pin::pin!(run(cluster, &plan, options, sender, stopped));
+    assert!(tokio::time::timeout(Duration::from_secs(60), &mut run).await.is_err());
+    losing.send_replace(Some(Lost::NotRenewed("no leader".into())));
+    let ended = tokio::time::timeout(Duration::from_secs(60), run).await;
+    assert_eq!(ended.expect("it does not wait for the phase's limit").unwrap(), 8);
+    let mut events = Vec::new();
+    while let Some(event) = receiver.recv().await {
+        events.push(event);
+    }
+    assert_eq!(outcome(&events), Outcome::LockLost);
+    let finished = |event: &&Event| matches!(event.kind, EventKind::PhaseFinished { .. });
+    assert_eq!(events.iter().filter(finished).count(), 1, "the first phase was done: {events:?}");
+    let deployment = |request: &String| !request.starts_with("GET") && request.contains("deployments");
+    assert!(!server.lock().unwrap().asked.keys().any(deployment), "the second did not begin");
 }
 
 #[tokio::test(start_paused = true)]

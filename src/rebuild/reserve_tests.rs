@@ -3,7 +3,6 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -16,11 +15,10 @@ use crate::cluster::lock::Lost;
 use crate::data::decide::decide_all;
 use crate::data::decision::Policy;
 use crate::data::{Answers, Survey, objects};
-use crate::kit::{Kit, KitSource, Overrides};
+use crate::kit::sample::rendered;
 use crate::plan::Plan;
 use crate::rehearsal::store::Key;
 use crate::rehearsal::{Faults, Model, Simulation, World};
-use crate::secrets::{SecretError, SecretSource};
 
 const DATABASE: &str = "apiVersion: apps/v1
 kind: StatefulSet
@@ -39,18 +37,6 @@ kind: DataSet
 metadata: {name: db}
 spec: {claims: [{statefulset: db}]}
 ";
-
-struct NoSecrets;
-
-impl SecretSource for NoSecrets {
-    fn secret(&self, name: &str) -> Result<secrecy::SecretString, SecretError> {
-        Err(SecretError::Unknown(name.to_owned()))
-    }
-
-    fn names(&self) -> Vec<String> {
-        Vec::new()
-    }
-}
 
 fn key(resource: &str, namespace: &str, name: &str) -> Key {
     Key::new("", resource, namespace, name)
@@ -91,13 +77,11 @@ fn simulation() -> Simulation {
 }
 
 async fn decided(cluster: &Cluster) -> Plan {
-    let mut files = BTreeMap::new();
-    files.insert("environments/test.yaml".to_owned(), b"namespace: shop\n".to_vec());
-    files.insert("templates/stack.yaml".to_owned(), b"name: test\nphases: [{name: database}]\n".to_vec());
-    files.insert("templates/database/db.yaml".to_owned(), DATABASE.as_bytes().to_vec());
-    let kit = Kit { source: KitSource::Embedded, files };
-    let environment = kit.environment("test", &Overrides::default()).unwrap();
-    let mut rendered = kit.render(&environment, &NoSecrets).unwrap();
+    let mut rendered = rendered(&[
+        ("environments/test.yaml", "namespace: shop\n"),
+        ("templates/stack.yaml", "name: test\nphases: [{name: database}]\n"),
+        ("templates/database/db.yaml", DATABASE),
+    ]);
     let plan = Plan::of(&rendered).unwrap();
     let survey = Survey::read(cluster, &plan.claims).await.unwrap();
     let policy = Policy { environment: "test".into(), ..Policy::default() };

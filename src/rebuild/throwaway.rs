@@ -54,8 +54,8 @@ fn key(group: &str, kind: &str, namespace: Option<&str>, name: &str) -> ObjectKe
     ObjectKey { group, kind, namespace, name }
 }
 
-/// Takes away what the rehearsal of a plan has made, and no volume of those that were there `before`; with `records`, Rekindle's own namespace as well, when nobody else has
-/// anything in it. `note` hears what is waited for.
+/// Takes away what the rehearsal of a plan has made, and no volume of those that were there `before`; with `records`,
+/// Rekindle's own namespace as well, when nobody else has anything in it. `note` hears what is waited for.
 ///
 /// # Errors
 /// What does not go, or when the cluster does not answer.
@@ -149,4 +149,54 @@ fn name_of(live: &Value) -> &str {
 
 fn uid_of(live: &Value) -> &str {
     live.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use http::StatusCode;
+    use serde_json::json;
+
+    use super::*;
+    use crate::cluster::mock::{cluster, failure};
+    use crate::kit::sample::rendered;
+
+    const CLASS: &str =
+        "{apiVersion: storage.k8s.io/v1, kind: StorageClass, metadata: {name: fast}, provisioner: none}";
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_goes_while_something_could_stay_unseen() {
+        let stack = ("templates/stack.yaml", "name: test\nphases: [{name: storage}]\n");
+        let plan = Plan::of(&rendered(&[stack, ("templates/storage/class.yaml", CLASS)])).unwrap();
+        let kinds = [
+            ("v1", "Namespace", "namespaces", false),
+            ("storage.k8s.io/v1", "StorageClass", "storageclasses", false),
+            ("policy.example/v1", "Other", "others", true),
+        ];
+        let take = async |unread: &'static str| {
+            let forbidden = (unread, StatusCode::FORBIDDEN, failure(403, "not yours"));
+            let class = json!({"metadata": {"name": "fast", "uid": "c"}});
+            let answers = vec![
+                forbidden,
+                ("/api/v1/namespaces/kube-system", StatusCode::OK, json!({"metadata": {"uid": "one"}})),
+                (
+                    "/api/v1/namespaces?",
+                    StatusCode::OK,
+                    json!({"items": [{"metadata": {"name": "space", "uid": "n"}}]}),
+                ),
+                ("/apis/storage.k8s.io/v1/storageclasses?", StatusCode::OK, json!({"items": [class]})),
+                ("/apis/policy.example/v1/others?", StatusCode::OK, json!({"items": []})),
+            ];
+            let (cluster, asked) = cluster(&kinds, answers);
+            let result = take_away(&cluster, &plan, &BTreeSet::new(), false, |_| ()).await;
+            let deleted = asked.lock().unwrap().iter().filter(|asked| asked.starts_with("DELETE")).count();
+            (result.err().map(|error| error.to_string()).unwrap_or_default(), deleted)
+        };
+        let (error, deleted) = take("/apis/storage.k8s.io/").await;
+        assert_eq!((error.contains("objects of kind StorageClass could not be listed"), deleted), (true, 0), "{error}");
+        let (error, deleted) = take("/api/v1/namespaces?").await;
+        assert_eq!((error.contains("objects of kind Namespace could not be listed"), deleted), (true, 0), "{error}");
+        let (error, deleted) = take("/apis/policy.example/").await;
+        assert_eq!((error.as_str(), deleted), ("", 2), "a kind that the kit has nothing of stands in nobody's way");
+    }
 }

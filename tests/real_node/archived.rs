@@ -25,14 +25,18 @@ pub struct Stack<'a> {
     pub space: Space<'a>,
 }
 
+/// Forgets an environment's data: what an earlier run of a test left there says that it was seen.
+pub fn forget(bed: &Bed, environment: &str) {
+    let memories = bed.api("v1", "Secret", Some("rekindle-system"));
+    let _ = bed.block_on(memories.delete(&format!("memory-{environment}"), &DeleteParams::default()));
+}
+
 impl<'a> Stack<'a> {
     /// An instance of `local` that archives to a store.
     pub fn new(bed: &'a Bed, store: &ObjectStore<'_>, instance: &str) -> Self {
         let mut flags = store.flags();
         flags.extend(["--instance".to_owned(), instance.to_owned()]);
-        // What an earlier run of the test left there says that its data was seen.
-        let memory = bed.api("v1", "Secret", Some("rekindle-system"));
-        let _ = bed.block_on(memory.delete(&format!("memory-local.{instance}"), &kube::api::DeleteParams::default()));
+        forget(bed, &format!("local.{instance}"));
         Self::of(bed, "local", format!("acoustid-{instance}"), flags)
     }
 

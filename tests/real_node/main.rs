@@ -27,6 +27,9 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 const BED: &str = "REKINDLE_TEST_NODE";
 
+/// A second cluster with a node of its own.
+const BED_B: &str = "REKINDLE_TEST_NODE_B";
+
 /// Tests run side by side, except while one of them measures.
 static MACHINE: RwLock<()> = RwLock::new(());
 

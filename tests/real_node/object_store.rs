@@ -42,6 +42,13 @@ pub struct ObjectStore<'a> {
     certificate: String,
 }
 
+/// A store as another cluster reaches it, until this goes out of scope.
+pub struct Door<'a> {
+    /// As [`ObjectStore::flags`], for that cluster.
+    pub flags: Vec<String>,
+    _space: Space<'a>,
+}
+
 impl<'a> ObjectStore<'a> {
     /// The one bucket.
     pub const BUCKET: &'static str = "backups";
@@ -76,6 +83,8 @@ impl<'a> ObjectStore<'a> {
                 "kind": "Service",
                 "metadata": {"name": NAME, "namespace": namespace},
                 "spec": {
+                    // So that other clusters reach it by its node.
+                    "type": "NodePort",
                     "selector": {"app": NAME},
                     "ports": [{"name": "http", "port": PORT}, {"name": "https", "port": TLS_PORT}],
                 },
@@ -118,15 +127,51 @@ impl<'a> ObjectStore<'a> {
     pub fn flags(&self) -> Vec<String> {
         let pod = self.space.bed.get("v1", "Pod", Some(&self.space.name), NAME).unwrap();
         // Policies look at a packet after its Service's address was replaced by the pod's.
-        let address = pod["status"]["podIP"].as_str().unwrap();
+        self.flags_for(pod["status"]["podIP"].as_str().unwrap(), [PORT, TLS_PORT].map(Into::into))
+    }
+
+    fn flags_for(&self, address: &str, ports: [u64; 2]) -> Vec<String> {
         let values = [
             "backups.enabled=true".to_owned(),
             format!("backups.bucket={}", Self::BUCKET),
             format!("backups.endpoint={}", self.endpoint()),
             format!("network.object_store=[{{cidr: {address}/32}}]"),
-            format!("network.object_store_ports=[{PORT}, {TLS_PORT}]"),
+            format!("network.object_store_ports=[{}, {}]", ports[0], ports[1]),
         ];
         values.into_iter().flat_map(|value| ["--set".to_owned(), value]).collect()
+    }
+
+    /// Makes the store known in another cluster, under the same name.
+    pub fn open_to<'b>(&self, other: &'b Bed) -> Door<'b> {
+        let namespace = &self.space.name;
+        let door = Space { bed: other, name: namespace.clone() };
+        let service = self.space.bed.get("v1", "Service", Some(namespace), NAME).unwrap();
+        let ports = [0, 1].map(|index: usize| service["spec"]["ports"][index]["nodePort"].as_u64().unwrap());
+        let pod = self.space.bed.get("v1", "Pod", Some(namespace), NAME).unwrap();
+        let node = pod["status"]["hostIP"].as_str().unwrap();
+        let port = |name: &str, port: u64| json!({"name": name, "port": port});
+        for object in [
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}),
+            json!({
+                "apiVersion": "v1",
+                "kind": "Service",
+                "metadata": {"name": NAME, "namespace": namespace},
+                "spec": {"ports": [port("http", PORT.into()), port("https", TLS_PORT.into())]},
+            }),
+            json!({
+                "apiVersion": "discovery.k8s.io/v1",
+                "kind": "EndpointSlice",
+                "metadata": {
+                    "name": NAME, "namespace": namespace, "labels": {"kubernetes.io/service-name": NAME},
+                },
+                "addressType": "IPv4",
+                "endpoints": [{"addresses": [node], "conditions": {"ready": true}}],
+                "ports": [port("http", ports[0]), port("https", ports[1])],
+            }),
+        ] {
+            other.apply_as("test", &object.to_string());
+        }
+        Door { flags: self.flags_for(node, ports), _space: door }
     }
 
     /// Every file of the bucket with its checksum.

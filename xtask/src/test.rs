@@ -211,9 +211,9 @@ fn real_cluster(layer: Layer) -> Result<()> {
     let name = format!("test-{}-{}", std::process::id(), kind.name());
     let borrowed = Borrowed::up(&name, kind)?;
     let mut command = cargo(&["test", "--test", target, "--", "--ignored"]);
-    // A second one beside it, to be mistaken for the first.
+    // A second one beside it: to be mistaken for the first, or to stand by for it.
     let other = match layer {
-        Layer::ControlPlane => Some(Borrowed::up(&format!("{name}-b"), kind)?),
+        Layer::ControlPlane | Layer::Node => Some(Borrowed::up(&format!("{name}-b"), kind)?),
         _ => None,
     };
     if let Some(other) = &other {

@@ -32,7 +32,7 @@ pub struct UpArgs {
     /// Simulate nodes and pods
     #[arg(long, conflicts_with = "node")]
     kwok: bool,
-    /// Make this machine a node that runs real containers (root; one at a time)
+    /// Make this machine a node that runs real containers (root)
     #[arg(long)]
     node: bool,
     /// How many fake nodes, with --kwok

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::Value;
 
-use super::{Bed, pki};
+use super::{Bed, node, pki};
 use crate::process::wait_for;
 use crate::progress::Step;
 use crate::tools::{self, Tool};
@@ -21,9 +21,12 @@ const API_SERVICE: &str = "10.96.0.1";
 /// When a program is missing, ends, or is not ready in time.
 pub fn start(bed: &mut Bed) -> Result<()> {
     tools::ensure(&Tool::CONTROL_PLANE)?;
-    let address = bed.address().to_owned();
+    let address = bed.address()?;
     let keys = bed.folder.join("pki");
-    pki::ensure(&keys, &["127.0.0.1", API_SERVICE, super::node::Network::BED.node_address])?;
+    // A node bed may find its place taken when it comes back, and gets another.
+    let mut addresses = vec!["127.0.0.1".to_owned(), API_SERVICE.to_owned()];
+    addresses.extend(node::Network::all().map(node::Network::address));
+    pki::ensure(&keys, &addresses)?;
     let server = format!("https://{address}:{}", bed.state.ports.api);
     for (file, user) in [
         ("kubeconfig", "admin"),
@@ -113,7 +116,7 @@ fn start_controllers(bed: &mut Bed) -> Result<()> {
         "--bind-address=127.0.0.1".to_owned(),
         "--leader-elect=false".to_owned(),
         "--use-service-account-credentials".to_owned(),
-        format!("--cluster-cidr={}", super::node::Network::BED.pod_range),
+        format!("--cluster-cidr={}", node::POD_RANGE),
         key("service-account-private-key-file", "service-accounts.key"),
         key("root-ca-file", "ca.crt"),
         key("cluster-signing-cert-file", "ca.crt"),

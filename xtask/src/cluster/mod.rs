@@ -74,7 +74,7 @@ impl Bed {
             say(format_args!("{} is recorded but does not run: starting it again with its state", wish.name));
         }
         if wish.kind == Kind::Node {
-            node::check_machine(&wish.name)?;
+            node::check_machine()?;
         }
         let mut bed = Self::allot(folder, wish, recorded)?;
         if let Err(error) = bed.start_all(wish) {
@@ -113,6 +113,7 @@ impl Bed {
             processes: Vec::new(),
             ready: false,
             owner: if wish.owned { Some(Process::current()?) } else { None },
+            network: recorded.as_ref().and_then(|state| state.network),
             imported: recorded.map(|state| state.imported).unwrap_or_default(),
         };
         state::save(&folder, &state)?;
@@ -216,8 +217,11 @@ impl Bed {
 
     /// Starts one of the cluster's processes and records it at once.
     fn start(&mut self, name: &str, command: &mut Command) -> Result<()> {
-        let process =
-            Process::start(name, command.current_dir(&self.folder), &self.logs().join(format!("{name}.log")))?;
+        let log = self.logs().join(format!("{name}.log"));
+        let process = match self.state.kind {
+            Kind::Node => Process::start(name, self.network()?.inside(command).current_dir(&self.folder), &log)?,
+            Kind::ControlPlane | Kind::Kwok => Process::start(name, command.current_dir(&self.folder), &log)?,
+        };
         self.state.processes.push(process);
         self.save()
     }
@@ -230,11 +234,17 @@ impl Bed {
         self.folder.join("logs")
     }
 
+    /// The network of a node bed.
+    fn network(&self) -> Result<node::Network> {
+        let number = self.state.network.with_context(|| format!("{} has no network of its own yet", self.name()))?;
+        Ok(node::Network::numbered(number))
+    }
+
     /// The address on which its API server listens.
-    fn address(&self) -> &str {
+    fn address(&self) -> Result<String> {
         match self.state.kind {
-            Kind::Node => node::Network::BED.node_address,
-            Kind::ControlPlane | Kind::Kwok => "127.0.0.1",
+            Kind::Node => Ok(self.network()?.address()),
+            Kind::ControlPlane | Kind::Kwok => Ok("127.0.0.1".to_owned()),
         }
     }
 
@@ -255,7 +265,7 @@ impl Bed {
     pub fn api(&self) -> Result<Api> {
         let keys = self.folder.join("pki");
         let ca = fs::read(keys.join("ca.crt")).context("cannot read the cluster's certificate authority")?;
-        Api::new(self.address(), self.state.ports.api, &ca, &pki::token(&keys, "admin")?)
+        Api::new(&self.address()?, self.state.ports.api, &ca, &pki::token(&keys, "admin")?)
     }
 }
 

@@ -24,7 +24,7 @@ const USERS: [(&str, &str); 5] = [
 ///
 /// # Errors
 /// When a file cannot be written or randomness is missing.
-pub fn ensure(folder: &Path, addresses: &[&str]) -> Result<()> {
+pub fn ensure(folder: &Path, addresses: &[String]) -> Result<()> {
     // Written last, so its presence says that all else is there.
     let tokens = folder.join("tokens.csv");
     if tokens.exists() {
@@ -56,9 +56,9 @@ pub fn ensure(folder: &Path, addresses: &[&str]) -> Result<()> {
             "kubernetes.default.svc",
             "kubernetes.default.svc.cluster.local",
         ]
-        .iter()
-        .chain(addresses)
-        .map(|name| (*name).to_owned())
+        .map(str::to_owned)
+        .into_iter()
+        .chain(addresses.iter().cloned())
         .collect::<Vec<_>>(),
     )?;
     api.distinguished_name.push(DnType::CommonName, "kube-apiserver");

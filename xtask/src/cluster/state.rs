@@ -54,6 +54,9 @@ pub struct State {
     pub ready: bool,
     /// The process that uses it and will take it down; none when a person did `up`.
     pub owner: Option<Process>,
+    /// The number of a node bed's network.
+    #[serde(default)]
+    pub network: Option<u8>,
     /// Image archives that were imported: path, size and time of change.
     pub imported: Vec<String>,
 }
@@ -172,6 +175,7 @@ mod tests {
             processes: vec![Process::current().unwrap()],
             ready: true,
             owner: Some(Process::current().unwrap()),
+            network: Some(1),
             imported: Vec::new(),
         }
     }

@@ -63,40 +63,27 @@ fn unescape(path: &[u8]) -> PathBuf {
     PathBuf::from(OsString::from_vec(bytes))
 }
 
-/// Removes the kubelet's control groups, which are empty by now, from every hierarchy (version 1) or the one (version 2).
-pub fn remove_control_groups() {
-    let base = Path::new("/sys/fs/cgroup");
-    remove_group(&base.join("kubepods"));
-    for entry in fs::read_dir(base).into_iter().flatten().flatten() {
-        remove_group(&entry.path().join("kubepods"));
-    }
-}
+/// Where kubelets link the logs of all pods.
+const LINKS: &str = "/var/log/containers";
 
-fn remove_group(group: &Path) {
-    for entry in fs::read_dir(group).into_iter().flatten().flatten() {
-        if entry.path().is_dir() {
-            remove_group(&entry.path());
-        }
-    }
-    // One that still holds a process stays, and the next kubelet takes it over.
-    let _ = fs::remove_dir(group);
-}
-
-/// Removes what kubelet, CNI and containerd write to fixed places: links to logs of pods below `pod_logs`, sockets of
-/// device plugins, and folders that nobody else uses.
-pub fn remove_files(pod_logs: &Path) {
-    let links = Path::new("/var/log/containers");
-    for entry in fs::read_dir(links).into_iter().flatten().flatten() {
+/// Removes the links to logs of pods below `pod_logs`, which a kubelet makes in a fixed place.
+pub fn remove_logs(pod_logs: &Path) {
+    for entry in fs::read_dir(LINKS).into_iter().flatten().flatten() {
         if fs::read_link(entry.path()).is_ok_and(|target| target.starts_with(pod_logs)) {
             let _ = fs::remove_file(entry.path());
         }
     }
+}
+
+/// Removes what kubelets, CNI and containerd of all beds share because its place is fixed: sockets of device plugins, and
+/// folders that nobody else uses.
+pub fn remove_shared() {
     let plugins = Path::new("/var/lib/kubelet/device-plugins");
     for file in ["kubelet.sock", "kubelet_internal_checkpoint", "DEPRECATION"] {
         let _ = fs::remove_file(plugins.join(file));
     }
     let parents = ["/var/lib/kubelet", "/var/lib/cni/results", "/var/lib/cni", "/run/containerd/s", "/run/containerd"];
-    for folder in [links, plugins].into_iter().chain(parents.iter().map(Path::new)) {
+    for folder in [Path::new(LINKS), plugins].into_iter().chain(parents.iter().map(Path::new)) {
         // Only when empty.
         let _ = fs::remove_dir(folder);
     }

@@ -1,8 +1,11 @@
-//! This machine as a node: containerd, CNI, kubelet, kube-proxy, cluster DNS and dynamic volumes. One at a time.
+//! A node on this machine: containerd, CNI, kubelet, kube-proxy, cluster DNS and dynamic volumes, in a network namespace and
+//! with control groups of its own, so that several fit beside each other.
 
 mod clean;
+mod groups;
 mod network;
 mod pause;
+mod place;
 mod storage;
 
 use std::collections::BTreeSet;
@@ -15,25 +18,25 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 
-pub use network::Network;
+pub use network::{Network, POD_RANGE};
 
+use super::Bed;
 use super::control_plane::has_condition;
-use super::{Bed, state};
 use crate::api::Api;
 use crate::cache::{private_dir, write_private};
 use crate::packages::{self, Package};
 use crate::process::{self, wait_for};
-use crate::progress::{Step, say};
+use crate::progress::Step;
 use crate::tools::{self, Tool, run_quietly};
 
-/// The kubelet's port, which tells whether this machine is a node already.
+/// The kubelet's port, which tells whether this machine is a node of another cluster.
 const KUBELET_PORT: u16 = 10250;
 /// The node's name.
 pub const NODE: &str = "node-1";
 /// Where Debian keeps the plugins of CNI.
 const CNI_PLUGINS: &str = "/usr/lib/cni";
 
-const PACKAGES: [Package; 7] = [
+const PACKAGES: [Package; 8] = [
     Package { name: "containerd", program: "containerd" },
     Package { name: "runc", program: "runc" },
     Package { name: "containernetworking-plugins", program: "/usr/lib/cni/bridge" },
@@ -41,6 +44,7 @@ const PACKAGES: [Package; 7] = [
     Package { name: "iproute2", program: "ip" },
     Package { name: "socat", program: "socat" },
     Package { name: "conntrack", program: "conntrack" },
+    Package { name: "util-linux", program: "nsenter" },
 ];
 
 /// Why this machine cannot be a node; none when it can.
@@ -55,41 +59,20 @@ pub fn unavailable() -> Option<String> {
     }
 }
 
-/// Checks that this machine can become the node `name`: rights, and no other node on it.
+/// Checks that nodes can be on this machine.
 ///
 /// # Errors
-/// When it cannot, with the reason.
-pub fn check_machine(name: &str) -> Result<()> {
-    if let Some(reason) = unavailable() {
-        bail!("{reason}");
+/// When they cannot, with the reason.
+pub fn check_machine() -> Result<()> {
+    match unavailable() {
+        Some(reason) => bail!("{reason}"),
+        None => Ok(()),
     }
-    let wanted = state::clusters()?.join(name);
-    if let Ok(text) = fs::read_to_string(record())
-        && Path::new(text.trim()) != wanted
-        && let Some(other) = state::load(Path::new(text.trim()))?
-    {
-        if other.processes.iter().any(process::Process::alive) {
-            bail!(
-                "only one node can exist on a machine at a time, and {} is one ({}); unless somebody's tests are at work on it: cargo xtask cluster down {}",
-                other.name,
-                text.trim(),
-                other.name
-            );
-        }
-        say(format_args!("cleaning up after the node {}, which does not run", other.name));
-        Bed { folder: text.trim().into(), state: other }.stop(false)?;
-    }
-    Ok(())
-}
-
-/// The file that says, for all users of the machine, which folder holds its node bed.
-fn record() -> PathBuf {
-    PathBuf::from("/run/rekindle/node-bed")
 }
 
 /// Where containerd keeps sockets and mounts: short, because a socket's path has at most 107 bytes.
 fn runtime(bed: &Bed) -> PathBuf {
-    Path::new("/run/rekindle").join(bed.name())
+    Path::new(place::RUN).join(bed.name())
 }
 
 fn socket(bed: &Bed) -> PathBuf {
@@ -109,13 +92,13 @@ pub fn prepare(bed: &mut Bed) -> Result<()> {
     packages::ensure(&PACKAGES)?;
     pause::archive()?;
     tools::ensure(&Tool::NODE)?;
+    // Two kubelets of one network share folders, and one of them is somebody's real one.
     if TcpListener::bind(("0.0.0.0", KUBELET_PORT)).is_err() {
         bail!("something listens on port {KUBELET_PORT}: this machine is a Kubernetes node already");
     }
-    Network::BED.check_free()?;
-    fs::create_dir_all(runtime(bed)).context("cannot make a folder below /run/rekindle")?;
-    fs::write(record(), bed.folder.display().to_string()).context("cannot write below /run/rekindle")?;
-    Network::BED.make()
+    let network = place::take(bed)?;
+    fs::create_dir_all(runtime(bed)).with_context(|| format!("cannot make a folder below {}", place::RUN))?;
+    groups::make(&groups::of(network))
 }
 
 /// Starts everything that makes the node and waits until it is ready.
@@ -167,14 +150,13 @@ fn running_containers(api: &Api) -> Result<BTreeSet<String>> {
 fn start_containerd(bed: &mut Bed) -> Result<()> {
     let cni = bed.folder.join("cni");
     private_dir(&cni)?;
-    let network = Network::BED;
     let list = json!({
         "cniVersion": "1.0.0",
-        "name": network.name,
+        "name": "rekindle",
         "plugins": [
             {
                 "type": "bridge",
-                "bridge": network.pod_bridge,
+                "bridge": network::POD_BRIDGE,
                 "isGateway": true,
                 "ipMasq": true,
                 // So that a pod reaches itself through its Service.
@@ -182,7 +164,7 @@ fn start_containerd(bed: &mut Bed) -> Result<()> {
                 "ipam": {
                     "type": "host-local",
                     "dataDir": runtime(bed).join("addresses"),
-                    "ranges": [[{"subnet": network.pod_range}]],
+                    "ranges": [[{"subnet": POD_RANGE}]],
                     "routes": [{"dst": "0.0.0.0/0"}],
                 },
             },
@@ -251,10 +233,11 @@ pub fn import(bed: &mut Bed, archive: &Path) -> Result<()> {
 }
 
 fn start_kubelet(bed: &mut Bed) -> Result<()> {
+    let network = bed.network()?;
     let config = json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
-        "address": Network::BED.node_address,
+        "address": network.address(),
         "port": KUBELET_PORT,
         "healthzPort": 0,
         "authentication": {
@@ -265,7 +248,9 @@ fn start_kubelet(bed: &mut Bed) -> Result<()> {
         // Whoever shows a certificate of this cluster is its API server.
         "authorization": {"mode": "AlwaysAllow"},
         "cgroupDriver": "cgroupfs",
-        "clusterDNS": [Network::BED.node_address],
+        // A kubelet ends what it finds in its groups and does not know.
+        "cgroupRoot": format!("/{}", groups::of(network)),
+        "clusterDNS": [network.address()],
         "clusterDomain": "cluster.local",
         "containerRuntimeEndpoint": format!("unix://{}", socket(bed).display()),
         "enforceNodeAllocatable": [],
@@ -289,19 +274,20 @@ fn start_kubelet(bed: &mut Bed) -> Result<()> {
         flag("root-dir", "kubelet"),
         flag("cert-dir", "kubelet-pki"),
         format!("--hostname-override={NODE}"),
-        format!("--node-ip={}", Network::BED.node_address),
+        format!("--node-ip={}", network.address()),
     ]);
     bed.start("kubelet", &mut command)
 }
 
 fn start_proxy(bed: &mut Bed) -> Result<()> {
+    let address = bed.network()?.address();
     let mut command = Command::new(tools::path(Tool::KubeProxy)?);
     command.args([
         format!("--kubeconfig={}", bed.folder.join("kube-proxy.kubeconfig").display()),
         format!("--hostname-override={NODE}"),
-        format!("--cluster-cidr={}", Network::BED.pod_range),
-        format!("--healthz-bind-address={}:10256", Network::BED.node_address),
-        format!("--metrics-bind-address={}:10249", Network::BED.node_address),
+        format!("--cluster-cidr={POD_RANGE}"),
+        format!("--healthz-bind-address={address}:10256"),
+        format!("--metrics-bind-address={address}:10249"),
         "--proxy-mode=iptables".to_owned(),
         // Not ours to change on somebody's machine, and often not allowed.
         "--conntrack-max-per-core=0".to_owned(),
@@ -313,12 +299,10 @@ fn start_proxy(bed: &mut Bed) -> Result<()> {
 }
 
 fn start_dns(bed: &mut Bed) -> Result<()> {
-    let has_upstream = fs::read_to_string("/etc/resolv.conf")
-        .is_ok_and(|text| text.lines().any(|line| line.trim_start().starts_with("nameserver")));
-    let upstream = if has_upstream { "  forward . /etc/resolv.conf\n" } else { "" };
+    // Nothing is asked about other names: a bed reaches nobody who could answer.
     let text = format!(
-        ".:53 {{\n  bind {}\n  errors\n  kubernetes cluster.local in-addr.arpa {{\n    kubeconfig {} {}\n    pods insecure\n    ttl 5\n  }}\n{upstream}  cache 5\n}}\n",
-        Network::BED.node_address,
+        ".:53 {{\n  bind {}\n  errors\n  kubernetes cluster.local in-addr.arpa {{\n    kubeconfig {} {}\n    pods insecure\n    ttl 5\n  }}\n  cache 5\n}}\n",
+        bed.network()?.address(),
         bed.kubeconfig().display(),
         bed.name(),
     );
@@ -344,17 +328,9 @@ pub fn stop(bed: &Bed, gently: bool) -> Result<()> {
 pub fn clean(bed: &Bed) -> Result<()> {
     let runtime = runtime(bed);
     clean::unmount_below(&[&bed.folder, &runtime]);
-    // Whoever is not on record got no further than the checks, and what is there belongs to somebody else.
-    if fs::read_to_string(record()).is_ok_and(|text| Path::new(text.trim()) == bed.folder) {
-        clean::remove_control_groups();
-        clean::remove_files(&bed.folder.join("pod-logs"));
-        Network::BED.remove()?;
-        if runtime.exists() {
-            fs::remove_dir_all(&runtime).with_context(|| format!("cannot remove {}", runtime.display()))?;
-        }
-        fs::remove_file(record())?;
-        // Only when empty.
-        let _ = fs::remove_dir("/run/rekindle");
+    if runtime.exists() {
+        fs::remove_dir_all(&runtime).with_context(|| format!("cannot remove {}", runtime.display()))?;
     }
-    Ok(())
+    clean::remove_logs(&bed.folder.join("pod-logs"));
+    place::give_back(bed)
 }

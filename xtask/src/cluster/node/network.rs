@@ -1,177 +1,154 @@
-//! Addresses, bridges and packet filter rules of the node bed.
+//! The network of node beds: each bed has a network namespace of its own, and all of them are on one bridge.
 
-use std::fs;
-use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::packages;
+/// The bridge that this machine and all node beds are on.
+const BRIDGE: &str = "rekindle0";
+/// Begins every address on it.
+const PREFIX: &str = "10.89.0.";
+/// The last byte of the first bed's address; that of this machine is 1.
+const FIRST: u8 = 10;
 
-/// The network of a node bed. There is one, so only one bed can exist at a time.
-pub struct Network {
-    /// The bridge that carries the node's own address. The kubelet refuses loopback, and not every kernel has `dummy`.
-    pub node_bridge: &'static str,
-    /// The node's own address: API server, kubelet and DNS listen on it.
-    pub node_address: &'static str,
-    /// The bridge of the pods; CNI makes it.
-    pub pod_bridge: &'static str,
-    /// Addresses of pods.
-    pub pod_range: &'static str,
-    /// Its name in CNI and, therefore, in comments of packet filter rules.
-    pub name: &'static str,
-}
+/// Of which a bed's pods have their addresses. Those of two beds never meet: what leaves a bed has the bed's address.
+pub const POD_RANGE: &str = "10.88.0.0/16";
+/// The bridge of a bed's pods, which CNI makes inside its namespace.
+pub const POD_BRIDGE: &str = "pods";
+
+/// The network of one node bed: addresses, bridges and packet filter rules of its own, which go with its namespace. Nothing
+/// in it reaches further than this machine and the other beds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network(u8);
 
 impl Network {
-    /// The one that is used.
-    pub const BED: Self = Self {
-        node_bridge: "rekindle0",
-        node_address: "10.89.0.1",
-        pod_bridge: "rekindle-pods",
-        pod_range: "10.88.0.0/16",
-        name: "rekindle",
-    };
+    /// How many there can be at a time.
+    pub const COUNT: u8 = 8;
 
-    /// Fails when something else on this machine uses one of the ranges.
-    ///
-    /// # Errors
-    /// Then, and when `ip` cannot be run.
-    pub fn check_free(&self) -> Result<()> {
-        let routes = ip(&["-o", "route", "show", "table", "all"])?;
-        match self.conflict(&routes) {
-            Some(route) => bail!(
-                "the node bed needs {} and {}, but this machine has the route {route:?}",
-                self.node_address,
-                self.pod_range
-            ),
-            None => Ok(()),
-        }
+    /// All there are.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..Self::COUNT).map(Self)
     }
 
-    /// A route into our ranges that is not ours.
-    fn conflict<'a>(&self, routes: &'a str) -> Option<&'a str> {
-        let prefixes = [prefix(self.node_address), prefix(self.pod_range)];
-        routes.lines().map(str::trim).find(|route| {
-            let mut words = route.split_whitespace().skip_while(|w| matches!(*w, "local" | "broadcast" | "unicast"));
-            let inside = words.next().is_some_and(|to| prefixes.iter().any(|prefix| to.starts_with(prefix.as_str())));
-            inside && !route.split_whitespace().any(|word| word == self.node_bridge || word == self.pod_bridge)
-        })
+    /// The one of a number, as recorded.
+    pub fn numbered(number: u8) -> Self {
+        Self(number)
     }
 
-    /// Makes the node's bridge and routes Services to it, so that packets to those that do not exist stay here.
-    ///
-    /// # Errors
-    /// When the kernel refuses.
-    pub fn make(&self) -> Result<()> {
-        if !std::path::Path::new("/sys/class/net").join(self.node_bridge).exists() {
-            ip(&["link", "add", self.node_bridge, "type", "bridge"])?;
-        }
-        ip(&["addr", "replace", &format!("{}/32", self.node_address), "dev", self.node_bridge])?;
-        ip(&["link", "set", self.node_bridge, "up"])?;
-        ip(&["route", "replace", super::super::control_plane::SERVICE_RANGE, "dev", self.node_bridge])?;
-        fs::write("/proc/sys/net/ipv4/ip_forward", "1").context("cannot let this machine forward packets (ip_forward)")
+    /// Its number.
+    pub fn number(self) -> u8 {
+        self.0
     }
 
-    /// Removes bridges and packet filter rules.
+    /// The node's own address: API server, kubelet and DNS listen on it.
+    pub fn address(self) -> String {
+        format!("{PREFIX}{}", FIRST + self.0)
+    }
+
+    /// The namespace's name, for `ip netns`.
+    fn namespace(self) -> String {
+        format!("rekindle-{}", self.0)
+    }
+
+    fn namespace_file(self) -> String {
+        format!("/run/netns/{}", self.namespace())
+    }
+
+    /// This machine's end of the cable to it.
+    fn cable(self) -> String {
+        format!("rekindle-n{}", self.0)
+    }
+
+    /// The same program, but inside.
+    pub fn inside(self, command: &Command) -> Command {
+        let mut inside = Command::new("nsenter");
+        inside.arg(format!("--net={}", self.namespace_file())).arg("--");
+        inside.arg(command.get_program()).args(command.get_args());
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => inside.env(name, value),
+                None => inside.env_remove(name),
+            };
+        }
+        inside
+    }
+
+    /// Makes it, anew when something of an earlier life is there.
     ///
     /// # Errors
-    /// When one is there but cannot be removed.
-    pub fn remove(&self) -> Result<()> {
-        for bridge in [self.pod_bridge, self.node_bridge] {
-            if std::path::Path::new("/sys/class/net").join(bridge).exists() {
-                ip(&["link", "del", bridge])?;
-            }
+    /// When something else on this machine uses the addresses, or the kernel refuses.
+    pub fn make(self) -> Result<()> {
+        if let Some(route) = conflict(&ip(&["-o", "route", "show", "table", "all"])?) {
+            bail!("node beds need {PREFIX}0/24, but this machine has the route {route:?}");
         }
-        for program in ["iptables", "ip6tables"] {
-            if packages::find(program).is_some() {
-                self.remove_rules(program)?;
-            }
+        self.remove_namespace()?;
+        if !exists(BRIDGE) {
+            ip(&["link", "add", BRIDGE, "type", "bridge"])?;
+        }
+        ip(&["addr", "replace", &format!("{PREFIX}1/24"), "dev", BRIDGE])?;
+        ip(&["link", "set", BRIDGE, "up"])?;
+
+        let (name, cable) = (self.namespace(), self.cable());
+        ip(&["netns", "add", &name])?;
+        ip(&["link", "add", &cable, "type", "veth", "peer", "name", "eth0", "netns", &name])?;
+        ip(&["link", "set", &cable, "master", BRIDGE, "up"])?;
+        ip(&["-n", &name, "link", "set", "lo", "up"])?;
+        ip(&["-n", &name, "addr", "add", &format!("{}/24", self.address()), "dev", "eth0"])?;
+        ip(&["-n", &name, "link", "set", "eth0", "up"])?;
+        // Without a route to Services kube-proxy's rules are not even asked.
+        ip(&["-n", &name, "route", "add", super::super::control_plane::SERVICE_RANGE, "dev", "eth0"])?;
+        let mut forward = Command::new("sh");
+        forward.args(["-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"]);
+        run(&mut self.inside(&forward)).map(drop)
+    }
+
+    fn remove_namespace(self) -> Result<()> {
+        // The cable goes with either of its ends, the namespace only with its last process.
+        if exists(&self.cable()) {
+            ip(&["link", "del", &self.cable()])?;
+        }
+        if Path::new(&self.namespace_file()).exists() {
+            ip(&["netns", "del", &self.namespace()])?;
         }
         Ok(())
     }
 
-    fn remove_rules(&self, program: &str) -> Result<()> {
-        for table in ["nat", "filter", "mangle"] {
-            let rules = Command::new(program).args(["-w", "-t", table, "-S"]).stdin(Stdio::null()).output()?;
-            let Some(script) = self.removal(table, &String::from_utf8_lossy(&rules.stdout)) else { continue };
-            let mut restore = Command::new(format!("{program}-restore"))
-                .args(["-w", "--noflush"])
-                .stdin(Stdio::piped())
-                .stderr(Stdio::piped())
-                .spawn()?;
-            if let Some(mut input) = restore.stdin.take() {
-                input.write_all(script.as_bytes())?;
-            }
-            let output = restore.wait_with_output()?;
-            if !output.status.success() {
-                bail!("cannot remove rules with {program}: {}", String::from_utf8_lossy(&output.stderr).trim());
-            }
+    /// Removes it, and the bridge with the `last` one.
+    ///
+    /// # Errors
+    /// When something is there but cannot be removed.
+    pub fn remove(self, last: bool) -> Result<()> {
+        self.remove_namespace()?;
+        if last && exists(BRIDGE) {
+            ip(&["link", "del", BRIDGE])?;
         }
         Ok(())
     }
-
-    /// What to feed to iptables-restore so that nothing of ours is left in a table, given its rules as `iptables -S`
-    /// prints them. Ours are the chains of the kubelet and kube-proxy, and those of CNI that name our network.
-    fn removal(&self, table: &str, rules: &str) -> Option<String> {
-        let name = format!("name: \\\"{}\\\"", self.name);
-        let parsed: Vec<Rule> = rules.lines().filter_map(Rule::parse).collect();
-        let mut chains: Vec<&str> = rules
-            .lines()
-            .filter_map(|line| line.strip_prefix("-N "))
-            .filter(|chain| chain.starts_with("KUBE-"))
-            .collect();
-        for rule in &parsed {
-            if rule.text.contains(&name)
-                && let Some(target) = rule.target
-                && target.starts_with("CNI-")
-                && !target.starts_with("CNI-HOSTPORT-")
-                && !chains.contains(&target)
-            {
-                chains.push(target);
-            }
-        }
-        // The chains of host ports are shared by all networks of a machine: they go with their last user.
-        let ports: Vec<_> = parsed.iter().filter(|rule| rule.chain == "CNI-HOSTPORT-DNAT").collect();
-        if ports.iter().all(|rule| rule.text.contains(&name)) {
-            let shared = rules.lines().filter_map(|line| line.strip_prefix("-N "));
-            chains.extend(shared.filter(|chain| chain.starts_with("CNI-HOSTPORT-")));
-        }
-        let ours = |chain: &str| chains.contains(&chain);
-        let mut lines: Vec<String> = parsed
-            .iter()
-            .filter(|rule| !ours(rule.chain) && (rule.target.is_some_and(ours) || rule.text.contains(&name)))
-            .map(|rule| format!("-D {} {}", rule.chain, rule.text))
-            .collect();
-        lines.extend(chains.iter().map(|chain| format!("-F {chain}")));
-        lines.extend(chains.iter().map(|chain| format!("-X {chain}")));
-        (!lines.is_empty()).then(|| format!("*{table}\n{}\nCOMMIT\n", lines.join("\n")))
-    }
 }
 
-/// One line `-A CHAIN …` of `iptables -S`.
-struct Rule<'a> {
-    chain: &'a str,
-    text: &'a str,
-    target: Option<&'a str>,
+fn exists(link: &str) -> bool {
+    Path::new("/sys/class/net").join(link).exists()
 }
 
-impl<'a> Rule<'a> {
-    fn parse(line: &'a str) -> Option<Self> {
-        let (chain, text) = line.strip_prefix("-A ")?.split_once(' ')?;
-        let target = text.rsplit_once("-j ").and_then(|(_, rest)| rest.split_whitespace().next());
-        Some(Self { chain, text, target })
-    }
-}
-
-/// `10.88.` of `10.88.0.0/16`.
-fn prefix(address: &str) -> String {
-    address.split('.').take(2).fold(String::new(), |text, part| text + part + ".")
+/// A route into our range that is not ours.
+fn conflict(routes: &str) -> Option<&str> {
+    routes.lines().map(str::trim).find(|route| {
+        let mut words = route.split_whitespace().skip_while(|w| matches!(*w, "local" | "broadcast" | "unicast"));
+        words.next().is_some_and(|to| to.starts_with(PREFIX)) && !route.split_whitespace().any(|word| word == BRIDGE)
+    })
 }
 
 fn ip(arguments: &[&str]) -> Result<String> {
-    let output = Command::new("ip").args(arguments).stdin(Stdio::null()).output().context("cannot run ip")?;
+    run(Command::new("ip").args(arguments))
+}
+
+fn run(command: &mut Command) -> Result<String> {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let words = words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {words}"))?;
     if !output.status.success() {
-        bail!("ip {} failed: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+        bail!("{words} failed: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
@@ -182,62 +159,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_foreign_routes_into_our_ranges_are_in_the_way() {
-        let ours = "default via 10.0.0.1 dev eth0\n10.88.0.0/16 dev rekindle-pods proto kernel\n\
+    fn only_foreign_routes_into_our_range_are_in_the_way() {
+        let ours = "default via 10.0.0.1 dev eth0\n10.89.0.0/24 dev rekindle0 proto kernel\n\
                     local 10.89.0.1 dev rekindle0 table local\n10.8.0.0/16 dev tun0";
-        assert_eq!(Network::BED.conflict(ours), None);
-        let podman = "10.88.0.0/16 dev cni-podman0 proto kernel";
-        assert_eq!(Network::BED.conflict(&format!("{ours}\n{podman}")), Some(podman));
-        assert_eq!(
-            Network::BED.conflict("local 10.89.0.7 dev eth1 table local"),
-            Some("local 10.89.0.7 dev eth1 table local")
-        );
+        assert_eq!(conflict(ours), None);
+        let podman = "10.89.0.0/24 dev podman1 proto kernel";
+        assert_eq!(conflict(&format!("{ours}\n{podman}")), Some(podman));
+        let local = "local 10.89.0.7 dev eth1 table local";
+        assert_eq!(conflict(local), Some(local));
     }
 
     #[test]
-    fn removal_takes_our_rules_and_leaves_those_of_others() {
-        let rules = r#"-P PREROUTING ACCEPT
--N CNI-aaaa
--N CNI-bbbb
--N KUBE-SERVICES
--N KUBE-MARK-MASQ
--N DOCKER
--A PREROUTING -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
--A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
--A POSTROUTING -s 10.88.0.2/32 -m comment --comment "name: \"rekindle\" id: \"1\"" -j CNI-aaaa
--A POSTROUTING -s 10.99.0.2/32 -m comment --comment "name: \"podman\" id: \"2\"" -j CNI-bbbb
--A CNI-aaaa -d 10.88.0.0/16 -m comment --comment "name: \"rekindle\" id: \"1\"" -j ACCEPT
--A KUBE-SERVICES -j KUBE-MARK-MASQ
-"#;
-        let script = Network::BED.removal("nat", rules).unwrap();
-        assert_eq!(
-            script.lines().collect::<Vec<_>>(),
-            [
-                "*nat",
-                r#"-D PREROUTING -m comment --comment "kubernetes service portals" -j KUBE-SERVICES"#,
-                r#"-D POSTROUTING -s 10.88.0.2/32 -m comment --comment "name: \"rekindle\" id: \"1\"" -j CNI-aaaa"#,
-                "-F KUBE-SERVICES",
-                "-F KUBE-MARK-MASQ",
-                "-F CNI-aaaa",
-                "-X KUBE-SERVICES",
-                "-X KUBE-MARK-MASQ",
-                "-X CNI-aaaa",
-                "COMMIT",
-            ]
-        );
-        assert_eq!(Network::BED.removal("nat", "-P INPUT ACCEPT\n-N DOCKER\n-A INPUT -j DOCKER\n"), None);
+    fn a_program_inside_keeps_its_arguments_and_environment() {
+        let mut command = Command::new("etcd");
+        command.args(["--name", "a b"]).env("GOGC", "50").env_remove("HOME");
+        let inside = Network::numbered(3).inside(&command);
+        let words: Vec<_> = inside.get_args().map(|word| word.to_string_lossy()).collect();
+        assert_eq!(inside.get_program(), "nsenter");
+        assert_eq!(words, ["--net=/run/netns/rekindle-3", "--", "etcd", "--name", "a b"]);
+        let environment: Vec<_> = inside.get_envs().collect();
+        assert_eq!(environment, [("GOGC".as_ref(), Some("50".as_ref())), ("HOME".as_ref(), None)]);
     }
 
     #[test]
-    fn shared_chains_of_host_ports_go_with_their_last_user() {
-        let mine =
-            r#"-A CNI-HOSTPORT-DNAT -p tcp -m comment --comment "dnat name: \"rekindle\" id: \"1\"" -j CNI-DN-1"#;
-        let other = r#"-A CNI-HOSTPORT-DNAT -p tcp -m comment --comment "dnat name: \"podman\" id: \"2\"" -j CNI-DN-2"#;
-        let head = "-N CNI-DN-1\n-N CNI-HOSTPORT-DNAT\n-A PREROUTING -j CNI-HOSTPORT-DNAT\n";
-        let alone = Network::BED.removal("nat", &format!("{head}{mine}\n")).unwrap();
-        assert!(alone.contains("-D PREROUTING -j CNI-HOSTPORT-DNAT") && alone.contains("-X CNI-HOSTPORT-DNAT"));
-        let shared = Network::BED.removal("nat", &format!("{head}{mine}\n{other}\n")).unwrap();
-        assert!(!shared.contains("-X CNI-HOSTPORT") && !shared.contains("PREROUTING") && !shared.contains("CNI-DN-2"));
-        assert!(shared.contains(&mine.replace("-A ", "-D ")) && shared.contains("-X CNI-DN-1"));
+    fn addresses_are_the_beds_own_and_names_fit_the_kernel() {
+        let addresses: std::collections::BTreeSet<_> = Network::all().map(Network::address).collect();
+        assert_eq!(addresses.len(), usize::from(Network::COUNT));
+        assert!(Network::all().all(|network| network.cable().len() < 16));
     }
 }
