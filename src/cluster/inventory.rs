@@ -50,6 +50,10 @@ pub struct Entry {
     /// Whether the kit does not have it any more: it was kept when the rest that left the kit was deleted.
     #[serde(default, skip_serializing_if = "is_false")]
     pub left: bool,
+    /// UID of the namespace in which it ran to completion, of a Job that Kubernetes deletes after that: while it says this it
+    /// is not missing, and need not run again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_in: Option<String>,
 }
 
 fn is_false(flag: &bool) -> bool {
@@ -112,6 +116,18 @@ impl Inventory {
                 && live.pointer("/metadata/uid").and_then(Value::as_str) == Some(&entry.uid)
                 && live.pointer("/metadata/deletionTimestamp").is_none()
                 && owned_fields_hash(live).as_deref() == Some(&entry.fields)
+        })
+    }
+
+    /// Whether an object that is not there is a Job that has run to completion as we would send it now, in the namespace of
+    /// today.
+    pub fn has_finished(&self, key: &ObjectKey, desired: &str, namespace: Option<&Value>) -> bool {
+        let Some(namespace) = namespace.filter(|live| live.pointer("/metadata/deletionTimestamp").is_none()) else {
+            return false;
+        };
+        let uid = namespace.pointer("/metadata/uid").and_then(Value::as_str);
+        self.entries.get(key).is_some_and(|entry| {
+            entry.desired == desired && entry.finished_in.is_some() && entry.finished_in.as_deref() == uid
         })
     }
 
@@ -230,6 +246,7 @@ mod tests {
             phase: "services".into(),
             keep: true,
             left: false,
+            finished_in: None,
         };
         Inventory { entries: BTreeMap::from([(key("api"), entry)]), ..Inventory::default() }
     }

@@ -14,14 +14,15 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::connect::timed;
-use super::inventory::Inventory;
+use super::inventory::{Inventory, desired_hash};
 use super::kinds::ServedKind;
 use super::{Cluster, ClusterError};
 use crate::health::status::{Related, Status, pods_of, status};
 use crate::kit::Rendered;
 use crate::manifest::{Object, ObjectKey};
+use crate::plan::decide::HAS_FINISHED;
 use crate::plan::standing::Standing;
-use crate::plan::{Item, Plan};
+use crate::plan::{Item, Plan, as_sent, full_name};
 
 /// LISTs under way at once.
 const CONCURRENCY: usize = 8;
@@ -213,7 +214,7 @@ pub struct Observed {
     pub object: Object,
     /// As the cluster has it; `None` when it is not there.
     pub live: Option<Value>,
-    /// The verdict; `None` when it is not there.
+    /// The verdict; `None` when it is missing. A Job may be gone and yet have done its work.
     pub status: Option<Status>,
 }
 
@@ -313,16 +314,32 @@ pub async fn observe(cluster: &Cluster, rendered: &Rendered) -> Result<Vec<Obser
     let namespaces = objects().filter_map(|object| object.namespace().map(str::to_owned)).collect();
     let labels = selector(&environment.name, environment.instance.as_deref());
     let (places, surroundings) = (places(cluster, objects()), Surroundings::read(cluster, &namespaces));
-    let (mut live, surroundings) = tokio::join!(survey(cluster, &places, &labels), surroundings);
+    let name = full_name(&environment.name, environment.instance.as_deref());
+    let inventory = Inventory::read(cluster, &name);
+    let (live, surroundings, inventory) = tokio::join!(survey(cluster, &places, &labels), surroundings, inventory);
     let surroundings = Surroundings { definitions: definitions(objects()), ..surroundings };
-    let live = live.as_mut().map_err(|error| error.clone())?;
+    let mut live = live?;
+    // Who may not read the record sees Jobs that are gone after their work as missing.
+    let inventory = inventory.ok().flatten().unwrap_or_default();
+    let namespaces: HashMap<ObjectKey, Value> = live
+        .iter()
+        .filter(|(key, _)| key.group.is_empty() && key.kind == "Namespace")
+        .map(|(key, live)| (key.clone(), live.clone()))
+        .collect();
+    let has_finished = |object: &Object| {
+        let namespace = object.namespace().and_then(|name| namespaces.get(&ObjectKey::of_namespace(name)));
+        inventory.has_finished(&object.key(), &desired_hash(as_sent(object, environment).body()), namespace)
+    };
     Ok(rendered
         .phases
         .iter()
         .flat_map(|phase| phase.objects.iter().map(|object| (phase.name.clone(), object.clone())))
         .map(|(phase, object)| {
             let live = live.remove(&object.key());
-            let status = live.as_ref().map(|live| surroundings.judge(&object, live));
+            let status = match &live {
+                Some(live) => Some(surroundings.judge(&object, live)),
+                None => has_finished(&object).then(|| Status::Ready { reason: HAS_FINISHED.to_owned() }),
+            };
             Observed { phase, object, live, status }
         })
         .collect())

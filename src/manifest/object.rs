@@ -33,6 +33,13 @@ pub struct ObjectKey {
     pub name: String,
 }
 
+impl ObjectKey {
+    /// The namespace of this name.
+    pub fn of_namespace(name: impl Into<String>) -> Self {
+        Self { group: String::new(), kind: "Namespace".into(), namespace: None, name: name.into() }
+    }
+}
+
 impl fmt::Display for ObjectKey {
     /// `Kind/name`: what messages use. The namespace is added by those who need it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -94,6 +94,9 @@ impl Decision {
     }
 }
 
+/// What is said of a Job that is not there because it has done its work.
+pub const HAS_FINISHED: &str = "it ran to completion, and was deleted after its ttlSecondsAfterFinished";
+
 /// Decides about one object. What cannot be changed in place is known only when the API server has been asked: then
 /// [`super::immutable::strategy`] decides.
 pub fn decide(item: &Item, standing: &Standing, wishes: &Wishes) -> Decision {
@@ -112,6 +115,9 @@ pub fn decide(item: &Item, standing: &Standing, wishes: &Wishes) -> Decision {
         };
     }
     match standing.foreign.get(key) {
+        None if standing.inventory.has_finished(key, &item.desired, standing.namespace_of(key)) => {
+            Decision::new(Intent::Unchanged, HAS_FINISHED)
+        }
         None => Decision::new(Intent::Create, ""),
         Some(live) if wishes.adopt.all || wishes.adopt.names(key) => Decision::new(Intent::Adopt, managed_by(live)),
         Some(_) if comes_with_a_namespace(key) => Decision::new(Intent::Adopt, "every namespace has one"),
@@ -153,13 +159,23 @@ pub fn decide_ours(item: &Item, live: &Value, inventory: &Inventory) -> Decision
 
 /// A Job that has failed never runs again by itself: `status.conditions` has `Failed` with status `True`.
 pub fn is_failed_job(object: &Object, live: &Value) -> bool {
+    is_job_with(object, live, "Failed")
+}
+
+/// A Job that has run to completion and will be deleted by itself: `spec.ttlSecondsAfterFinished` is set, and
+/// `status.conditions` has `Complete` with status `True`. One that is suspended is ready too, but has not run.
+pub fn is_finished_and_goes(object: &Object, live: &Value) -> bool {
+    object.body().pointer("/spec/ttlSecondsAfterFinished").is_some() && is_job_with(object, live, "Complete")
+}
+
+fn is_job_with(object: &Object, live: &Value, condition: &str) -> bool {
     let conditions = live.pointer("/status/conditions").and_then(Value::as_array);
     object.group() == "batch"
         && object.kind() == "Job"
         && conditions.is_some_and(|conditions| {
-            conditions.iter().any(|condition| {
-                let text = |name: &str| condition.get(name).and_then(Value::as_str);
-                text("type") == Some("Failed") && text("status") == Some("True")
+            conditions.iter().any(|one| {
+                let text = |name: &str| one.get(name).and_then(Value::as_str);
+                text("type") == Some(condition) && text("status") == Some("True")
             })
         })
 }
@@ -252,6 +268,7 @@ mod tests {
                 phase: String::new(),
                 keep: false,
                 left: false,
+                finished_in: None,
             };
             (item.key.clone(), entry)
         });
@@ -363,5 +380,44 @@ mod tests {
         let mut live = ours();
         live["status"] = json!({"conditions": [{"type": "Failed", "status": "True"}]});
         assert_eq!(decide(&job, &standing(&job, &live, Some(("u", "d"))), &Wishes::default()).intent, Intent::Replace);
+    }
+
+    #[test]
+    fn a_job_that_is_gone_after_its_work_is_not_made_again() {
+        let mut job = item("batch/v1", "Job", "migrate");
+        job.key.namespace = Some("shop".into());
+        let namespace = |uid: &str| json!({"metadata": {"uid": uid}});
+        let told = |finished_in: Option<&str>, desired: &str, live: Option<Value>| {
+            let mut standing = standing(&job, &json!({}), Some(("u", desired)));
+            standing.ours.clear();
+            standing.foreign.clear();
+            standing.inventory.entries.get_mut(&job.key).unwrap().finished_in = finished_in.map(str::to_owned);
+            standing.ours.extend(live.map(|live| (ObjectKey::of_namespace("shop"), live)));
+            decide(&job, &standing, &Wishes::default()).intent
+        };
+        let mut going = namespace("n");
+        going["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+        assert_eq!(told(Some("n"), "d", Some(namespace("n"))), Intent::Unchanged);
+        assert_eq!(told(None, "d", Some(namespace("n"))), Intent::Create, "somebody has deleted it");
+        assert_eq!(told(Some("n"), "e", Some(namespace("n"))), Intent::Create, "the kit has changed");
+        assert_eq!(told(Some("n"), "d", Some(namespace("m"))), Intent::Create, "its namespace was made anew");
+        assert_eq!(told(Some("n"), "d", Some(going)), Intent::Create, "its namespace is being deleted");
+        assert_eq!(told(Some("n"), "d", None), Intent::Create, "its namespace is gone");
+    }
+
+    #[test]
+    fn only_a_job_that_goes_by_itself_and_has_run_is_finished() {
+        let job = |spec: Value| {
+            let body = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "a"}, "spec": spec});
+            Object::new(body, Origin::default()).unwrap()
+        };
+        let live =
+            |condition: &str, status: &str| json!({"status": {"conditions": [{"type": condition, "status": status}]}});
+        let goes = job(json!({"ttlSecondsAfterFinished": 0}));
+        assert!(is_finished_and_goes(&goes, &live("Complete", "True")));
+        assert!(!is_finished_and_goes(&goes, &live("Complete", "False")));
+        assert!(!is_finished_and_goes(&goes, &live("Suspended", "True")));
+        assert!(!is_finished_and_goes(&goes, &live("Failed", "True")));
+        assert!(!is_finished_and_goes(&job(json!({})), &live("Complete", "True")));
     }
 }

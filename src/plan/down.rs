@@ -368,7 +368,15 @@ mod tests {
 
     fn entry(phase: &str) -> Entry {
         let text = |text: &str| text.to_owned();
-        Entry { uid: text("u"), desired: text("d"), fields: text("f"), phase: text(phase), keep: false, left: false }
+        Entry {
+            uid: text("u"),
+            desired: text("d"),
+            fields: text("f"),
+            phase: text(phase),
+            keep: false,
+            left: false,
+            finished_in: None,
+        }
     }
 
     fn ours(uid: &str) -> Value {

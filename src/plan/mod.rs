@@ -25,7 +25,7 @@ use crate::cluster::system::record_name;
 use crate::data::claims::Expected;
 use crate::data::{DataSet, Decisions};
 use crate::health::gate::Gate;
-use crate::kit::{PhaseSettings, Rendered};
+use crate::kit::{Environment, PhaseSettings, Rendered};
 use crate::manifest::mistake::Mistakes;
 use crate::manifest::{Object, ObjectKey};
 
@@ -93,9 +93,12 @@ pub struct Need {
     pub ready: bool,
 }
 
-/// Labels the object as the environment's, and as a member of the ApplySet whose parent is the environment's inventory.
-fn label(object: &mut Object, environment: &str, instance: Option<&str>, set: &str) {
-    let Some(metadata) = object.body_mut().get_mut("metadata").and_then(Value::as_object_mut) else { return };
+/// An object as it is sent: labelled as the environment's, and as a member of the ApplySet whose parent is the environment's
+/// inventory.
+pub fn as_sent(object: &Object, environment: &Environment) -> Object {
+    let instance = environment.instance.as_deref();
+    let mut object = object.clone();
+    let Some(metadata) = object.body_mut().get_mut("metadata").and_then(Value::as_object_mut) else { return object };
     let labels = metadata.entry("labels").or_insert_with(|| json!({}));
     if !labels.is_object() {
         // `labels: null` is what an empty block in a template gives.
@@ -103,12 +106,14 @@ fn label(object: &mut Object, environment: &str, instance: Option<&str>, set: &s
     }
     if let Some(labels) = labels.as_object_mut() {
         labels.insert("app.kubernetes.io/managed-by".into(), "rekindle".into());
-        labels.insert(ENVIRONMENT_LABEL.into(), environment.into());
+        labels.insert(ENVIRONMENT_LABEL.into(), environment.name.clone().into());
         if let Some(instance) = instance {
             labels.insert(INSTANCE_LABEL.into(), instance.into());
         }
-        labels.insert(applyset::PART_OF_LABEL.into(), set.into());
+        let record = record_name(inventory::SORT, &full_name(&environment.name, instance));
+        labels.insert(applyset::PART_OF_LABEL.into(), applyset::id(&record).into());
     }
+    object
 }
 
 /// An environment's name with its instance: `staging` or `staging/pr-123`.
@@ -135,7 +140,6 @@ impl Plan {
         let environment = &rendered.environment;
         let instance = environment.instance.as_deref();
         let name = full_name(&environment.name, instance);
-        let set = applyset::id(&record_name(inventory::SORT, &name));
         let needs = graph::needs(rendered)?;
         let definitions = definitions(rendered.phases.iter().flat_map(|phase| &phase.objects));
         let phases = rendered
@@ -152,8 +156,7 @@ impl Plan {
                     .iter()
                     .zip(needs)
                     .map(|(object, needs)| {
-                        let mut object = object.clone();
-                        label(&mut object, &environment.name, instance, &set);
+                        let object = as_sent(object, environment);
                         let (key, desired) = (object.key(), desired_hash(object.body()));
                         Item { object, key, desired, needs }
                     })

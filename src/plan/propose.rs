@@ -65,12 +65,7 @@ fn going(item: &Item, standing: &Standing, intent: Intent) -> Option<(Intent, St
         let live = standing.ours.get(key).or_else(|| standing.foreign.get(key)).or_else(|| standing.taken.get(key));
         live.is_some_and(|live| live.pointer("/metadata/deletionTimestamp").is_some())
     };
-    let namespace = item.key.namespace.as_ref().map(|name| ObjectKey {
-        group: String::new(),
-        kind: "Namespace".into(),
-        namespace: None,
-        name: name.clone(),
-    });
+    let namespace = item.key.namespace.as_ref().map(ObjectKey::of_namespace);
     let reason = match namespace {
         _ if is_going(&item.key) => "it is being deleted, and is made again",
         Some(namespace) if is_going(&namespace) => "its namespace is being deleted; it is made again with it",

@@ -113,6 +113,7 @@ mod tests {
             phase: text("one"),
             keep: false,
             left: false,
+            finished_in: None,
         };
         let key = ObjectKey { group: text(""), kind: text(kind), namespace: Some(text("a")), name: text(name) };
         Candidate { key, entry: recorded.then_some(entry), live, served: true, owns: None, hidden: None }

@@ -183,7 +183,15 @@ mod tests {
 
     fn entry(keep: bool) -> Entry {
         let text = |text: &str| text.to_owned();
-        Entry { uid: text("u1"), desired: text("d"), fields: text("f"), phase: text("p"), keep, left: false }
+        Entry {
+            uid: text("u1"),
+            desired: text("d"),
+            fields: text("f"),
+            phase: text("p"),
+            keep,
+            left: false,
+            finished_in: None,
+        }
     }
 
     /// A live object with this UID, labelled for an environment, applied by a manager.

@@ -45,6 +45,12 @@ impl Standing {
         standing
     }
 
+    /// The namespace that an object is in, as it is.
+    pub fn namespace_of(&self, key: &ObjectKey) -> Option<&Value> {
+        let namespace = ObjectKey::of_namespace(key.namespace.as_deref()?);
+        [&self.ours, &self.taken, &self.foreign].into_iter().find_map(|found| found.get(&namespace))
+    }
+
     /// Whether the inventory names an object with this very UID.
     pub fn is_recorded(&self, key: &ObjectKey, live: &Value) -> bool {
         let uid = live.pointer("/metadata/uid").and_then(Value::as_str);
@@ -130,6 +136,7 @@ mod tests {
             phase: String::new(),
             keep: false,
             left: false,
+            finished_in: None,
         };
         let inventory = Inventory { entries: BTreeMap::from([(key(kind), entry)]), ..Inventory::default() };
         let live = json!({"metadata": {"name": "a", "uid": "u", "labels": labels}});

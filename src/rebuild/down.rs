@@ -121,10 +121,7 @@ async fn others(
     }
     let records = binding::records(cluster).await?;
     let namespaces: BTreeSet<String> = named.iter().map(|claim| place(claim).0).collect();
-    let namespaces: Vec<ObjectKey> = namespaces
-        .into_iter()
-        .map(|name| ObjectKey { group: String::new(), kind: "Namespace".into(), namespace: None, name })
-        .collect();
+    let namespaces: Vec<ObjectKey> = namespaces.into_iter().map(ObjectKey::of_namespace).collect();
     let namespaces = members::read_all(cluster, &namespaces).await?;
     let owner = |claim: &Value| {
         let name = place(claim).0;
@@ -406,8 +403,7 @@ impl Taking<'_> {
             }
         }
         for namespace in touched.intersection(&self.survey.down.namespaces) {
-            let key =
-                ObjectKey { group: String::new(), kind: "Namespace".into(), namespace: None, name: namespace.clone() };
+            let key = ObjectKey::of_namespace(namespace);
             let Some(uid) = self.uid(&key) else { continue };
             let object = name_of(&self.cluster, &key);
             let failed = |error: ClusterError| self.failed("", object.clone(), &error.into());

@@ -13,9 +13,9 @@ use crate::cluster::kinds::ServedKind;
 use crate::cluster::watch;
 use crate::data::Choice;
 use crate::health::status::{Related, missed_deadline, pods_of, status, without_deadline};
-use crate::manifest::Object;
+use crate::manifest::{Object, ObjectKey};
 use crate::plan::Item;
-use crate::plan::decide::decide_ours;
+use crate::plan::decide::{HAS_FINISHED, decide_ours, is_finished_and_goes};
 use crate::plan::proposal::Intent;
 use crate::plan::removal;
 use crate::plan::standing::is_shared;
@@ -47,6 +47,9 @@ impl Dispatcher<'_> {
         node.sent = Some(Instant::now());
         let live = self.store.get(&item.key);
         node.missed = live.and_then(missed_deadline).map(str::to_owned);
+        if live.is_none() && self.has_finished(item) {
+            return self.finished_before(phase, index);
+        }
         let intent = live.map_or(Intent::Create, |live| decide_ours(item, live, &self.inventory).intent);
         if intent == Intent::Unchanged {
             self.applied(phase, index, Action::Unchanged);
@@ -73,6 +76,38 @@ impl Dispatcher<'_> {
         }
         self.applying += 1;
         self.tasks.spawn(tasks::send(sending, index, notes.clone()));
+    }
+
+    fn namespace_of(&self, item: &Item) -> Option<&serde_json::Value> {
+        self.store.get(&ObjectKey::of_namespace(item.key.namespace.as_deref()?))
+    }
+
+    fn has_finished(&self, item: &Item) -> bool {
+        !self.others.contains_key(&item.key)
+            && self.inventory.has_finished(&item.key, &item.desired, self.namespace_of(item))
+    }
+
+    /// A Job that an earlier run has seen complete, and that is gone by itself since.
+    fn finished_before(&mut self, phase: &mut Phase<'_>, index: usize) {
+        self.emitter.send(EventKind::ObjectApplied {
+            phase: phase.plan.name.clone(),
+            object: ObjectName::of(&phase.plan.items[index].object),
+            action: Action::Unchanged,
+        });
+        phase.release(index, false);
+        self.ready(phase, index, HAS_FINISHED.into());
+    }
+
+    /// Records of a Job that will be deleted by itself that it has run to completion.
+    fn record_finished(&mut self, item: &Item) {
+        if !self.store.get(&item.key).is_some_and(|live| is_finished_and_goes(&item.object, live)) {
+            return;
+        }
+        let namespace = self.namespace_of(item).and_then(|live| live.pointer("/metadata/uid")?.as_str());
+        let finished_in = namespace.map(str::to_owned);
+        if let Some(entry) = self.inventory.entries.get_mut(&item.key) {
+            entry.finished_in = finished_in;
+        }
     }
 
     /// Whether an object is a claim that was decided to be kept, and that would begin empty if it were made anew: one that names
@@ -157,6 +192,7 @@ impl Dispatcher<'_> {
 
     pub(super) fn ready(&mut self, phase: &mut Phase<'_>, index: usize, remark: String) {
         phase.moved();
+        self.record_finished(&phase.plan.items[index]);
         let node = &mut phase.nodes[index];
         let now = Instant::now();
         node.state = State::Ready;
@@ -210,6 +246,7 @@ impl Dispatcher<'_> {
                 phase: phase.plan.name.clone(),
                 keep: removal::says_keep(item.object.body()),
                 left: false,
+                finished_in: None,
             };
             self.inventory.entries.insert(item.key.clone(), entry);
         }

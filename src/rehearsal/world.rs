@@ -51,6 +51,8 @@ pub struct World {
     pub filled: Vec<Filled>,
     /// What the archives of data sets hold.
     pub archives: Archives,
+    /// Jobs that ran to completion and were deleted after their time, with the UID of their namespace.
+    expired: BTreeSet<(Key, String)>,
 }
 
 impl World {
@@ -75,6 +77,7 @@ impl World {
             pulled: BTreeSet::new(),
             filled: Vec::new(),
             archives: Archives::default(),
+            expired: BTreeSet::new(),
         };
         kinds.into_iter().for_each(|kind| world.serve(kind));
         for namespace in ["default", "kube-system", "kube-public", "kube-node-lease"] {
@@ -100,6 +103,23 @@ impl World {
     /// The time of day in the simulation, RFC 3339 with whole seconds, as the API server writes it.
     pub fn now(&self) -> String {
         self.moment(self.elapsed())
+    }
+
+    /// Notes that a Job is deleted because it ran to completion a while ago.
+    pub fn expires(&mut self, job: &Key) {
+        let uid = self.namespace_uid(job);
+        self.expired.insert((job.clone(), uid));
+    }
+
+    /// Whether a Job of this name has run to completion in the namespace of today, and was deleted after its time.
+    pub fn has_expired(&self, job: &Key) -> bool {
+        self.expired.contains(&(job.clone(), self.namespace_uid(job)))
+    }
+
+    fn namespace_uid(&self, object: &Key) -> String {
+        let namespace = self.store.get(&Key::new("", "namespaces", "", &object.namespace));
+        let uid = namespace.and_then(|live| live.pointer("/metadata/uid")?.as_str().map(str::to_owned));
+        uid.unwrap_or_default()
     }
 
     /// A moment after the beginning, as the API server writes it.

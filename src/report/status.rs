@@ -23,7 +23,7 @@ pub struct Observed {
 impl From<observe::Observed> for Observed {
     fn from(observed: observe::Observed) -> Self {
         let object = ObjectName::of(&observed.object);
-        Self { phase: observed.phase, object, status: observed.status.filter(|_| observed.live.is_some()) }
+        Self { phase: observed.phase, object, status: observed.status }
     }
 }
 

@@ -153,3 +153,46 @@ spec:
     let mended = run(&kit, &bed, &["up", "test", "-o", "json"]).exit(0);
     assert!(mended.events().iter().any(|event| event["action"] == "replaced"), "{}", mended.stdout);
 }
+
+#[test]
+#[ignore = "needs a control plane with simulated nodes"]
+fn a_job_that_is_deleted_after_its_work_does_not_run_again_until_it_has_to() {
+    let bed = Bed::from_variable(BED);
+    let space = Space::new(&bed, "ttl");
+    let (kubelet, kit) = (Kubelet::of(&space), kit(&space));
+    let job = |seconds: u32| {
+        format!(
+            "apiVersion: batch/v1
+kind: Job
+metadata: {{name: api}}
+spec:
+  ttlSecondsAfterFinished: {seconds}
+  template:
+    spec: {{restartPolicy: Never, containers: [{{name: main, image: 'example.com/succeeds:1'}}], {}}}
+",
+            kubelet.place()
+        )
+    };
+    kit.write("templates/services/api.yaml", &job(1));
+    let up = || run(&kit, &bed, &["up", "test", "-o", "json"]).exit(0);
+    let gone = |bed: &Bed| bed.get("batch/v1", "Job", Some(&space.name), "api").is_none();
+    assert_eq!(up().last()["written"], 3, "the namespace, a ConfigMap and the Job");
+    bed.wait_until("the Job is gone", gone);
+    let plan = run(&kit, &bed, &["plan", "test"]).exit(0);
+    assert!(plan.stdout.contains("1 object: 1 unchanged"), "{}", plan.stdout);
+    let _ = run(&kit, &bed, &["status", "test"]).exit(0);
+    let second = up();
+    assert_eq!(second.last()["written"], 0, "{}", second.stdout);
+    assert!(gone(&bed), "it was not made again");
+    let told = "it ran to completion, and was deleted after its ttlSecondsAfterFinished";
+    assert!(second.events().iter().any(|event| event["reason"] == told), "{}", second.stdout);
+
+    kit.write("templates/services/api.yaml", &job(2));
+    assert_eq!(up().last()["written"], 1, "what has changed runs again");
+    bed.wait_until("the Job is gone", gone);
+
+    let namespaces = bed.api("v1", "Namespace", None);
+    bed.block_on(namespaces.delete(&space.name, &kube::api::DeleteParams::default())).unwrap();
+    bed.wait_until("the namespace is gone", |bed| bed.get("v1", "Namespace", None, &space.name).is_none());
+    assert_eq!(up().last()["written"], 3, "a namespace made anew has seen nothing run");
+}

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use rekindle::cluster::forward::{Port, Reach, ReachError, Reached};
+use rekindle::cluster::forward::{Peer, Port, Reach, ReachError, Reached};
 use rekindle::health::gate::{self, Answer, Asker, Gate};
 use rekindle::manifest::Origin;
 use rekindle::secrets::redact::Redactor;
@@ -96,7 +96,7 @@ impl Reach for Loopback {
         Box::pin(async move {
             let stream = tokio::net::TcpStream::connect(("127.0.0.1", self.0)).await;
             let stream = stream.map_err(|_| ReachError::NotReady { service: service.to_owned(), waiting: 1 })?;
-            Ok(Reached { stream: Box::new(stream), peer: "pod db-0".to_owned(), settle: Duration::ZERO })
+            Ok(Reached { stream: Box::new(stream), peer: Peer::new("pod db-0"), settle: Duration::ZERO })
         })
     }
 }

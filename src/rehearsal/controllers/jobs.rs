@@ -18,7 +18,7 @@ pub fn job(world: &mut World, key: &Key) {
     let Some(object) = world.store.get(key).cloned() else { return };
     let ended = |kind: &str| super::condition(&object, kind) == Some("True");
     if ended("Complete") || ended("Failed") {
-        return;
+        return expire(world, key, &object);
     }
     let now = world.now();
     if object.pointer("/spec/suspend").and_then(Value::as_bool) == Some(true) {
@@ -90,6 +90,27 @@ pub fn job(world: &mut World, key: &Key) {
         }
         job["status"] = status;
     });
+}
+
+/// Deletes a Job that has ended when its `ttlSecondsAfterFinished` are over, counted from when its condition `Complete` or
+/// `Failed` became true. Source: `timeLeft` of Kubernetes' pkg/controller/ttlafterfinished.
+fn expire(world: &mut World, key: &Key, job: &Value) {
+    let Some(limit) = seconds(job, "/spec/ttlSecondsAfterFinished") else { return };
+    let conditions = job.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
+    let ended = conditions.filter(|it| matches!(it["type"].as_str(), Some("Complete" | "Failed")));
+    let since = ended.filter_map(|it| it["lastTransitionTime"].as_str()?.parse::<jiff::Timestamp>().ok()).next();
+    let now = world.now().parse::<jiff::Timestamp>().ok();
+    let Some(age) = now.zip(since).and_then(|(now, since)| Duration::try_from(now.duration_since(since)).ok()) else {
+        return;
+    };
+    if age >= limit {
+        if super::condition(job, "Complete") == Some("True") {
+            world.expires(key);
+        }
+        delete(world, key, Propagation::Foreground);
+    } else {
+        world.plan(Step::Look(key.clone()), limit - age);
+    }
 }
 
 /// Whether a Job has been at work for longer than it may; looks again when it will have been.

@@ -231,7 +231,8 @@ impl<'s> Play<'s> {
     fn as_the_kit_says(&self, version: usize) {
         let world = self.simulation.world();
         for item in &self.scene.items {
-            let there = world.store.get(&item.key()).is_some_and(|live| !deletion::is_dying(live));
+            let there = world.store.get(&item.key()).is_some_and(|live| !deletion::is_dying(live))
+                || (world.has_expired(&item.key()) && (version == 0 || item.stays));
             assert_eq!(there, version == 0 || item.stays, "{} in version {version}", item.full());
         }
     }

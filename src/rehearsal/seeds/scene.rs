@@ -34,6 +34,8 @@ pub struct Item {
     image: [usize; 2],
     pub replicas: usize,
     outside: bool,
+    /// Seconds after which a Job that has ended is deleted.
+    expires: Option<usize>,
     /// Whether the second version of the kit has it; the first has all.
     pub stays: bool,
 }
@@ -93,7 +95,11 @@ impl Item {
                 let mut template = template;
                 template["spec"]["restartPolicy"] = "Never".into();
                 template["spec"]["containers"][0]["image"] = "image:1".into();
-                ("batch/v1", json!({"template": template}))
+                let mut spec = json!({"template": template});
+                if let Some(seconds) = self.expires {
+                    spec["ttlSecondsAfterFinished"] = seconds.into();
+                }
+                ("batch/v1", spec)
             }
             "Service" => {
                 let kind = if self.outside { "LoadBalancer" } else { "ClusterIP" };
@@ -201,6 +207,7 @@ impl Scene {
                     image: [image, second],
                     replicas,
                     outside: chance.happens(0.3),
+                    expires: chance.happens(0.5).then(|| 60 * chance.below(5)),
                     stays: chance.happens(0.8),
                 });
             }
