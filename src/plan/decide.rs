@@ -95,7 +95,7 @@ impl Decision {
 }
 
 /// What is said of a Job that is not there because it has done its work.
-pub const HAS_FINISHED: &str = "it ran to completion, and was deleted after its ttlSecondsAfterFinished";
+pub const HAS_FINISHED: &str = "it ran to completion in an earlier run, and may be gone (ttlSecondsAfterFinished)";
 
 /// Decides about one object. What cannot be changed in place is known only when the API server has been asked: then
 /// [`super::immutable::strategy`] decides.

@@ -51,8 +51,8 @@ pub struct World {
     pub filled: Vec<Filled>,
     /// What the archives of data sets hold.
     pub archives: Archives,
-    /// Jobs that ran to completion and were deleted after their time, with the UID of their namespace.
-    expired: BTreeSet<(Key, String)>,
+    /// Jobs that ran to completion and are deleted some time after that, with the UID of their namespace.
+    done: BTreeSet<(Key, String)>,
 }
 
 impl World {
@@ -77,7 +77,7 @@ impl World {
             pulled: BTreeSet::new(),
             filled: Vec::new(),
             archives: Archives::default(),
-            expired: BTreeSet::new(),
+            done: BTreeSet::new(),
         };
         kinds.into_iter().for_each(|kind| world.serve(kind));
         for namespace in ["default", "kube-system", "kube-public", "kube-node-lease"] {
@@ -105,15 +105,15 @@ impl World {
         self.moment(self.elapsed())
     }
 
-    /// Notes that a Job is deleted because it ran to completion a while ago.
-    pub fn expires(&mut self, job: &Key) {
+    /// Notes that a Job ran to completion that is deleted some time after that.
+    pub fn has_done(&mut self, job: &Key) {
         let uid = self.namespace_uid(job);
-        self.expired.insert((job.clone(), uid));
+        self.done.insert((job.clone(), uid));
     }
 
-    /// Whether a Job of this name has run to completion in the namespace of today, and was deleted after its time.
-    pub fn has_expired(&self, job: &Key) -> bool {
-        self.expired.contains(&(job.clone(), self.namespace_uid(job)))
+    /// Whether a Job of this name has run to completion in the namespace of today, and may be gone since.
+    pub fn need_not_be_there(&self, job: &Key) -> bool {
+        self.done.contains(&(job.clone(), self.namespace_uid(job)))
     }
 
     fn namespace_uid(&self, object: &Key) -> String {

@@ -77,6 +77,9 @@ pub fn job(world: &mut World, key: &Key) {
             }
         }
     }
+    if succeeded >= want && object.pointer("/spec/ttlSecondsAfterFinished").is_some() {
+        world.has_done(key);
+    }
     let active = u64::from(end.is_none()) * active.max(u64::from(failed == 0 && succeeded < want));
     world.edit(key, |job| {
         let started = job.pointer("/status/startTime").cloned().unwrap_or_else(|| now.clone().into());
@@ -104,9 +107,6 @@ fn expire(world: &mut World, key: &Key, job: &Value) {
         return;
     };
     if age >= limit {
-        if super::condition(job, "Complete") == Some("True") {
-            world.expires(key);
-        }
         delete(world, key, Propagation::Foreground);
     } else {
         world.plan(Step::Look(key.clone()), limit - age);
