@@ -383,10 +383,8 @@ fn setting(args: &RehearseArgs, rehearsed: &Rehearsed, accident: &Accident, secr
     rehearsal::Setting {
         supposed: slow.map(|(name, time)| format!("{name} takes {time}")).collect(),
         measured: world.model.measured.keys().cloned().collect(),
-        assumed: assumptions(&world.model, &rehearsed.filled, world.has_operated())
-            .into_iter()
-            .chain(not_counted(&rehearsed.plan))
-            .collect(),
+        assumed: assumptions(&world.model, &rehearsed.filled, world.has_operated()),
+        after: made_again(&rehearsed.plan).collect(),
         filled: rehearsed.filled.clone(),
         assumed_backups: accident.assumed.clone(),
         secrets,
@@ -396,13 +394,13 @@ fn setting(args: &RehearseArgs, rehearsed: &Rehearsed, accident: &Accident, secr
 }
 
 /// What goes on after the rebuild: data that begins empty and is made again from other data.
-fn not_counted(plan: &Plan) -> impl Iterator<Item = String> {
+fn made_again(plan: &Plan) -> impl Iterator<Item = String> {
     plan.data_sets.iter().filter_map(|set| {
         let derived = set.derived.as_ref()?;
         let estimate = human(derived.estimate?.as_secs_f64());
         let empty = plan.data.of_set(&set.name)?.claims.iter().any(|claim| claim.choice == Choice::Empty);
         empty
-            .then(|| format!("not counted: about {estimate} in which {} is made again from {}", set.name, derived.from))
+            .then(|| format!("{} is made again from {}, about {estimate} that are not counted", set.name, derived.from))
     })
 }
 

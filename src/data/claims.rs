@@ -51,6 +51,12 @@ impl Expected {
         self.body.pointer("/spec/volumeMode").and_then(Value::as_str).unwrap_or("Filesystem")
     }
 
+    /// Whether `spec.accessModes` has one that lets a pod write.
+    pub fn writes(&self) -> bool {
+        let modes = self.body.pointer("/spec/accessModes").and_then(serde_json::Value::as_array);
+        modes.into_iter().flatten().any(|mode| mode != "ReadOnlyMany")
+    }
+
     /// `spec.storageClassName`, where it is stated.
     pub fn class(&self) -> Option<&str> {
         self.body.pointer("/spec/storageClassName").and_then(Value::as_str)

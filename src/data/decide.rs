@@ -40,6 +40,7 @@ pub fn decide_all(
         }
     }
     stops.extend(shared(&decisions));
+    stops.extend(same_disk(&decisions, survey));
     stops.extend(snatched(&decisions, claims, survey));
     if !stops.is_empty() {
         return Err(stops);
@@ -64,6 +65,45 @@ fn shared(decisions: &Decisions) -> Vec<Stop> {
                     ways: vec![format!("--data {}=adopt:CLAIM=VOLUME", set.data_set)],
                 });
             }
+        }
+    }
+    stops
+}
+
+/// Volumes to be adopted whose disk is in use, or about to go, under the name of another one.
+fn same_disk(decisions: &Decisions, survey: &Survey) -> Vec<Stop> {
+    let adopted: Vec<&str> = decisions.adopted().map(|(_, volume)| volume).collect();
+    let threatens = |other: &Volume| {
+        let ends = other.deleting || matches!(other.phase.as_str(), "Released" | "Failed");
+        other.phase == "Bound" || (ends && other.policy == "Delete") || adopted.contains(&other.name.as_str())
+    };
+    let mut stops = Vec::new();
+    for set in &decisions.sets {
+        for claim in &set.claims {
+            let Choice::Adopt { volume } = &claim.choice else { continue };
+            let Some(volume) = survey.volume(volume).filter(|volume| volume.disk.is_some()) else { continue };
+            let is_twin = |other: &&Volume| other.name != volume.name && other.disk == volume.disk && threatens(other);
+            let Some(twin) = survey.volumes.iter().find(is_twin) else { continue };
+            let way = match &twin.claim {
+                Some(user) if twin.phase == "Bound" => {
+                    format!(
+                        "kubectl -n {} describe pvc {}   shows what uses it: only one can have it",
+                        user.namespace, user.name
+                    )
+                }
+                _ => format!(
+                    "kubectl patch pv {0} --type merge -p '{{\"spec\":{{\"persistentVolumeReclaimPolicy\":\"Retain\"}}}}' && kubectl \
+                     delete pv {0}   takes away the second name and leaves the disk, then decide anew",
+                    twin.name
+                ),
+            };
+            stops.push(Stop {
+                data_set: set.data_set.clone(),
+                why: format!("pv/{} and pv/{} are the same disk under two names", volume.name, twin.name),
+                facts: [volume, twin].map(|it| format!("pv/{}: {}", it.name, it.facts(survey.now))).to_vec(),
+                ways: vec![way],
+            });
+            break;
         }
     }
     stops
@@ -572,7 +612,7 @@ impl<'a> Case<'a> {
             return Err(self.stop(why, facts(), Vec::new()));
         }
         if volume.deleting || volume.mode != claim.mode() {
-            let obstacle = obstacle(volume, claim.mode()).unwrap_or_default();
+            let obstacle = obstacle(volume, claim).unwrap_or_default();
             return Err(self.stop(format!("pv/{} cannot be adopted: {obstacle}", volume.name), facts(), Vec::new()));
         }
         self.adopt(claim, volume, why)
@@ -595,7 +635,7 @@ impl<'a> Case<'a> {
     fn adopt(&self, claim: &Expected, volume: &Volume, why: &str) -> Result<Found<'a>, Stop> {
         if volume.deleting {
             let facts = vec![format!("pv/{}: {}", volume.name, volume.facts(self.survey.now))];
-            let why = obstacle(volume, claim.mode()).unwrap_or_default();
+            let why = obstacle(volume, claim).unwrap_or_default();
             return Err(self.stop(format!("pv/{} cannot be kept: {why}", volume.name), facts, Vec::new()));
         }
         let mut reason = format!("pv/{}: {}", volume.name, volume.facts(self.survey.now));

@@ -42,7 +42,7 @@ fn expected(count: usize) -> Vec<Expected> {
         data_set: Some("db".into()),
         phase: "database".into(),
         maker: Maker::StatefulSet { name: "db".into(), template: "data".into() },
-        body: json!({"spec": {"resources": {"requests": {"storage": "10Gi"}}}}),
+        body: json!({"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "10Gi"}}}}),
         origin: Origin::default(),
     };
     (0..count).map(claim).collect()
@@ -52,7 +52,7 @@ fn expected(count: usize) -> Vec<Expected> {
 ///
 /// `released`, `available`, `failed`, `bound`: the phase. `of:NS/NAME`: the reference with a dead UID; `for:NS/NAME`: without
 /// one; `holds:NS/NAME`: with the UID of the living claim. `marked:ENV:NS/NAME`: our marks. `deleting`, `unreachable`,
-/// `block`, `delete`, `small`, `class:X`.
+/// `block`, `readonly`, `delete`, `small`, `class:X`, `disk:X`.
 fn volume(words: &str) -> Volume {
     let mut words = words.split_whitespace();
     let mut volume = Volume {
@@ -90,6 +90,8 @@ fn volume(words: &str) -> Volume {
             "deleting" => volume.deleting = true,
             "unreachable" => volume.reachable = Some(false),
             "block" => volume.mode = "Block".into(),
+            "readonly" => volume.read_only = true,
+            "disk" => volume.disk = Some(value.into()),
             "delete" => volume.policy = "Delete".into(),
             "small" => volume.capacity = Some(1 << 30),
             "class" => volume.class = value.into(),
@@ -363,6 +365,14 @@ const TABLE: &[Row] = table![
     "a free volume of another environment", "", ["pv p1 available marked:other:rest/data-9"], "", "" => "stop: Kubernetes could bind shop/data-0 to pv/p1, which is free and holds rest/data-9 of other";
     "a free volume of another of our claims", "", ["pv p1 available marked:shop:shop/data-9"], "", "" => "stop: Kubernetes could bind shop/data-0 to pv/p1, which is free and holds shop/data-9 of shop";
     "a free volume of another environment, too small", "", ["pv p1 available small marked:other:rest/data-9"], "", "" => "empty: empty";
+    "it can only be read", "", ["pv p1 released readonly of:shop/data-0"], "", "" => "stop: pv/p1 survives and cannot be used: it can only be read (ReadOnlyMany), and the claim wants to write";
+    "it can only be read, said", "", ["pv p1 released readonly of:shop/data-0"], "", "db=adopt:p1" => "adopt p1: adopt";
+    "its disk is in use under another name", "", ["pv p1 released disk:x of:shop/data-0", "pv p2 bound disk:x holds:other/data"], "", "" => "stop: pv/p1 and pv/p2 are the same disk under two names";
+    "its disk is in use under another name, said", "", ["pv p1 released disk:x of:shop/data-0", "pv p2 bound disk:x holds:other/data"], "", "db=adopt:p1" => "stop: pv/p1 and pv/p2 are the same disk under two names";
+    "one disk for two claims", "claims:2", ["pv p1 released disk:x of:shop/data-0", "pv p2 released disk:x of:shop/data-1"], "", "" => "stop: pv/p1 and pv/p2 are the same disk under two names";
+    "its disk is about to be deleted under another name", "", ["pv p1 released disk:x of:shop/data-0", "pv p2 released delete disk:x of:other/data"], "", "" => "stop: pv/p1 and pv/p2 are the same disk under two names";
+    "its disk has another name that nobody uses", "", ["pv p1 released disk:x of:shop/data-0", "pv p2 released disk:x of:other/data"], "", "" => "adopt p1: adopt";
+    "another disk is in use", "", ["pv p1 released disk:x of:shop/data-0", "pv p2 bound disk:y holds:other/data"], "", "" => "adopt p1: adopt";
     "a free volume of another environment, of another mode", "", ["pv p1 available block marked:other:rest/data-9"], "", "" => "empty: empty";
     "a reserved volume of another environment", "", ["pv p1 available for:rest/data-9 marked:other:rest/data-9"], "", "" => "empty: empty";
     "a free volume of another environment beside our own", "", ["pv p1 available marked:other:rest/data-9", "pv p2 released of:shop/data-0"], "", "" => "adopt p2: adopt";

@@ -39,6 +39,11 @@ pub struct Volume {
     pub deleting: bool,
     /// Where the bytes are: a driver's handle or a path.
     pub place: String,
+    /// What identifies the bytes beyond their volume, where only one node may mount them: two volumes of one disk would let
+    /// two databases write to it.
+    pub disk: Option<String>,
+    /// Whether all that it allows is reading.
+    pub read_only: bool,
     /// Since when it is in its phase; older servers do not say.
     pub since: Option<jiff::Timestamp>,
     /// Whether some node of the cluster can mount it, as far as its node affinity says; `None` when nodes could not be read.
@@ -166,6 +171,8 @@ impl Volume {
             marks,
             deleting: live.pointer("/metadata/deletionTimestamp").is_some(),
             place: place(live),
+            disk: disk(live),
+            read_only: !modes(live).is_empty() && modes(live).iter().all(|mode| *mode == "ReadOnlyMany"),
             since,
             reachable: nodes.map(|nodes| reachable(live, nodes)),
         }
@@ -196,6 +203,9 @@ impl Volume {
             (Some(marks), _) if !marks.claim.is_empty() => {
                 facts.push(format!("held {} of {}", marks.claim, marks.environment));
             }
+            (_, Some(ClaimRef { namespace, name, uid: None })) => {
+                facts.push(format!("reserved for {namespace}/{name}"))
+            }
             (_, Some(claim)) => facts.push(format!("held {}/{}", claim.namespace, claim.name)),
             (_, None) => facts.push("names no claim".to_owned()),
         }
@@ -211,6 +221,26 @@ fn place(live: &Value) -> String {
         .or_else(|| spec("local/path"))
         .or_else(|| Some(format!("{}:{}", spec("nfs/server")?, spec("nfs/path")?)))
         .unwrap_or_default()
+}
+
+fn modes(live: &Value) -> Vec<&str> {
+    let modes = live.pointer("/spec/accessModes").and_then(Value::as_array);
+    modes.into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+/// The driver with its handle, or the folder with the nodes that it is on. Shared file systems have several volumes by design.
+fn disk(live: &Value) -> Option<String> {
+    if modes(live).iter().any(|mode| matches!(*mode, "ReadWriteMany" | "ReadOnlyMany")) {
+        return None;
+    }
+    let spec = |pointer: &str| some(live, &format!("/spec/{pointer}"));
+    if let Some(handle) = spec("csi/volumeHandle") {
+        return Some(format!("{} {handle}", spec("csi/driver").unwrap_or_default()));
+    }
+    let path = spec("local/path").or_else(|| spec("hostPath/path"))?;
+    // The same folder of another node is another disk.
+    let nodes = live.pointer("/spec/nodeAffinity/required")?;
+    Some(format!("{path} {nodes}"))
 }
 
 /// Whether the required node affinity of a volume lets it be mounted on some node. Terms are alternatives, the expressions of
@@ -317,7 +347,7 @@ pub fn candidates<'a>(
         .filter(|volume| own != Some(volume.name.as_str()))
         .filter_map(|volume| {
             let evidence = evidence(volume, environment, claim)?;
-            Some(Candidate { volume, evidence, obstacle: obstacle(volume, claim.mode()) })
+            Some(Candidate { volume, evidence, obstacle: obstacle(volume, claim) })
         })
         .collect();
     found.sort_by_key(|candidate| !candidate.evidence.is_strong());
@@ -359,12 +389,16 @@ pub fn contradiction(volume: &Volume, environment: &str) -> Option<String> {
 }
 
 /// What stands against binding a volume to a claim.
-pub fn obstacle(volume: &Volume, mode: &str) -> Option<String> {
+pub fn obstacle(volume: &Volume, claim: &Expected) -> Option<String> {
+    let mode = claim.mode();
     if volume.deleting {
         return Some("it is being deleted, and Kubernetes cannot take that back: its bytes may be there still".into());
     }
     if volume.mode != mode {
         return Some(format!("it is of mode {}, and the claim wants {mode}", volume.mode));
+    }
+    if volume.read_only && claim.writes() {
+        return Some("it can only be read (ReadOnlyMany), and the claim wants to write".into());
     }
     if volume.reachable == Some(false) {
         return Some("no node of the cluster can mount it: the node or zone that it is bound to is not there".into());
@@ -492,7 +526,30 @@ mod tests {
                 "its reclaim failed"
             ]
         );
-        assert_eq!(obstacle(&odd, "Block").unwrap_or_default(), "it is of mode Filesystem, and the claim wants Block");
+    }
+
+    #[test]
+    fn a_disk_is_known_where_only_one_may_write() {
+        let csi = |modes: Value, handle: &str| {
+            volume(json!({"/spec/accessModes": modes, "/spec/csi": {"driver": "ebs", "volumeHandle": handle}}))
+        };
+        assert_eq!(csi(json!(["ReadWriteOnce"]), "vol-1").disk.as_deref(), Some("ebs vol-1"));
+        assert_eq!(
+            csi(json!(["ReadWriteMany"]), "fs-1").disk,
+            None,
+            "shared file systems have several volumes by design"
+        );
+        let folder = |node: &str| {
+            let terms = json!([{"matchExpressions": [{"key": "zone", "operator": "In", "values": [node]}]}]);
+            let affinity = json!({"required": {"nodeSelectorTerms": terms}});
+            volume(json!({"/spec/accessModes": ["ReadWriteOnce"], "/spec/nodeAffinity": affinity})).disk
+        };
+        assert!(folder("a").is_some_and(|disk| disk.starts_with("/x ")));
+        assert_ne!(folder("a"), folder("b"), "the same folder of another node");
+        assert_eq!(volume(json!({"/spec/accessModes": ["ReadWriteOnce"]})).disk, None, "nobody knows of which node");
+        assert!(volume(json!({"/spec/accessModes": ["ReadOnlyMany"]})).read_only);
+        assert!(!volume(json!({"/spec/accessModes": ["ReadOnlyMany", "ReadWriteOnce"]})).read_only);
+        assert!(!volume(json!({})).read_only);
     }
 
     #[test]

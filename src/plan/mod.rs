@@ -94,7 +94,7 @@ pub struct Need {
 }
 
 /// An object as it is sent: labelled as the environment's, and as a member of the ApplySet whose parent is the environment's
-/// inventory.
+/// inventory; without fields that a controller of Kubernetes owns in any case.
 pub fn as_sent(object: &Object, environment: &Environment) -> Object {
     let instance = environment.instance.as_deref();
     let mut object = object.clone();
@@ -112,6 +112,14 @@ pub fn as_sent(object: &Object, environment: &Environment) -> Object {
         }
         let record = record_name(inventory::SORT, &full_name(&environment.name, instance));
         labels.insert(applyset::PART_OF_LABEL.into(), applyset::id(&record).into());
+    }
+    // The rules of an aggregated role are its controller's, whatever somebody else says of them.
+    let is_aggregated = |object: &Object| object.body().get("aggregationRule").is_some_and(|rule| !rule.is_null());
+    if (object.group(), object.kind()) == ("rbac.authorization.k8s.io", "ClusterRole")
+        && is_aggregated(&object)
+        && let Some(body) = object.body_mut().as_object_mut()
+    {
+        body.shift_remove("rules");
     }
     object
 }

@@ -138,6 +138,12 @@ impl FieldError {
         Self { reason: "FieldValueForbidden", field: field.into(), message: format!("Forbidden: {detail}") }
     }
 
+    /// It is longer than so many bytes.
+    pub fn too_long(field: impl Into<String>, most: usize) -> Self {
+        let message = format!("Too long: may not be more than {most} bytes");
+        Self { reason: "FieldValueTooLong", field: field.into(), message }
+    }
+
     /// It is none of the values there are.
     pub fn unsupported(field: impl Into<String>, value: &str, known: &[&str]) -> Self {
         let known: Vec<_> = known.iter().map(|value| format!("{value:?}")).collect();

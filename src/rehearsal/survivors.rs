@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::archives::Archives;
-use super::typed;
+use super::{typed, validate};
 use crate::data::DataSet;
 use crate::data::backups::{Archive, Backup, HISTORY, History};
 use crate::data::quantity::bytes;
@@ -131,6 +131,15 @@ impl Reader<'_> {
         }
         if !wrong.is_empty() {
             return;
+        }
+        if let Some(wrong) = validate::labels(&body).into_iter().next() {
+            let place = node.place_of(&["metadata", "labels"], false);
+            return self.wrong(
+                "wrong-value",
+                format!("{kind}/{name}: {}: {}", wrong.field, wrong.message),
+                place,
+                None,
+            );
         }
         if kind == "Node" {
             return self.found.nodes.push(body);

@@ -103,6 +103,12 @@ fn what_a_file_may_not_hold_is_told_with_its_place() {
     ] {
         assert_eq!(told(text), [wrong], "{text}");
     }
+    let label = VOLUME.replacen("name: pv-1", "name: pv-1, labels: {\"\": x}", 1);
+    let told = told(&label).concat();
+    assert!(
+        told.contains("PersistentVolume/pv-1: metadata.labels: Invalid value: \"\": name part must consist"),
+        "{told}"
+    );
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! `pkg/apis/*/validation`, chosen by what deploy tools meet.
 
 mod pod;
+mod size;
 
 use serde_json::{Value, json};
 
@@ -187,6 +188,7 @@ pub fn updated(kind: &Kind, old: &Value, new: &Value) -> Vec<FieldError> {
 /// What must hold whenever it is written.
 fn common(kind: &Kind, object: &Value) -> Vec<FieldError> {
     let mut errors = labels(object);
+    errors.extend(size::errors(kind, object));
     let spec = &object["spec"];
     match (kind.group.as_str(), kind.kind.as_str()) {
         ("apps", "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet") => {
@@ -351,7 +353,8 @@ fn common(kind: &Kind, object: &Value) -> Vec<FieldError> {
 }
 
 /// Names of labels that cannot be.
-fn labels(object: &Value) -> Vec<FieldError> {
+/// What is wrong with the names of an object's labels.
+pub fn labels(object: &Value) -> Vec<FieldError> {
     let names = object.pointer("/metadata/labels").and_then(Value::as_object);
     let wrong = names.into_iter().flatten().filter(|(name, _)| {
         let name = name.rsplit('/').next().unwrap_or_default().as_bytes();

@@ -28,6 +28,8 @@ pub struct Setting {
     pub supposed: Vec<String>,
     /// What the model assumes of everything else, a phrase each.
     pub assumed: Vec<String>,
+    /// What goes on after the rebuild, a sentence each.
+    pub after: Vec<String>,
     /// The last rehearsal before this one, where there was one.
     pub before: Option<String>,
     /// What a rebuild needs.
@@ -77,9 +79,15 @@ pub fn ending(progress: &Progress, end: &End, setting: &Setting, width: usize) -
         )
         .into(),
     );
+    for goes_on in &setting.after {
+        lines.extend(paragraph("  after that:      ", goes_on, width));
+    }
     lines.push(Line::new());
-    lines.extend(bound_by(end, setting));
-    lines.push(Line::new());
+    let bound = bound_by(end, setting);
+    if !bound.is_empty() {
+        lines.extend(bound);
+        lines.push(Line::new());
+    }
     lines.extend(paragraph("  assumed:         ", &assumed(setting), width));
     if !setting.supposed.is_empty() {
         lines.extend(paragraph("  supposed:        ", &setting.supposed.join(", "), width));

@@ -668,3 +668,43 @@ fn an_adoption_that_was_cut_in_the_middle_still_needs_its_word() {
     let _ = run(&kit, &bed, &["up", "test", "--adopt"]).exit(0);
     assert_eq!(bed.get("v1", "ConfigMap", Some(&space.name), "a").unwrap()["data"]["key"], "kit");
 }
+
+#[test]
+#[ignore = "needs a real control plane"]
+fn rules_of_an_aggregated_role_are_its_controllers() {
+    let bed = Bed::from_variable(BED);
+    let space = Space::new(&bed, "aggregated");
+    let kit = Kit::new(&space.name, STACK);
+    let name = &space.name;
+    let roles = |verb: &str| {
+        format!(
+            "apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {{name: {name}-all}}
+aggregationRule: {{clusterRoleSelectors: [{{matchLabels: {{collected-by: {name}}}}}]}}
+rules: []
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {{name: {name}-part, labels: {{collected-by: {name}}}}}
+rules: [{{apiGroups: [''], resources: [pods], verbs: [{verb}]}}]
+"
+        )
+    };
+    let collected = |verb: &str| {
+        bed.wait_until("the controller has collected the rules", |bed| {
+            let role = bed.get("rbac.authorization.k8s.io/v1", "ClusterRole", None, &format!("{name}-all")).unwrap();
+            role["rules"][0]["verbs"][0] == verb
+        });
+    };
+    kit.write("templates/storage/roles.yaml", &roles("get"));
+    let up = || run(&kit, &bed, &["up", "test", "-o", "json"]).exit(0).last()["written"].clone();
+    assert_eq!(up(), 3, "the namespace and both roles");
+    collected("get");
+    assert_eq!(up(), 0);
+    kit.write("templates/storage/roles.yaml", &roles("list"));
+    assert_eq!(up(), 1);
+    collected("list");
+    assert_eq!(up(), 0);
+    let _ = run(&kit, &bed, &["down", "test", "--yes"]).exit(0);
+}

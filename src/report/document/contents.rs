@@ -439,7 +439,7 @@ fn basis(setting: &rehearsal::Setting) -> Basis {
         simulated_in: setting.took,
         measured: setting.measured.clone(),
         supposed: setting.supposed.clone(),
-        assumed: setting.assumed.clone(),
+        assumed: setting.assumed.iter().chain(&setting.after).cloned().collect(),
         needs: setting.needs.clone(),
         needed: rehearsal::needed(&setting.needs, setting.secrets),
         filled: rehearsal::filled(setting),
