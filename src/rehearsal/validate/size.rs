@@ -33,10 +33,8 @@ pub fn errors(kind: &Kind, object: &Value) -> Vec<FieldError> {
                 errors.push(FieldError::too_long("[]", DATA));
             }
         }
-        ("", "Secret") => {
-            if entries("/data").map(|(_, value)| decoded(value)).sum::<usize>() > DATA {
-                errors.push(FieldError::too_long("data", DATA));
-            }
+        ("", "Secret") if entries("/data").map(|(_, value)| decoded(value)).sum::<usize>() > DATA => {
+            errors.push(FieldError::too_long("data", DATA));
         }
         _ => {}
     }
