@@ -1,6 +1,6 @@
 //! Reading what is there: one LIST per kind and namespace in use, nothing written.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -22,7 +22,7 @@ use crate::kit::Rendered;
 use crate::manifest::{Object, ObjectKey};
 use crate::plan::decide::HAS_FINISHED;
 use crate::plan::standing::Standing;
-use crate::plan::{Item, Plan, as_sent, full_name};
+use crate::plan::{Item, Labels, Plan, as_sent, full_name};
 
 /// LISTs under way at once.
 const CONCURRENCY: usize = 8;
@@ -321,15 +321,13 @@ pub async fn observe(cluster: &Cluster, rendered: &Rendered) -> Result<Vec<Obser
     let mut live = live?;
     // Who may not read the record sees Jobs that are gone after their work as missing.
     let inventory = inventory.ok().flatten().unwrap_or_default();
-    let namespaces: HashMap<ObjectKey, Value> = live
-        .iter()
-        .filter(|(key, _)| key.group.is_empty() && key.kind == "Namespace")
-        .map(|(key, live)| (key.clone(), live.clone()))
-        .collect();
-    let has_finished = |object: &Object| {
-        let namespace = object.namespace().and_then(|name| namespaces.get(&ObjectKey::of_namespace(name)));
-        inventory.has_finished(&object.key(), &desired_hash(as_sent(object, environment).body()), namespace)
+    let own = Labels::of(environment);
+    let has_finished = |object: &&Object| {
+        let namespace = object.namespace().and_then(|name| live.get(&ObjectKey::of_namespace(name)));
+        !live.contains_key(&object.key())
+            && inventory.has_finished(&object.key(), &desired_hash(as_sent(object, &own).body()), namespace)
     };
+    let finished: HashSet<ObjectKey> = objects().filter(has_finished).map(Object::key).collect();
     Ok(rendered
         .phases
         .iter()
@@ -338,7 +336,8 @@ pub async fn observe(cluster: &Cluster, rendered: &Rendered) -> Result<Vec<Obser
             let live = live.remove(&object.key());
             let status = match &live {
                 Some(live) => Some(surroundings.judge(&object, live)),
-                None => has_finished(&object).then(|| Status::Ready { reason: HAS_FINISHED.to_owned() }),
+                None if finished.contains(&object.key()) => Some(Status::Ready { reason: HAS_FINISHED.to_owned() }),
+                None => None,
             };
             Observed { phase, object, live, status }
         })

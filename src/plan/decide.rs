@@ -10,6 +10,7 @@ use super::proposal::Intent;
 use super::standing::{Standing, is_shared, managed_by};
 use crate::cluster::inventory::Inventory;
 use crate::cluster::observe::environment_of;
+use crate::health::status::condition;
 use crate::manifest::managed_fields::has_client_side;
 use crate::manifest::{Object, ObjectKey};
 
@@ -168,16 +169,8 @@ pub fn is_finished_and_goes(object: &Object, live: &Value) -> bool {
     object.body().pointer("/spec/ttlSecondsAfterFinished").is_some() && is_job_with(object, live, "Complete")
 }
 
-fn is_job_with(object: &Object, live: &Value, condition: &str) -> bool {
-    let conditions = live.pointer("/status/conditions").and_then(Value::as_array);
-    object.group() == "batch"
-        && object.kind() == "Job"
-        && conditions.is_some_and(|conditions| {
-            conditions.iter().any(|one| {
-                let text = |name: &str| one.get(name).and_then(Value::as_str);
-                text("type") == Some(condition) && text("status") == Some("True")
-            })
-        })
+fn is_job_with(object: &Object, live: &Value, kind: &str) -> bool {
+    (object.group(), object.kind()) == ("batch", "Job") && condition(live, kind).is_some_and(|it| it.is_true())
 }
 
 /// Why fewer replicas of a StatefulSet would lose data: its controller deletes the claims of those that go where

@@ -93,10 +93,26 @@ pub struct Need {
     pub ready: bool,
 }
 
-/// An object as it is sent: labelled as the environment's, and as a member of the ApplySet whose parent is the environment's
-/// inventory; without fields that a controller of Kubernetes owns in any case.
-pub fn as_sent(object: &Object, environment: &Environment) -> Object {
-    let instance = environment.instance.as_deref();
+/// The labels of an environment's objects.
+pub struct Labels(Vec<(&'static str, String)>);
+
+impl Labels {
+    /// Names the environment with its instance, and the ApplySet whose parent is its inventory.
+    pub fn of(environment: &Environment) -> Self {
+        let record = record_name(inventory::SORT, &full_name(&environment.name, environment.instance.as_deref()));
+        // The order is part of what is hashed for the inventory.
+        let mut labels = vec![
+            ("app.kubernetes.io/managed-by", "rekindle".to_owned()),
+            (ENVIRONMENT_LABEL, environment.name.clone()),
+        ];
+        labels.extend(environment.instance.clone().map(|instance| (INSTANCE_LABEL, instance)));
+        labels.push((applyset::PART_OF_LABEL, applyset::id(&record)));
+        Self(labels)
+    }
+}
+
+/// An object as it is sent: labelled as its environment's, and without fields that a controller of Kubernetes owns in any case.
+pub fn as_sent(object: &Object, own: &Labels) -> Object {
     let mut object = object.clone();
     let Some(metadata) = object.body_mut().get_mut("metadata").and_then(Value::as_object_mut) else { return object };
     let labels = metadata.entry("labels").or_insert_with(|| json!({}));
@@ -105,13 +121,7 @@ pub fn as_sent(object: &Object, environment: &Environment) -> Object {
         *labels = json!({});
     }
     if let Some(labels) = labels.as_object_mut() {
-        labels.insert("app.kubernetes.io/managed-by".into(), "rekindle".into());
-        labels.insert(ENVIRONMENT_LABEL.into(), environment.name.clone().into());
-        if let Some(instance) = instance {
-            labels.insert(INSTANCE_LABEL.into(), instance.into());
-        }
-        let record = record_name(inventory::SORT, &full_name(&environment.name, instance));
-        labels.insert(applyset::PART_OF_LABEL.into(), applyset::id(&record).into());
+        labels.extend(own.0.iter().map(|(name, value)| ((*name).to_owned(), Value::from(value.clone()))));
     }
     // The rules of an aggregated role are its controller's, whatever somebody else says of them.
     let is_aggregated = |object: &Object| object.body().get("aggregationRule").is_some_and(|rule| !rule.is_null());
@@ -148,6 +158,7 @@ impl Plan {
         let environment = &rendered.environment;
         let instance = environment.instance.as_deref();
         let name = full_name(&environment.name, instance);
+        let labels = Labels::of(environment);
         let needs = graph::needs(rendered)?;
         let definitions = definitions(rendered.phases.iter().flat_map(|phase| &phase.objects));
         let phases = rendered
@@ -164,7 +175,7 @@ impl Plan {
                     .iter()
                     .zip(needs)
                     .map(|(object, needs)| {
-                        let object = as_sent(object, environment);
+                        let object = as_sent(object, &labels);
                         let (key, desired) = (object.key(), desired_hash(object.body()));
                         Item { object, key, desired, needs }
                     })

@@ -246,11 +246,42 @@ async fn rebuild_with(server: Server, plan: &Plan, options: Options) -> (Arc<Mut
     let (sender, mut receiver) = mpsc::unbounded_channel();
     let (_stop, stopped) = watch::channel(false);
     let exit = run(cluster, plan, options, sender, stopped).await.unwrap();
+    (server, exit, drained(&mut receiver).await, began.elapsed())
+}
+
+/// Everything that was told in a run that has ended.
+async fn drained(receiver: &mut mpsc::UnboundedReceiver<Event>) -> Vec<Event> {
     let mut events = Vec::new();
     while let Some(event) = receiver.recv().await {
         events.push(event);
     }
-    (server, exit, events, began.elapsed())
+    events
+}
+
+/// Requests that were not a GET.
+fn writes(server: &Arc<Mutex<Server>>) -> usize {
+    server.lock().unwrap().asked.iter().filter(|(name, _)| !name.starts_with("GET")).map(|(_, count)| count).sum()
+}
+
+/// Runs a plan of two phases that loses its lock after some time, and must end within a minute then: the server, the events, and
+/// the writes until then.
+async fn losing_its_lock(server: Server, after: Duration, why: &str) -> (Arc<Mutex<Server>>, Vec<Event>, usize) {
+    let server = Arc::new(Mutex::new(server));
+    let cluster = Cluster::with_client(client(&server), "test".into(), "https://test".into()).await.unwrap();
+    let (sender, mut receiver) = mpsc::unbounded_channel();
+    let (_stop, stopped) = watch::channel(false);
+    let (losing, lost) = watch::channel(None);
+    let options = Options { lock: Some(lost), ..options() };
+    let plan = plan(&[CONFIG, DEPLOYMENT]);
+    let mut run = std::pin::pin!(run(cluster, &plan, options, sender, stopped));
+    assert!(tokio::time::timeout(after, &mut run).await.is_err());
+    let before = writes(&server);
+    losing.send_replace(Some(Lost::NotRenewed(why.into())));
+    let ended = tokio::time::timeout(Duration::from_secs(60), run).await;
+    assert_eq!(ended.expect("it does not wait for the phase's limit").unwrap(), 8);
+    let events = drained(&mut receiver).await;
+    assert_eq!(outcome(&events), Outcome::LockLost);
+    (server, events, before)
 }
 
 /// Runs a plan that is refused before the first write.
@@ -574,28 +605,10 @@ async fn a_kind_that_cannot_be_listed_yet_is_asked_for_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_run_that_loses_its_lock_writes_nothing_more() {
-    let server = Arc::new(Mutex::new(Server::default()));
-    let cluster = Cluster::with_client(client(&server), "test".into(), "https://test".into()).await.unwrap();
-    let (sender, mut receiver) = mpsc::unbounded_channel();
-    let (_stop, stopped) = watch::channel(false);
-    let (losing, lost) = watch::channel(None);
-    let options = Options { lock: Some(lost), ..options() };
-    let plan = plan(&[CONFIG, DEPLOYMENT]);
-    let mut run = std::pin::pin!(run(cluster, &plan, options, sender, stopped));
     // The Deployment is waited for, since nothing gives it a status.
-    assert!(tokio::time::timeout(Duration::from_secs(5), &mut run).await.is_err());
-    let writes = |server: &Arc<Mutex<Server>>| -> usize {
-        server.lock().unwrap().asked.iter().filter(|(name, _)| !name.starts_with("GET")).map(|(_, count)| count).sum()
-    };
-    let before = writes(&server);
-    losing.send_replace(Some(Lost::NotRenewed("connection refused".into())));
-    assert_eq!(run.await.unwrap(), 8);
+    let (server, events, before) =
+        losing_its_lock(Server::default(), Duration::from_secs(5), "connection refused").await;
     assert_eq!(writes(&server), before, "not even the inventory");
-    let mut events = Vec::new();
-    while let Some(event) = receiver.recv().await {
-        events.push(event);
-    }
-    assert_eq!(outcome(&events), Outcome::LockLost);
     let told =
         |event: &Event| matches!(&event.kind, EventKind::Warning { message } if message.contains("connection refused"));
     assert!(events.iter().any(told));
@@ -605,23 +618,8 @@ async fn a_run_that_loses_its_lock_writes_nothing_more() {
 async fn a_lock_that_is_lost_between_phases_ends_the_run() {
     let silent = std::iter::repeat_with(|| Fault::Answer(503, "no leader", None)).take(10_000);
     let faults = std::iter::repeat_n(Fault::Pass, 2).chain(silent);
-    let server = Arc::new(Mutex::new(with_faults("GET /api/v1/namespaces/kube-system", faults)));
-    let cluster = Cluster::with_client(client(&server), "test".into(), "https://test".into()).await.unwrap();
-    let (sender, mut receiver) = mpsc::unbounded_channel();
-    let (_stop, stopped) = watch::channel(false);
-    let (losing, lost) = watch::channel(None);
-    let options = Options { lock: Some(lost), ..options() };
-    let plan = plan(&[CONFIG, DEPLOYMENT]);
-    let mut run = std::pin::pin!(run(cluster, &plan, options, sender, stopped));
-    assert!(tokio::time::timeout(Duration::from_secs(60), &mut run).await.is_err());
-    losing.send_replace(Some(Lost::NotRenewed("no leader".into())));
-    let ended = tokio::time::timeout(Duration::from_secs(60), run).await;
-    assert_eq!(ended.expect("it does not wait for the phase's limit").unwrap(), 8);
-    let mut events = Vec::new();
-    while let Some(event) = receiver.recv().await {
-        events.push(event);
-    }
-    assert_eq!(outcome(&events), Outcome::LockLost);
+    let server = with_faults("GET /api/v1/namespaces/kube-system", faults);
+    let (server, events, _) = losing_its_lock(server, Duration::from_secs(60), "no leader").await;
     let finished = |event: &&Event| matches!(event.kind, EventKind::PhaseFinished { .. });
     assert_eq!(events.iter().filter(finished).count(), 1, "the first phase was done: {events:?}");
     let deployment = |request: &String| !request.starts_with("GET") && request.contains("deployments");

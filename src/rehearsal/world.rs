@@ -106,13 +106,13 @@ impl World {
     }
 
     /// Notes that a Job ran to completion that is deleted some time after that.
-    pub fn has_done(&mut self, job: &Key) {
+    pub fn note_done(&mut self, job: &Key) {
         let uid = self.namespace_uid(job);
         self.done.insert((job.clone(), uid));
     }
 
     /// Whether a Job of this name has run to completion in the namespace of today, and may be gone since.
-    pub fn need_not_be_there(&self, job: &Key) -> bool {
+    pub fn may_be_gone(&self, job: &Key) -> bool {
         self.done.contains(&(job.clone(), self.namespace_uid(job)))
     }
 

@@ -32,6 +32,20 @@ spec:
     )
 }
 
+/// A Job whose pod has one container; `more` is a field of its spec.
+fn job(image: &str, pod: &str, more: &str) -> String {
+    format!(
+        "apiVersion: batch/v1
+kind: Job
+metadata: {{name: api}}
+spec:
+  {more}
+  template:
+    spec: {{restartPolicy: Never, containers: [{{name: main, image: '{image}'}}], {pod}}}
+"
+    )
+}
+
 /// The failure is at the object in the kit, says what is done, and says how to go on.
 #[track_caller]
 fn points_at(ran: Ran, object: &str) -> Ran {
@@ -128,19 +142,7 @@ fn a_job_that_failed_is_run_again_once_what_it_needs_is_there() {
     let bed = Bed::from_variable(BED);
     let space = Space::new(&bed, "job");
     let (kubelet, kit) = (Kubelet::of(&space), kit(&space));
-    let job = |image: &str| {
-        format!(
-            "apiVersion: batch/v1
-kind: Job
-metadata: {{name: api}}
-spec:
-  backoffLimit: 0
-  template:
-    spec: {{restartPolicy: Never, containers: [{{name: main, image: '{image}'}}], {}}}
-",
-            kubelet.place()
-        )
-    };
+    let job = |image: &str| job(image, &kubelet.place(), "backoffLimit: 0");
     kit.write("templates/services/api.yaml", &job("example.com/fails:1"));
     let failed = points_at(run(&kit, &bed, &["up", "test"]), "Job");
     let _ = failed.says("container main of pod api-").says("exits with code 3");
@@ -160,19 +162,8 @@ fn a_job_that_is_deleted_after_its_work_does_not_run_again_until_it_has_to() {
     let bed = Bed::from_variable(BED);
     let space = Space::new(&bed, "ttl");
     let (kubelet, kit) = (Kubelet::of(&space), kit(&space));
-    let job = |seconds: u32| {
-        format!(
-            "apiVersion: batch/v1
-kind: Job
-metadata: {{name: api}}
-spec:
-  ttlSecondsAfterFinished: {seconds}
-  template:
-    spec: {{restartPolicy: Never, containers: [{{name: main, image: 'example.com/succeeds:1'}}], {}}}
-",
-            kubelet.place()
-        )
-    };
+    let job =
+        |seconds: u32| job("example.com/succeeds:1", &kubelet.place(), &format!("ttlSecondsAfterFinished: {seconds}"));
     kit.write("templates/services/api.yaml", &job(1));
     let up = || run(&kit, &bed, &["up", "test", "-o", "json"]).exit(0);
     let gone = |bed: &Bed| bed.get("batch/v1", "Job", Some(&space.name), "api").is_none();

@@ -78,7 +78,7 @@ pub fn job(world: &mut World, key: &Key) {
         }
     }
     if succeeded >= want && object.pointer("/spec/ttlSecondsAfterFinished").is_some() {
-        world.has_done(key);
+        world.note_done(key);
     }
     let active = u64::from(end.is_none()) * active.max(u64::from(failed == 0 && succeeded < want));
     world.edit(key, |job| {

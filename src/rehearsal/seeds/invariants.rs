@@ -26,7 +26,7 @@ pub fn is_true(scene: &Scene, world: &World, event: &Event) -> Result<(), String
                 return Err(format!("{full} of {phase} was sent before the gate of phase {gate} could pass"));
             }
             let Some(item) = scene.item(&full) else { return Ok(()) };
-            if world.store.get(&item.key()).is_none() && !world.need_not_be_there(&item.key()) {
+            if world.store.get(&item.key()).is_none() && !world.may_be_gone(&item.key()) {
                 return Err(format!("{full} was told to be there, and is not"));
             }
             match item.reads.as_deref().and_then(|reads| scene.item(reads)) {
@@ -51,7 +51,7 @@ fn has_sign(world: &World) -> bool {
 /// Counts pods, whatever the workload's status says.
 fn really_ready(world: &World, item: &Item) -> Result<(), String> {
     let Some(live) = world.store.get(&item.key()) else {
-        if world.need_not_be_there(&item.key()) {
+        if world.may_be_gone(&item.key()) {
             return Ok(());
         }
         return Err(format!("{} is ready and not there", item.full()));

@@ -232,7 +232,7 @@ impl<'s> Play<'s> {
         let world = self.simulation.world();
         for item in &self.scene.items {
             let there = world.store.get(&item.key()).is_some_and(|live| !deletion::is_dying(live))
-                || (world.need_not_be_there(&item.key()) && (version == 0 || item.stays));
+                || (world.may_be_gone(&item.key()) && (version == 0 || item.stays));
             assert_eq!(there, version == 0 || item.stays, "{} in version {version}", item.full());
         }
     }

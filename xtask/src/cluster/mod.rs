@@ -73,8 +73,10 @@ impl Bed {
             }
             say(format_args!("{} is recorded but does not run: starting it again with its state", wish.name));
         }
-        if wish.kind == Kind::Node {
-            node::check_machine()?;
+        if wish.kind == Kind::Node
+            && let Some(reason) = node::unavailable()
+        {
+            bail!("{reason}");
         }
         let mut bed = Self::allot(folder, wish, recorded)?;
         if let Err(error) = bed.start_all(wish) {
@@ -218,10 +220,15 @@ impl Bed {
     /// Starts one of the cluster's processes and records it at once.
     fn start(&mut self, name: &str, command: &mut Command) -> Result<()> {
         let log = self.logs().join(format!("{name}.log"));
-        let process = match self.state.kind {
-            Kind::Node => Process::start(name, self.network()?.inside(command).current_dir(&self.folder), &log)?,
-            Kind::ControlPlane | Kind::Kwok => Process::start(name, command.current_dir(&self.folder), &log)?,
+        let mut inside;
+        let command = match self.state.kind {
+            Kind::Node => {
+                inside = self.network()?.inside(command);
+                &mut inside
+            }
+            Kind::ControlPlane | Kind::Kwok => command,
         };
+        let process = Process::start(name, command.current_dir(&self.folder), &log)?;
         self.state.processes.push(process);
         self.save()
     }

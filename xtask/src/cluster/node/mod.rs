@@ -59,17 +59,6 @@ pub fn unavailable() -> Option<String> {
     }
 }
 
-/// Checks that nodes can be on this machine.
-///
-/// # Errors
-/// When they cannot, with the reason.
-pub fn check_machine() -> Result<()> {
-    match unavailable() {
-        Some(reason) => bail!("{reason}"),
-        None => Ok(()),
-    }
-}
-
 /// Where containerd keeps sockets and mounts: short, because a socket's path has at most 107 bytes.
 fn runtime(bed: &Bed) -> PathBuf {
     Path::new(place::RUN).join(bed.name())
