@@ -59,6 +59,25 @@ impl Lock {
     /// # Errors
     /// When the file cannot be made, or on Ctrl-C.
     pub fn take(path: &Path, what: &str) -> Result<Self> {
+        let mut waiting: Option<Step> = None;
+        loop {
+            if let Some(lock) = Self::try_take(path)? {
+                if let Some(step) = waiting {
+                    step.done();
+                }
+                return Ok(lock);
+            }
+            waiting.get_or_insert_with(|| Step::begin(format_args!("waiting for another run to finish {what}")));
+            check_interrupt()?;
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+    }
+
+    /// The lock, unless somebody else holds it.
+    ///
+    /// # Errors
+    /// When the file cannot be made.
+    pub fn try_take(path: &Path) -> Result<Option<Self>> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
         }
@@ -68,25 +87,13 @@ impl Lock {
             .write(true)
             .open(path)
             .with_context(|| format!("cannot open {}", path.display()))?;
-        let mut waiting = None;
-        loop {
-            match file.try_lock() {
-                Ok(()) => break,
-                Err(fs::TryLockError::WouldBlock) => {
-                    waiting
-                        .get_or_insert_with(|| Step::begin(format_args!("waiting for another run to finish {what}")));
-                    check_interrupt()?;
-                    std::thread::sleep(std::time::Duration::from_millis(100));
-                }
-                Err(fs::TryLockError::Error(error)) => {
-                    return Err(error).with_context(|| format!("cannot lock {}", path.display()));
-                }
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self { _file: file })),
+            Err(fs::TryLockError::WouldBlock) => Ok(None),
+            Err(fs::TryLockError::Error(error)) => {
+                Err(error).with_context(|| format!("cannot lock {}", path.display()))
             }
         }
-        if let Some(step) = waiting {
-            step.done();
-        }
-        Ok(Self { _file: file })
     }
 }
 

@@ -9,7 +9,7 @@ mod ports;
 mod state;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -276,9 +276,14 @@ impl Bed {
     }
 }
 
+/// What is locked while somebody works on a cluster of a cache folder.
+fn lock_file(cache: &Path, cluster: &str) -> PathBuf {
+    cache.join("locks").join(format!("cluster-{cluster}"))
+}
+
 /// Keeps others from working on the same cluster.
 fn lock(cluster: &str) -> Result<Lock> {
-    Lock::take(&cache::root()?.join("locks").join(format!("cluster-{cluster}")), &format!("with cluster {cluster}"))
+    Lock::take(&lock_file(&cache::root()?, cluster), &format!("with cluster {cluster}"))
 }
 
 /// A cluster for the use of this process alone, taken down when this goes out of scope, however that happens.

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use super::{Network, clean, groups};
 use crate::cache::Lock;
-use crate::cluster::{Bed, state};
+use crate::cluster::{Bed, lock_file, state};
 use crate::process::Process;
 use crate::progress::say;
 
@@ -53,6 +53,8 @@ pub fn take(bed: &mut Bed) -> Result<Network> {
 fn clean_abandoned(bed: &Bed) -> Result<()> {
     for network in Network::all() {
         let Some(folder) = holder(network).filter(|folder| *folder != bed.folder) else { continue };
+        // One that is just being made has no processes yet either.
+        let Some(_at_work) = work_on(&folder)? else { continue };
         match state::load(&folder)? {
             Some(state) if state.processes.iter().any(Process::alive) => {}
             Some(state) => {
@@ -66,6 +68,15 @@ fn clean_abandoned(bed: &Bed) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The lock of the bed in a folder, whatever cache that is in, unless somebody is at work on the bed.
+fn work_on(folder: &Path) -> Result<Option<Lock>> {
+    let name = folder.file_name().and_then(|name| name.to_str());
+    match (folder.ancestors().nth(2), name) {
+        (Some(cache), Some(name)) => Lock::try_take(&lock_file(cache, name)),
+        _ => bail!("{} is no bed's folder", folder.display()),
+    }
 }
 
 /// Gives a bed's place back, with its network and control groups.
