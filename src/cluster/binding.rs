@@ -10,7 +10,7 @@ use kube::api::{Api, ListParams, Patch, PatchParams};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use super::connect::timed;
+use super::connect::{patiently, timed};
 use super::system::{MANAGED_BY_LABEL, record_name, with_namespace};
 use super::{Cluster, ClusterError, FIELD_MANAGER, SYSTEM_NAMESPACE};
 
@@ -160,7 +160,8 @@ fn api(cluster: &Cluster) -> Api<ConfigMap> {
 /// # Errors
 /// When the cluster does not answer or does not let us read them.
 pub async fn records(cluster: &Cluster) -> Result<Vec<Record>, ClusterError> {
-    let maps = timed(&cluster.server, api(cluster).list(&ListParams::default())).await?;
+    let (api, all) = (api(cluster), ListParams::default());
+    let maps = patiently(&cluster.server, || api.list(&all)).await?;
     let mut records: Vec<_> = maps.iter().filter_map(Record::of).collect();
     records.sort_by(|a, b| a.environment.cmp(&b.environment));
     Ok(records)
@@ -181,7 +182,7 @@ pub async fn write(
     let mut tries = 0;
     loop {
         cluster.verify_identity().await?;
-        let there = timed(&cluster.server, api.get_opt(&name)).await?;
+        let there = patiently(&cluster.server, || api.get_opt(&name)).await?;
         let Some(record) = change(there.as_ref().and_then(Record::of).as_ref())? else { return Ok(false) };
         let mut body = json!({
             "apiVersion": "v1", "kind": "ConfigMap",

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Node;
-use kube::api::{Api, DynamicObject, ListParams};
+use kube::api::{Api, ApiResource, DynamicObject, ListParams};
+use kube::core::DynamicResourceScope;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+use tokio::time::Instant;
 
 use super::ClusterError;
 use super::error::kubeconfig as explain;
@@ -132,9 +134,9 @@ impl Cluster {
         let nodes: Api<Node> = Api::all(client.clone());
         let all_nodes = ListParams::default();
         let (version, uid, nodes, kinds) = tokio::join!(
-            timed(&server, client.apiserver_version()),
+            patiently(&server, || client.apiserver_version()),
             identity::read(&client, &server),
-            timed(&server, nodes.list_metadata(&all_nodes)),
+            patiently(&server, || nodes.list_metadata(&all_nodes)),
             Kinds::discover(&client, &server),
         );
         let version = version?;
@@ -154,6 +156,14 @@ impl Cluster {
 impl Cluster {
     /// The objects of a kind, in a namespace or, for cluster-scoped kinds and without a namespace, in all.
     pub fn api(&self, kind: &ServedKind, namespace: Option<&str>) -> Api<DynamicObject> {
+        self.api_as(kind, namespace)
+    }
+
+    /// The same in a form of its own, such as only the metadata.
+    pub fn api_as<K>(&self, kind: &ServedKind, namespace: Option<&str>) -> Api<K>
+    where
+        K: kube::Resource<Scope = DynamicResourceScope, DynamicType = ApiResource>,
+    {
         match namespace.filter(|_| kind.namespaced) {
             Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &kind.resource),
             None => Api::all_with(self.client.clone(), &kind.resource),
@@ -173,5 +183,43 @@ pub async fn timed<T>(server: &str, request: impl Future<Output = Result<T, kube
             server: server.to_owned(),
             reason: format!("no answer within {} s", REQUEST_TIMEOUT.as_secs()),
         }),
+    }
+}
+
+/// How long an API server that answers "later" is asked again. In the first second of a definition its kind is answered with 429
+/// `storage is (re)initializing`, and a run that follows a killed one may be as early as that.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long one that fails otherwise: among the hundred questions before the first write one may meet a server that changes its
+/// leader, but who has no network must not wait to be told so.
+const BRIEFLY: Duration = Duration::from_secs(1);
+
+/// The same for a question that may be asked again while there is hope: reading, never writing.
+///
+/// # Errors
+/// As [`timed`].
+pub async fn patiently<T, F>(server: &str, ask: impl Fn() -> F) -> Result<T, ClusterError>
+where
+    F: Future<Output = Result<T, kube::Error>>,
+{
+    let began = Instant::now();
+    let mut pause = Duration::from_millis(100);
+    loop {
+        let error = match timed(server, ask()).await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        let patience = match &error {
+            ClusterError::Status { code: 429 | 503, .. } => PATIENCE,
+            // The next page of a list that the server has forgotten does not come back.
+            ClusterError::Status { code: 410, .. } => return Err(error),
+            other if other.is_transient() => BRIEFLY,
+            _ => return Err(error),
+        };
+        if began.elapsed() + pause >= patience {
+            return Err(error);
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(BRIEFLY);
     }
 }

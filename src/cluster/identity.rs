@@ -8,7 +8,7 @@ use kube::{Api, Client};
 use tokio::sync::{Mutex, Notify};
 use tokio::time::Instant;
 
-use super::connect::timed;
+use super::connect::patiently;
 use super::{Cluster, ClusterError};
 
 /// How long an identity that was read is taken for that of what is written to, while nothing goes wrong. Connections outlive
@@ -32,7 +32,7 @@ pub struct Verified {
 /// When the server does not answer, or does not let us read it.
 pub async fn read(client: &Client, server: &str) -> Result<String, ClusterError> {
     let namespaces: Api<Namespace> = Api::all(client.clone());
-    let system = timed(server, namespaces.get("kube-system")).await?;
+    let system = patiently(server, || namespaces.get("kube-system")).await?;
     system.metadata.uid.ok_or_else(|| ClusterError::Unreachable {
         server: server.to_owned(),
         reason: "the namespace kube-system has no UID".into(),

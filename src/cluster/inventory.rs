@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::connect::timed;
+use super::connect::patiently;
 use super::system::{MANAGED_BY_LABEL, record_name, with_namespace};
 use super::{Cluster, ClusterError, FIELD_MANAGER, SYSTEM_NAMESPACE, applyset};
 use crate::manifest::ObjectKey;
@@ -187,7 +187,8 @@ impl Inventory {
     /// When the cluster does not answer or does not let us read it.
     pub async fn read(cluster: &Cluster, environment: &str) -> Result<Option<Self>, ClusterError> {
         let api: Api<Secret> = Api::namespaced(cluster.client.clone(), SYSTEM_NAMESPACE);
-        let secret = timed(&cluster.server, api.get_opt(&record_name(SORT, environment))).await?;
+        let name = record_name(SORT, environment);
+        let secret = patiently(&cluster.server, || api.get_opt(&name)).await?;
         Ok(secret
             .and_then(|secret| secret.data)
             .and_then(|mut data| data.remove("objects"))

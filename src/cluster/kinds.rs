@@ -8,7 +8,7 @@ use kube::core::{ApiResource, GroupVersionKind};
 use kube::discovery::{Discovery, Scope, verbs};
 
 use super::ClusterError;
-use super::connect::timed;
+use super::connect::patiently;
 use crate::manifest::Object;
 
 /// A kind that the cluster serves.
@@ -36,12 +36,12 @@ impl Kinds {
     pub async fn discover(client: &Client, server: &str) -> Result<Self, ClusterError> {
         // A server or a proxy that does not know aggregated discovery answers with a list that reads as an empty one.
         let has_core = |discovery: &Discovery| discovery.has_group("");
-        let discovery = match timed(server, Discovery::new(client.clone()).run_aggregated()).await {
+        let discovery = match patiently(server, || Discovery::new(client.clone()).run_aggregated()).await {
             Ok(discovery) if has_core(&discovery) => discovery,
             Err(ClusterError::Unreachable { server, reason }) if !reason.contains("deserializ") => {
                 return Err(ClusterError::Unreachable { server, reason });
             }
-            Ok(_) | Err(_) => timed(server, Discovery::new(client.clone()).run()).await?,
+            Ok(_) | Err(_) => patiently(server, || Discovery::new(client.clone()).run()).await?,
         };
         if !has_core(&discovery) {
             let (server, reason) = (server.to_owned(), "it does not say which kinds it serves".to_owned());

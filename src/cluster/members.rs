@@ -8,7 +8,7 @@ use kube::api::DynamicObject;
 use kube::core::Request;
 use serde_json::Value;
 
-use super::connect::timed;
+use super::connect::patiently;
 use super::kinds::ServedKind;
 use super::observe::{list, live_key};
 use super::{Cluster, ClusterError};
@@ -85,7 +85,7 @@ pub async fn read(cluster: &Cluster, key: &ObjectKey, whole: bool) -> Result<Opt
     let params = kube::api::GetParams::default();
     let request = if whole { request.get(&key.name, &params) } else { request.get_metadata(&key.name, &params) };
     let request = request.map_err(|error| ClusterError::Kubeconfig(error.to_string()))?;
-    match timed(&cluster.server, cluster.client.request(request)).await {
+    match patiently(&cluster.server, || cluster.client.request(request.clone())).await {
         Ok(live) => Ok(Some(live)),
         Err(ClusterError::Status { code: 404, .. }) => Ok(None),
         Err(error) => Err(error),

@@ -1,7 +1,6 @@
 //! Reading what is there: one LIST per kind and namespace in use, nothing written.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,9 +10,8 @@ use kube::api::{Api, ListParams};
 use kube::core::Request;
 use kube::{Resource as _, api::DynamicObject};
 use serde_json::Value;
-use tokio::time::Instant;
 
-use super::connect::timed;
+use super::connect::{patiently, timed};
 use super::inventory::{Inventory, desired_hash};
 use super::kinds::ServedKind;
 use super::{Cluster, ClusterError};
@@ -29,6 +27,9 @@ const CONCURRENCY: usize = 8;
 
 /// Objects per page of a LIST.
 const PAGE: u32 = 500;
+
+/// How often a list is begun anew that the API server forgets before its last page.
+const LISTS_ANEW: usize = 3;
 
 /// Label that every applied object carries: the environment's name.
 pub const ENVIRONMENT_LABEL: &str = "rekindle.dev/environment";
@@ -101,28 +102,6 @@ pub fn environment_of(live: &Value) -> Option<(String, String)> {
     Some((name, selector(environment, instance)))
 }
 
-/// How long an API server that answers "later" is asked again.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Asks again while the API server says that it cannot answer yet. In the first second of a definition its kind is answered
-/// with 429 `storage is (re)initializing`, and a run that follows a killed one may be as early as that.
-async fn patiently<T, F>(ask: impl Fn() -> F) -> Result<T, ClusterError>
-where
-    F: Future<Output = Result<T, ClusterError>>,
-{
-    let end = Instant::now() + PATIENCE;
-    let mut pause = Duration::from_millis(100);
-    loop {
-        match ask().await {
-            Err(ClusterError::Status { code: 429 | 503, .. }) if Instant::now() + pause < end => {
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_secs(1));
-            }
-            answer => return answer,
-        }
-    }
-}
-
 /// All objects of a kind in a namespace (or everywhere), whole or only their metadata.
 ///
 /// # Errors
@@ -135,14 +114,23 @@ pub async fn list(
     metadata_only: bool,
 ) -> Result<Vec<Value>, ClusterError> {
     let path = DynamicObject::url_path(&kind.resource, namespace.filter(|_| kind.namespaced));
-    let mut found = Vec::new();
+    let (mut found, mut anew) = (Vec::new(), 0);
     let mut params = ListParams::default().limit(PAGE);
     params.label_selector = labels.map(str::to_owned);
     loop {
         let request = Request::new(path.clone());
         let request = if metadata_only { request.list_metadata(&params) } else { request.list(&params) };
         let request = request.map_err(|error| ClusterError::Kubeconfig(error.to_string()))?;
-        let mut page: Value = patiently(|| timed(&cluster.server, cluster.client.request(request.clone()))).await?;
+        let mut page: Value = match patiently(&cluster.server, || cluster.client.request(request.clone())).await {
+            // The server keeps a list for five minutes, and less when much is written; what has been read of it is out of date.
+            Err(ClusterError::Status { code: 410, .. }) if params.continue_token.is_some() && anew < LISTS_ANEW => {
+                anew += 1;
+                found.clear();
+                params.continue_token = None;
+                continue;
+            }
+            page => page?,
+        };
         if let Some(Value::Array(items)) = page.get_mut("items").map(Value::take) {
             found.extend(items.into_iter().map(|mut item| {
                 // Items of a typed list carry no kind of their own.

@@ -2,17 +2,20 @@
 
 use std::time::Duration;
 
-use futures::StreamExt as _;
+use futures::{Stream, StreamExt as _};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::runtime::utils::Backoff;
+use kube::Resource;
+use kube::api::{Api, DynamicObject, PartialObjectMeta};
 use kube::runtime::{WatchStreamExt as _, watcher};
+use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::mpsc;
-use tokio::task::AbortHandle;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::kinds::ServedKind;
-use super::observe::live_key;
+use super::observe::{has_no_status, live_key};
 use super::{Cluster, ClusterError, FIELD_MANAGER};
 use crate::manifest::ObjectKey;
 use crate::manifest::managed_fields::CLIENT_SIDE;
@@ -63,8 +66,8 @@ pub enum Seen {
     Relisting(Place, Instant),
     /// A complete list has ended.
     Listed(Place),
-    /// The watch is interrupted; it goes on by itself with a backoff.
-    Trouble(ClusterError),
+    /// The watch is interrupted; it goes on by itself with a backoff. What changes meanwhile is told late.
+    Trouble(Place, ClusterError),
 }
 
 /// What one watcher watches: a kind, in a namespace or everywhere.
@@ -85,64 +88,93 @@ impl Place {
             && key.kind == self.kind
             && (self.namespace.is_none() || self.namespace == key.namespace)
     }
+
+    /// Where the objects of a kind are watched.
+    pub fn of(kind: &ServedKind, namespace: Option<&str>) -> Self {
+        Self {
+            group: kind.resource.group.clone(),
+            kind: kind.resource.kind.clone(),
+            namespace: namespace.filter(|_| kind.namespaced).map(str::to_owned),
+        }
+    }
 }
 
-/// Watches the objects of a kind until the handle is aborted. Reconnects by itself: dropped streams, `410 Gone` and
-/// errors lead to a new list, with a backoff up to 5 s.
+/// Watches the objects of a kind until the handle is aborted; of kinds without a status only their metadata. Reconnects by
+/// itself: dropped streams go on where they were, `410 Gone` leads to a new list, with a backoff up to 5 s. Begins when the
+/// former watcher of the place has ended, so that two never tell of it at once.
 pub fn spawn(
     cluster: &Cluster,
     kind: &ServedKind,
     namespace: Option<&str>,
     labels: Option<&str>,
+    former: Option<JoinHandle<()>>,
     seen: mpsc::UnboundedSender<Seen>,
-) -> AbortHandle {
+) -> JoinHandle<()> {
     let config = watcher::Config { label_selector: labels.map(str::to_owned), ..watcher::Config::default() };
-    let stream = watcher(cluster.api(kind, namespace), config).backoff(Pauses::new());
-    let (kind, server) = (kind.clone(), cluster.server.clone());
-    let place = Place {
-        group: kind.resource.group.clone(),
-        kind: kind.resource.kind.clone(),
-        namespace: namespace.filter(|_| kind.namespaced).map(str::to_owned),
-    };
-    let task = async move {
-        let mut stream = std::pin::pin!(stream);
-        while let Some(event) = stream.next().await {
-            let message = match event {
-                Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object)) => {
-                    let live = to_value(&kind, object);
-                    Seen::There(live_key(&kind, &live), Box::new(live))
-                }
-                Ok(watcher::Event::Delete(object)) => {
-                    let last = to_value(&kind, object);
-                    Seen::Gone(live_key(&kind, &last), Box::new(last))
-                }
-                // Comes before the LIST is sent.
-                Ok(watcher::Event::Init) => Seen::Relisting(place.clone(), Instant::now()),
-                Ok(watcher::Event::InitDone) => Seen::Listed(place.clone()),
-                Err(error) => Seen::Trouble(match error {
-                    watcher::Error::InitialListFailed(error)
-                    | watcher::Error::WatchStartFailed(error)
-                    | watcher::Error::WatchFailed(error) => ClusterError::from_kube(&server, &error),
-                    watcher::Error::WatchError(status) => ClusterError::from_kube(&server, &kube::Error::Api(status)),
-                    watcher::Error::NoResourceVersion => ClusterError::Unreachable {
-                        server: server.clone(),
-                        reason: format!("{} cannot be watched", kind.resource.kind),
-                    },
-                }),
-            };
-            if seen.send(message).is_err() {
-                return;
-            }
+    let (whole, metadata) = (cluster.api(kind, namespace), cluster.api_as(kind, namespace));
+    let metadata: Api<PartialObjectMeta<DynamicObject>> = metadata;
+    let (kind, server, place) = (kind.clone(), cluster.server.clone(), Place::of(kind, namespace));
+    tokio::spawn(async move {
+        if let Some(former) = former {
+            former.abort();
+            // Its end is an abortion, as asked.
+            let _ = former.await;
         }
-    };
-    tokio::spawn(task).abort_handle()
+        if has_no_status(&place.group, &place.kind) {
+            tell(watcher(metadata, config), kind, server, place, seen).await;
+        } else {
+            tell(watcher(whole, config), kind, server, place, seen).await;
+        }
+    })
 }
 
-fn to_value(kind: &ServedKind, mut object: kube::api::DynamicObject) -> Value {
+async fn tell<K: Resource + Serialize + Send>(
+    events: impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send,
+    kind: ServedKind,
+    server: String,
+    place: Place,
+    seen: mpsc::UnboundedSender<Seen>,
+) {
+    let mut events = std::pin::pin!(events.backoff(Pauses::new()));
+    while let Some(event) = events.next().await {
+        let message = match event {
+            Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object)) => {
+                let live = to_value(&kind, object);
+                Seen::There(live_key(&kind, &live), Box::new(live))
+            }
+            Ok(watcher::Event::Delete(object)) => {
+                let last = to_value(&kind, object);
+                Seen::Gone(live_key(&kind, &last), Box::new(last))
+            }
+            // Comes before the LIST is sent.
+            Ok(watcher::Event::Init) => Seen::Relisting(place.clone(), Instant::now()),
+            Ok(watcher::Event::InitDone) => Seen::Listed(place.clone()),
+            Err(error) => Seen::Trouble(place.clone(), cause(&kind, &server, error)),
+        };
+        if seen.send(message).is_err() {
+            return;
+        }
+    }
+}
+
+fn cause(kind: &ServedKind, server: &str, error: watcher::Error) -> ClusterError {
+    match error {
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => ClusterError::from_kube(server, &error),
+        watcher::Error::WatchError(status) => ClusterError::from_kube(server, &kube::Error::Api(status)),
+        watcher::Error::NoResourceVersion => ClusterError::Unreachable {
+            server: server.to_owned(),
+            reason: format!("{} cannot be watched", kind.resource.kind),
+        },
+    }
+}
+
+fn to_value<K: Resource + Serialize>(kind: &ServedKind, mut object: K) -> Value {
     // What others hold is never asked for here. Our own entry says whether an object is as we have left it, and of pods and
     // the like there is none.
-    if let Some(fields) = &mut object.metadata.managed_fields {
-        let manager = |entry: &ManagedFieldsEntry| entry.manager.clone().unwrap_or_default();
+    let manager = |entry: &ManagedFieldsEntry| entry.manager.clone().unwrap_or_default();
+    if let Some(fields) = &mut object.meta_mut().managed_fields {
         fields.retain(|entry| [FIELD_MANAGER, CLIENT_SIDE].contains(&manager(entry).as_str()));
     }
     let mut value = serde_json::to_value(object).unwrap_or_default();

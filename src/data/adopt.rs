@@ -17,7 +17,7 @@ use super::decision::{Choice, ClaimDecision, Decisions};
 use super::evidence::Claim;
 use super::lineage::Lineage;
 use super::survey::{Survey, is_ending};
-use crate::cluster::connect::timed;
+use crate::cluster::connect::{patiently, timed};
 use crate::cluster::{Cluster, ClusterError, FIELD_MANAGER};
 
 /// How long a claim that is being deleted may take to go: its pods end first.
@@ -72,7 +72,7 @@ pub async fn prepare(
 
 async fn read(cluster: &Cluster, name: &str) -> Result<PersistentVolume, ClusterError> {
     let volumes: Api<PersistentVolume> = Api::all(cluster.client.clone());
-    let volume = timed(&cluster.server, volumes.get_opt(name)).await?;
+    let volume = patiently(&cluster.server, || volumes.get_opt(name)).await?;
     volume.ok_or_else(|| ClusterError::Data(format!("pv/{name} is gone since it was looked at")))
 }
 
@@ -173,7 +173,7 @@ async fn holder(
 ) -> Result<Holder, ClusterError> {
     let (Some(namespace), Some(name)) = (namespace, name) else { return Ok(Holder::Gone) };
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(cluster.client.clone(), namespace);
-    let live = timed(&cluster.server, claims.get_opt(name)).await?;
+    let live = patiently(&cluster.server, || claims.get_opt(name)).await?;
     Ok(match live.filter(|live| live.metadata.uid.as_deref() == Some(uid)) {
         None => Holder::Gone,
         Some(live) if live.metadata.deletion_timestamp.is_some() => Holder::Going,

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::decision::Decisions;
 use super::spec::{Compare, DataSet, Fact};
-use crate::cluster::connect::timed;
+use crate::cluster::connect::patiently;
 use crate::cluster::system::{MANAGED_BY_LABEL, record_name, with_namespace};
 use crate::cluster::{Cluster, ClusterError, FIELD_MANAGER, SYSTEM_NAMESPACE};
 use crate::health::gate::{Gate, Wanted};
@@ -114,7 +114,8 @@ fn api(cluster: &Cluster) -> Api<Secret> {
 /// # Errors
 /// When the cluster does not answer or does not let us read it.
 pub async fn read(cluster: &Cluster, environment: &str) -> Result<Memories, ClusterError> {
-    let secret = timed(&cluster.server, api(cluster).get_opt(&record_name(SORT, environment))).await?;
+    let (api, name) = (api(cluster), record_name(SORT, environment));
+    let secret = patiently(&cluster.server, || api.get_opt(&name)).await?;
     let data = secret.and_then(|secret| secret.data).unwrap_or_default();
     let read = |(name, text): (String, k8s_openapi::ByteString)| Some((name, serde_json::from_slice(&text.0).ok()?));
     Ok(data.into_iter().filter_map(read).collect())

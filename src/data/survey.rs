@@ -13,7 +13,7 @@ use super::claims::Expected;
 use super::evidence::{Claim, NODE_NAME, Record, Volume};
 use super::lineage::Lineage;
 use super::memory::Memories;
-use crate::cluster::connect::timed;
+use crate::cluster::connect::patiently;
 use crate::cluster::observe::list;
 use crate::cluster::{Cluster, ClusterError};
 
@@ -98,7 +98,7 @@ pub async fn live_claims(cluster: &Cluster, expected: &[Expected]) -> Result<Vec
 /// When the cluster does not answer, or does not let us look.
 pub async fn is_ending(cluster: &Cluster, namespace: &str) -> Result<bool, ClusterError> {
     let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
-    let live = timed(&cluster.server, namespaces.get_metadata_opt(namespace)).await?;
+    let live = patiently(&cluster.server, || namespaces.get_metadata_opt(namespace)).await?;
     Ok(live.is_some_and(|live| live.metadata.deletion_timestamp.is_some()))
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use tokio::sync::mpsc;
-use tokio::task::{AbortHandle, JoinError, JoinSet};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::Instant;
 
 use super::data;
@@ -25,7 +25,7 @@ use crate::cluster::binding::Binding;
 use crate::cluster::inventory::Inventory;
 use crate::cluster::lock::Lost;
 use crate::cluster::observe::{list, standing};
-use crate::cluster::watch::Seen;
+use crate::cluster::watch::{Place, Seen};
 use crate::cluster::{Cluster, ClusterError, members};
 use crate::health::gate::{Asker, StandIn};
 use crate::manifest::ObjectKey;
@@ -33,7 +33,7 @@ use crate::plan::decide::{Adoption, Wishes, losses, strangers};
 use crate::plan::proposal::SavedPlan;
 use crate::plan::propose::states;
 use crate::plan::standing::Standing;
-use crate::plan::{Plan, PlannedPhase};
+use crate::plan::{Item, Plan, PlannedPhase};
 use crate::secrets::redact::Redactor;
 
 /// How often and how far apart an API server is asked before it is said that it does not answer.
@@ -113,6 +113,7 @@ pub async fn run(
     let wants_classes = objects.any(|object| matches!(object.kind(), "PersistentVolumeClaim"));
     let classes = async { if wants_classes { storage_classes(&cluster).await } else { Ok(Vec::new()) } };
     let wishes = Wishes { adopt: options.adopt.clone(), take_ownership: options.take_ownership };
+    let asked = Instant::now();
     let standing = assess(&cluster, plan, &part, &wishes, options.saved.as_ref());
     let (standing, classes) = tokio::join!(standing, classes);
     let (standing, classes) = (standing?, classes?);
@@ -121,10 +122,7 @@ pub async fn run(
     let record_lost = !standing.has_record && (standing.inventory.incomplete || !labelled.is_empty());
     let Standing { ours, taken, foreign, inventory: recorded, .. } = standing;
     let inventory = Inventory { incomplete: recorded.incomplete || record_lost, ..recorded.clone() };
-    let mut store = Store::default();
-    for (key, live) in ours {
-        store.put(key, live);
-    }
+    let mut store = Store::of_survey(asked, ours);
     for class in classes {
         let name = class.pointer("/metadata/name").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
         let key = ObjectKey { group: "storage.k8s.io".into(), kind: "StorageClass".into(), namespace: None, name };
@@ -242,7 +240,7 @@ pub(super) struct Dispatcher<'a> {
     pub(super) options: Options,
     pub(super) summaries: Vec<PhaseSummary>,
     pub(super) path: Vec<CriticalStep>,
-    pub(super) watchers: HashMap<(String, String, Option<String>), AbortHandle>,
+    pub(super) watchers: HashMap<Place, JoinHandle<()>>,
     pub(super) seen: mpsc::UnboundedSender<Seen>,
     pub(super) sightings: mpsc::UnboundedReceiver<Seen>,
     /// Requests under way.
@@ -515,7 +513,7 @@ impl Dispatcher<'_> {
 
     /// A watcher saw something: the objects it is about are judged again.
     fn saw(&mut self, phase: &mut Phase<'_>, seen: Seen) {
-        if let Seen::Trouble(error) = &seen {
+        if let Seen::Trouble(_, error) = &seen {
             self.cluster.doubt();
             if !error.is_transient() {
                 self.emitter.send(EventKind::Warning { message: format!("a watch is not possible: {error}") });
@@ -523,6 +521,7 @@ impl Dispatcher<'_> {
                 self.unreachable = true;
                 self.emitter.send(EventKind::Warning { message: format!("{error}; still trying") });
             }
+            self.store.take(seen);
             return;
         }
         // A watch that begins again does so over a connection of its own.
@@ -531,7 +530,17 @@ impl Dispatcher<'_> {
         }
         // Before a list is asked for nothing has been answered.
         self.unreachable &= matches!(seen, Seen::Relisting(..));
-        for key in self.store.take(seen) {
+        let listed = matches!(seen, Seen::Listed(..));
+        let changed = self.store.take(seen);
+        if listed {
+            let known = |(node, item): &(&mut Node, &Item)| {
+                node.state == State::Looking && self.store.is_current(&item.key)
+            };
+            for (node, _) in phase.nodes.iter_mut().zip(&phase.plan.items).filter(known) {
+                node.state = State::Queued;
+            }
+        }
+        for key in changed {
             if let Some(index) = phase.by_key.get(&key).copied() {
                 if self.store.get(&key).is_none() && phase.nodes[index].state == State::Waiting {
                     // Somebody deleted it, or what we sent met its own deletion: it is sent again.

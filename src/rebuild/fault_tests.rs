@@ -573,6 +573,60 @@ fn late(revision: u64, when: &str) -> Value {
     late
 }
 
+/// What is told of one object.
+fn told_of(events: &[Event], name: &str) -> Vec<String> {
+    let of = |object: &super::event::ObjectName| object.name == name;
+    let told = events.iter().filter_map(|event| match &event.kind {
+        EventKind::ObjectApplied { object, action, .. } if of(object) => Some(format!("{action:?}")),
+        EventKind::ObjectWaiting { object, .. } if of(object) => Some("waiting".into()),
+        EventKind::ObjectReady { object, .. } if of(object) => Some("ready".into()),
+        _ => None,
+    });
+    told.collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_seen_long_before_its_phase_is_looked_at_again() {
+    let ready = |revision| json!({"type": "MODIFIED", "object": deployment(revision, true)});
+    let other = (
+        "templates/services/b.yaml",
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: b}\n",
+    );
+    let changed = (CONFIG.0, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {new: a}\n");
+    let (server, exit, ..) = rebuild(watched(vec![vec![ready(100)]]), &plan(&[CONFIG, DEPLOYMENT, other])).await;
+    assert_eq!(exit, 0);
+    let path = "/apis/apps/v1/namespaces/space/deployments/api";
+    let stand = |server: &mut Server, revision, ready| {
+        let live = server.objects.get_mut(path).unwrap();
+        live["status"] = deployment(revision, ready)["status"].clone();
+        live["metadata"]["resourceVersion"] = json!(revision.to_string());
+    };
+    {
+        let mut server = server.lock().unwrap();
+        server.revision = 100;
+        stand(&mut server, 100, true);
+        // The first phase takes long.
+        server.faults = vec![(CONFIG_PATH, [Fault::Answer(503, "starting", Some(30))].into())];
+        server.watches = [vec![ready(200)]].into();
+    }
+    let plan = plan(&[changed, DEPLOYMENT, other]);
+    let cluster = Cluster::with_client(client(&server), "test".into(), "https://test".into()).await.unwrap();
+    let (sender, mut receiver) = mpsc::unbounded_channel();
+    let (_stop, stopped) = watch::channel(false);
+    let mut run = std::pin::pin!(run(cluster, &plan, options(), sender, stopped));
+    assert!(tokio::time::timeout(Duration::from_secs(10), &mut run).await.is_err());
+    {
+        let mut server = server.lock().unwrap();
+        stand(&mut server, 110, false);
+        server.objects.remove("/api/v1/namespaces/space/configmaps/b").unwrap();
+    }
+    assert_eq!(run.await.unwrap(), 0);
+    let events = drained(&mut receiver).await;
+    assert_eq!(told_of(&events, "api"), ["Unchanged", "waiting", "ready"]);
+    assert_eq!(told_of(&events, "b"), ["Created", "ready"]);
+    assert!(server.lock().unwrap().objects.contains_key("/api/v1/namespaces/space/configmaps/b"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_deadline_that_was_missed_before_the_run_does_not_end_it() {
     let path = "/apis/apps/v1/namespaces/space/deployments/api".to_owned();

@@ -60,6 +60,8 @@ pub enum State {
     Blocked,
     /// May be sent now.
     Queued,
+    /// May be as it should be, as far as it was known long ago; looked at again.
+    Looking,
     /// Being sent.
     Applying,
     /// Sent; waited for.
@@ -170,7 +172,7 @@ impl Node {
 
     /// Whether it has been sent and is not ready.
     pub fn is_under_way(&self) -> bool {
-        matches!(self.state, State::Applying | State::Waiting | State::Discovering)
+        matches!(self.state, State::Looking | State::Applying | State::Waiting | State::Discovering)
     }
 
     /// The moment at which patience with it ends: its own limit, or the grace of what is wrong with it.

@@ -10,7 +10,7 @@ use super::phase::{Failure, Phase};
 use super::tasks::{self, Note};
 use crate::cluster::inventory::{Entry, owned_fields_hash};
 use crate::cluster::kinds::ServedKind;
-use crate::cluster::watch;
+use crate::cluster::watch::{self, Place};
 use crate::data::Choice;
 use crate::health::status::{Related, missed_deadline, pods_of, status, without_deadline};
 use crate::manifest::{Object, ObjectKey};
@@ -52,7 +52,13 @@ impl Dispatcher<'_> {
         }
         let intent = live.map_or(Intent::Create, |live| decide_ours(item, live, &self.inventory).intent);
         if intent == Intent::Unchanged {
-            self.applied(phase, index, Action::Unchanged);
+            // What is shared may carry another environment's labels, which no watch of ours names.
+            if is_shared(&item.key) || self.store.is_current(&item.key) {
+                self.applied(phase, index, Action::Unchanged);
+            } else {
+                node.state = State::Looking;
+                self.watch_kind_of(&item.object);
+            }
             return;
         }
         node.state = State::Applying;
@@ -209,26 +215,31 @@ impl Dispatcher<'_> {
     /// Watches the object's kind where it lives, and for workloads their pods: what one watcher sees serves all.
     pub(super) fn watch_for(&mut self, phase: &Phase<'_>, index: usize) {
         let object = &phase.plan.items[index].object;
-        let namespace = object.namespace();
-        if let Some(kind) = self.cluster.kinds.of(object).cloned() {
-            let ours = self.plan.selector.as_str();
-            // Pods and ReplicaSets of workloads carry no label of ours, so these kinds are watched whole.
-            let labels = (!matches!(object.kind(), "Pod" | "ReplicaSet")).then_some(ours);
-            self.watch(&kind, namespace, labels);
-        }
+        self.watch_kind_of(object);
         if owns_pods(object) {
             for (api_version, kind) in [("v1", "Pod"), ("apps/v1", "ReplicaSet")] {
                 if let Some(kind) = self.cluster.kinds.get(api_version, kind).cloned() {
-                    self.watch(&kind, namespace, None);
+                    self.watch(&kind, object.namespace(), None);
                 }
             }
         }
     }
 
-    pub(super) fn watch(&mut self, kind: &ServedKind, namespace: Option<&str>, labels: Option<&str>) {
-        let place = (kind.resource.group.clone(), kind.resource.kind.clone(), namespace.map(str::to_owned));
-        if !self.watchers.contains_key(&place) {
-            let watcher = watch::spawn(&self.cluster, kind, namespace, labels, self.seen.clone());
+    fn watch_kind_of(&mut self, object: &Object) {
+        if let Some(kind) = self.cluster.kinds.of(object).cloned() {
+            let ours = self.plan.selector.as_str();
+            // Pods and ReplicaSets of workloads carry no label of ours, so these kinds are watched whole.
+            let labels = (!matches!(object.kind(), "Pod" | "ReplicaSet")).then_some(ours);
+            self.watch(&kind, object.namespace(), labels);
+        }
+    }
+
+    /// Watches a kind in a place; anew where the watch there has been in trouble.
+    fn watch(&mut self, kind: &ServedKind, namespace: Option<&str>, labels: Option<&str>) {
+        let place = Place::of(kind, namespace);
+        if self.store.take_doubt(&place) || !self.watchers.contains_key(&place) {
+            let former = self.watchers.remove(&place);
+            let watcher = watch::spawn(&self.cluster, kind, namespace, labels, former, self.seen.clone());
             self.watchers.insert(place, watcher);
         }
     }

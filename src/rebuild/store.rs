@@ -1,12 +1,17 @@
 //! What the watchers have seen so far: live objects by key, kept right across relists and late events.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::cluster::watch::{Place, Seen};
 use crate::manifest::ObjectKey;
+
+/// For how long what a survey has seen may be relied on. A run that finds all as it should be ends within it, and asks nothing
+/// twice; what changes in the hours of a restore must not be missed by the phases after it.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// Live objects by key.
 #[derive(Default)]
@@ -18,6 +23,10 @@ pub struct Store {
     relisting: HashMap<Place, (Instant, HashSet<ObjectKey>)>,
     /// When the API server last answered with an object that we sent.
     answered: HashMap<ObjectKey, Instant>,
+    /// When the survey was begun whose objects are here.
+    surveyed: Option<Instant>,
+    /// Where a watch has told of everything that is there, and whether it has been without trouble since.
+    listed: HashMap<Place, bool>,
 }
 
 /// The version of a live object as a number: the API server's revision, which only grows. Versions that are no numbers
@@ -40,6 +49,31 @@ fn controller(key: &ObjectKey, live: &Value) -> Option<ObjectKey> {
 }
 
 impl Store {
+    /// What a survey has found that was begun at this moment.
+    pub fn of_survey(asked: Instant, found: impl IntoIterator<Item = (ObjectKey, Value)>) -> Self {
+        let mut store = Self { surveyed: Some(asked), ..Self::default() };
+        for (key, live) in found {
+            store.put(key, live);
+        }
+        store
+    }
+
+    /// Whether an object is known as it is now, not only as it was when the run began.
+    pub fn is_current(&self, key: &ObjectKey) -> bool {
+        let watched = || self.listed.iter().any(|(place, untroubled)| *untroubled && place.holds(key));
+        self.surveyed.is_some_and(|asked| asked.elapsed() <= FRESH) || watched()
+    }
+
+    /// Whether a watch goes on there after trouble: what it has not told yet, nobody knows. Told once, for who then begins it
+    /// anew.
+    pub fn take_doubt(&mut self, place: &Place) -> bool {
+        let doubtful = self.listed.get(place) == Some(&false);
+        if doubtful {
+            self.listed.remove(place);
+        }
+        doubtful
+    }
+
     /// A live object.
     pub fn get(&self, key: &ObjectKey) -> Option<&Value> {
         self.objects.get(key)
@@ -158,6 +192,7 @@ impl Store {
                 vec![key]
             }
             Seen::Relisting(place, asked) => {
+                self.listed.remove(&place);
                 self.relisting.insert(place, (asked, HashSet::new()));
                 Vec::new()
             }
@@ -169,9 +204,13 @@ impl Store {
                 for key in &gone {
                     self.remove(key);
                 }
+                self.listed.insert(place, true);
                 gone
             }
-            Seen::Trouble(_) => Vec::new(),
+            Seen::Trouble(place, _) => {
+                self.listed.entry(place).and_modify(|untroubled| *untroubled = false);
+                Vec::new()
+            }
         }
     }
 }
