@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams};
-use kube::core::DynamicResourceScope;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::DynamicResourceScope;
 use kube::{Client, Config};
 use tokio::time::Instant;
 

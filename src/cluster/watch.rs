@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use futures::{Stream, StreamExt as _};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
-use kube::runtime::utils::Backoff;
 use kube::Resource;
 use kube::api::{Api, DynamicObject, PartialObjectMeta};
+use kube::runtime::utils::Backoff;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use serde::Serialize;
 use serde_json::Value;

@@ -533,9 +533,8 @@ impl Dispatcher<'_> {
         let listed = matches!(seen, Seen::Listed(..));
         let changed = self.store.take(seen);
         if listed {
-            let known = |(node, item): &(&mut Node, &Item)| {
-                node.state == State::Looking && self.store.is_current(&item.key)
-            };
+            let known =
+                |(node, item): &(&mut Node, &Item)| node.state == State::Looking && self.store.is_current(&item.key);
             for (node, _) in phase.nodes.iter_mut().zip(&phase.plan.items).filter(known) {
                 node.state = State::Queued;
             }

@@ -588,10 +588,7 @@ fn told_of(events: &[Event], name: &str) -> Vec<String> {
 #[tokio::test(start_paused = true)]
 async fn what_was_seen_long_before_its_phase_is_looked_at_again() {
     let ready = |revision| json!({"type": "MODIFIED", "object": deployment(revision, true)});
-    let other = (
-        "templates/services/b.yaml",
-        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: b}\n",
-    );
+    let other = ("templates/services/b.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: b}\n");
     let changed = (CONFIG.0, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {new: a}\n");
     let (server, exit, ..) = rebuild(watched(vec![vec![ready(100)]]), &plan(&[CONFIG, DEPLOYMENT, other])).await;
     assert_eq!(exit, 0);
@@ -655,6 +652,25 @@ async fn a_kind_that_cannot_be_listed_yet_is_asked_for_again() {
     let (_, error) = refused(with_faults(list, std::iter::repeat_with(busy).take(100)), &plan(&[CONFIG])).await;
     assert!(matches!(error, ClusterError::Status { code: 429, .. }), "{error:?}");
     assert!(began.elapsed() <= Duration::from_secs(11), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_that_fails_for_a_moment_is_asked_again_and_an_absence_is_told_soon() {
+    let list = "GET /api/v1/namespaces/space/configmaps";
+    let changes = || Fault::Answer(500, "etcdserver: leader changed", None);
+    let (_, exit, ..) = rebuild(with_faults(list, [changes(), Fault::LostAnswer]), &plan(&[CONFIG])).await;
+    assert_eq!(exit, 0);
+    for fault in [changes(), Fault::LostAnswer] {
+        let began = tokio::time::Instant::now();
+        let (_, error) = refused(with_faults(list, vec![fault; 100]), &plan(&[CONFIG])).await;
+        assert!(error.is_transient(), "{error:?}");
+        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    }
+    // What is not allowed is not asked for twice.
+    let forbidden = Fault::Answer(403, "configmaps is forbidden", None);
+    let (server, error) = refused(with_faults(list, [forbidden]), &plan(&[CONFIG])).await;
+    assert!(matches!(error, ClusterError::Forbidden(_)), "{error:?}");
+    assert_eq!(server.lock().unwrap().asked[list], 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -57,6 +57,7 @@ impl Dispatcher<'_> {
                 self.applied(phase, index, Action::Unchanged);
             } else {
                 node.state = State::Looking;
+                node.reason = "the API server has not told of it again yet".into();
                 self.watch_kind_of(&item.object);
             }
             return;

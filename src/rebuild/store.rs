@@ -222,6 +222,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::cluster::ClusterError;
 
     fn key(name: &str) -> ObjectKey {
         ObjectKey { group: String::new(), kind: "Pod".into(), namespace: Some("a".into()), name: name.into() }
@@ -335,5 +336,22 @@ mod tests {
         assert!(store.get(&key("x")).is_some());
         assert_eq!(store.take(gone("9")), vec![key("x")]);
         assert!(store.get(&key("x")).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_survey_saw_is_current_for_a_moment_and_what_is_watched_until_there_is_trouble() {
+        let mut store = Store::of_survey(Instant::now(), [(key("x"), json!({}))]);
+        assert!(store.is_current(&key("x")));
+        tokio::time::advance(2 * FRESH).await;
+        assert!(!store.is_current(&key("x")));
+        store.take(Seen::Relisting(place(), Instant::now()));
+        store.take(there("x", "1"));
+        assert!(!store.is_current(&key("x")), "only at the list's end");
+        store.take(Seen::Listed(place()));
+        assert!(store.is_current(&key("x")) && !store.take_doubt(&place()));
+        let trouble = ClusterError::Unreachable { server: "a".into(), reason: "b".into() };
+        store.take(Seen::Trouble(place(), trouble));
+        assert!(!store.is_current(&key("x")));
+        assert!(store.take_doubt(&place()) && !store.take_doubt(&place()), "told once");
     }
 }

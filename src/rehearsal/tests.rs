@@ -197,6 +197,43 @@ async fn pages_show_every_object_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_list_that_the_server_forgets_before_its_last_page_is_begun_anew() {
+    let simulation = simulation(false);
+    for index in 0..501 {
+        let key = store::Key::new("", "configmaps", "space", &format!("m{index}"));
+        simulation.world().make(&key, json!({}));
+    }
+    let cluster = simulation.connect().await.unwrap();
+    let kind = cluster.kinds.get("v1", "ConfigMap").unwrap();
+    let busy = simulation.clone();
+    let writer = tokio::spawn(async move {
+        for index in 0.. {
+            busy.world().make(&store::Key::new("", "configmaps", "default", &format!("n{index}")), json!({}));
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+    let (mut complete, mut forgotten) = (0, 0);
+    for seed in 0..40 {
+        simulation.go_wrong(Faults::new(seed, 0.2));
+        let params = ListParams::default().limit(500);
+        let first = loop {
+            if let Ok(page) = cluster.api(kind, Some("space")).list(&params).await {
+                break page;
+            }
+        };
+        let second = params.continue_token(first.metadata.continue_.as_deref().unwrap());
+        let second = cluster.api(kind, Some("space")).list(&second).await;
+        forgotten += usize::from(matches!(second, Err(kube::Error::Api(status)) if status.code == 410));
+        if let Ok(found) = crate::cluster::observe::list(&cluster, kind, Some("space"), None, true).await {
+            assert_eq!(found.len(), 501);
+            complete += 1;
+        }
+    }
+    writer.abort();
+    assert!(forgotten > 5 && complete > 35, "{forgotten} {complete}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_namespace_goes_with_everything_in_it() {
     let simulation = simulation(true);
     apply(&api(&simulation, "apps/v1", "Deployment"), "one", false, deployment(2, "nginx:1")).await.unwrap();

@@ -22,7 +22,7 @@ use keeper::Keeper;
 pub use keeper::Lost;
 pub use vigil::{Verdict, Vigil};
 
-use super::connect::timed;
+use super::connect::{patiently, timed};
 use super::system::{MANAGED_BY_LABEL, record_name, with_namespace};
 use super::{Cluster, ClusterError, FIELD_MANAGER, SYSTEM_NAMESPACE};
 
@@ -230,7 +230,7 @@ impl<'a> Taking<'a> {
     }
 
     async fn read(&self) -> Result<Option<Lease>, ClusterError> {
-        timed(&self.cluster.server, self.api.get_opt(&self.name)).await
+        patiently(&self.cluster.server, || self.api.get_opt(&self.name)).await
     }
 
     /// The record as we want it. A version makes the write fail when somebody else has written since.

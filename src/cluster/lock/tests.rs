@@ -23,6 +23,10 @@ struct Server {
     hangs: bool,
     /// The next write takes effect and its answer is lost.
     loses_answer: bool,
+    /// Every second request to read the Lease fails.
+    stutters: bool,
+    /// Requests to read the Lease.
+    reads: usize,
     /// Writes of the Lease.
     writes: usize,
 }
@@ -47,6 +51,7 @@ impl Server {
             )
         };
         let body = || serde_json::from_slice::<Value>(body).unwrap();
+        self.reads += usize::from(method == "GET" && path.ends_with("/leases/lock-test"));
         match (method, path) {
             (_, "/version") => (
                 StatusCode::OK,
@@ -77,6 +82,7 @@ impl Server {
                 Some(_) => self.put(body()),
             },
             ("GET", path) if path.ends_with("/leases/lock-test") => match &self.lease {
+                _ if self.stutters && self.reads.is_multiple_of(2) => failure(500),
                 Some(lease) => (StatusCode::OK, lease.clone()),
                 None => failure(404),
             },
@@ -196,6 +202,15 @@ async fn a_dead_holder_is_taken_over_after_its_time_and_not_before() {
     assert!(lock.overruled.as_ref().unwrap().contains("run one of me@a"), "{:?}", lock.overruled);
     let took = began.elapsed();
     assert!(took >= DURATION && took < DURATION + Duration::from_secs(1), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_that_fails_does_not_end_the_waiting_for_a_dead_holder() {
+    let server = server();
+    drop(take(&server, claim("one", "a")).await.unwrap());
+    server.lock().unwrap().stutters = true;
+    let lock = take(&server, claim("two", "b")).await.unwrap();
+    assert!(lock.overruled.as_ref().unwrap().contains("run one of me@a"), "{:?}", lock.overruled);
 }
 
 #[tokio::test(start_paused = true)]

@@ -236,7 +236,8 @@ impl Scene {
         let runs: Vec<String> = items.iter().filter(|item| item.runs()).map(Item::full).collect();
         let fate = (chance.happens(0.3) && !runs.is_empty())
             .then(|| (runs[chance.below(runs.len())].clone(), [Fate::Crash, Fate::Pull, Fate::Never][chance.below(3)]));
-        let errors = if chance.happens(0.6) { chance.share() * 0.15 } else { 0.0 };
+        // Questions are asked again, so that few errors seldom reach what a failed question leads to.
+        let errors = if chance.happens(0.6) { chance.share() * [0.15, 0.3][chance.below(2)] } else { 0.0 };
         let misplaced =
             chance.happens(0.2).then(|| [Misplaced::Pin, Misplaced::Record, Misplaced::Others][chance.below(3)]);
         let foreign = (0..chance.below(5)).map(|index| foreign(chance, index)).collect();
