@@ -8,6 +8,7 @@ mod cargo;
 mod cluster;
 mod demo;
 mod images;
+mod mutants;
 mod packages;
 mod process;
 mod progress;
@@ -43,6 +44,8 @@ enum Task {
     Bench(bench::BenchCommand),
     /// Rebuild by chance in the simulated cluster: random kits, states and faults
     Simulate(simulate::SimulateArgs),
+    /// Break Rekindle on purpose, and count in how many seeds that is found
+    Mutants(mutants::MutantsArgs),
     /// Record the kinds and types of a real API server for the simulated one
     RecordSchemas(schemas::RecordArgs),
 }
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Task::Demo(args) => demo::demo(&args),
         Task::Bench(command) => bench::run(&command),
         Task::Simulate(args) => simulate::simulate(&args),
+        Task::Mutants(args) => mutants::mutants(&args),
         Task::RecordSchemas(args) => schemas::record(&args),
     });
     match result {

@@ -32,6 +32,9 @@ use crate::rebuild::event::{Event, EventKind};
 /// Seeds of an ordinary test run; `cargo xtask test` wants more.
 const SEEDS: u64 = 24;
 
+/// Megabytes that no number of seeds may need: nothing of a run may grow without bounds. Two at once need 60.
+const MEMORY: u64 = 256;
+
 /// Bytes of stack of a thread that plays: without optimisation a whole scene in one future is large.
 const STACK: usize = 64 << 20;
 
@@ -407,6 +410,13 @@ fn without() -> BTreeSet<usize> {
     text.split(',').filter_map(|number| number.parse().ok()).collect()
 }
 
+/// The most memory that this process has had, where the kernel tells it (`VmHWM`).
+fn peak_megabytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()? / 1024)
+}
+
 /// Seeds side by side on all cores; the failing ones with what was wrong.
 fn failing(seeds: &[u64], without: &BTreeSet<usize>) -> Vec<(u64, String)> {
     let (next, failed) = (AtomicU64::new(0), Mutex::new(Vec::new()));
@@ -440,15 +450,18 @@ fn whatever_the_seed_the_invariants_hold() {
         std::panic::set_hook(Box::new(|_| {}));
     }
     let failed = failing(&seeds, &without);
-    let small =
-        failed.first().filter(|_| without.is_empty() && first.is_none()).map(|(seed, _)| (*seed, shrink(*seed)));
+    // `cargo xtask mutants` only counts.
+    let wants_small = without.is_empty() && first.is_none() && std::env::var_os("REKINDLE_SHRINK").is_none();
+    let small = failed.first().filter(|_| wants_small).map(|(seed, _)| (*seed, shrink(*seed)));
     std::panic::set_hook(hook);
     let took = began.elapsed().as_secs_f64();
     #[expect(clippy::cast_precision_loss, reason = "it is told with one digit")]
     let rate = seeds.len() as f64 / took;
+    let peak = peak_megabytes();
     #[expect(clippy::print_stdout, reason = "shown with --nocapture, to who runs the seeds")]
     {
-        println!("{} seeds, {} failed, {took:.1} s, {rate:.1} runs a second", seeds.len(), failed.len());
+        let memory = peak.map(|peak| format!(", at most {peak} MB")).unwrap_or_default();
+        println!("{} seeds, {} failed, {took:.1} s, {rate:.1} runs a second{memory}", seeds.len(), failed.len());
     }
     let mut lines: Vec<String> = failed
         .iter()
@@ -460,4 +473,8 @@ fn whatever_the_seed_the_invariants_hold() {
         lines.push(format!("cargo xtask simulate --seed {seed} --without {}   # the smallest kit", without.join(",")));
     }
     assert!(failed.is_empty(), "{} seeds failed; to replay one:\n  {}", failed.len(), lines.join("\n  "));
+    // Other tests of the process have a memory of their own.
+    if wish("REKINDLE_SEEDS").is_some() {
+        assert!(peak.is_none_or(|peak| peak < MEMORY), "memory grew to {peak:?} MB");
+    }
 }
