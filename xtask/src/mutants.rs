@@ -85,6 +85,18 @@ const MUTANTS: &[Mutant] = &[
         "if policy.protected {",
     ),
     mutant(
+        "backups are not looked up",
+        "src/data/restore.rs",
+        "    sets.iter().filter(open).collect()",
+        "    sets.iter().filter(open).filter(|_| false).collect()",
+    ),
+    mutant(
+        "archives that nobody can read count as empty",
+        "src/data/restore.rs",
+        "        let histories = self.histories(archive, \"its backups could not be looked up\")?;",
+        "        let histories = self.histories(archive, \"its backups could not be looked up\").unwrap_or_default();",
+    ),
+    mutant(
         "volumes of another environment are adopted",
         "src/data/evidence.rs",
         "filter(|marks| marks.environment != environment)?",

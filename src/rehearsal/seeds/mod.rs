@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use self::invariants::{in_order, is_true, name, recorded};
-use self::operator::{Ended, Operator, Watched};
+use self::operator::{Ended, Lookups, Operator, Watched};
 use self::scene::{Misplaced, SPACE, Scene};
 use super::deletion::{Propagation, delete};
 use super::faults::Chance;
@@ -139,7 +139,7 @@ impl<'s> Play<'s> {
         in_order(events, self.scene);
     }
 
-    fn seal(&self, why: Option<&'static str>) {
+    fn seal(&self, why: Option<(&'static str, Lookups)>) {
         self.watched.lock().unwrap().sealed = why;
     }
 
@@ -153,7 +153,8 @@ impl<'s> Play<'s> {
 
     /// A run that must not begin.
     async fn refused(&mut self, version: usize, misplaced: Option<Misplaced>, why: &'static str) -> Ended {
-        self.seal(Some(why));
+        // Keys to backups go into no cluster that the guard refuses.
+        self.seal(Some((why, if misplaced.is_some() { Lookups::Forbidden } else { Lookups::Allowed })));
         let mut operator = self.operator();
         operator.misplaced = misplaced;
         let ended = operator.up(version).await;
@@ -302,6 +303,7 @@ async fn play(seed: u64, without: &BTreeSet<usize>) -> String {
             simulation.world().make(&sign, json!({"data": {"given": "yes"}}));
         });
     }
+    simulation.world().archives = scene.data.held();
     scene.flapping.begin(&simulation, &play.watched);
     simulation.go_wrong(Faults::new(seed, scene.errors));
     if let Some(misplaced) = scene.misplaced {
@@ -331,6 +333,7 @@ async fn play(seed: u64, without: &BTreeSet<usize>) -> String {
     tokio::time::sleep(Duration::from_secs(900)).await;
     play.succeed(0).await;
     play.bound_as_expected(&expected);
+    play.filled_as_expected();
     play.as_the_kit_says(0);
     // The next version of the kit, in which somebody else has taken a name.
     if let Some(squatter) = &scene.squatter {
@@ -348,6 +351,7 @@ async fn play(seed: u64, without: &BTreeSet<usize>) -> String {
     play.succeed(1).await;
     play.as_the_kit_says(1);
     play.bound_as_expected(&expected);
+    play.filled_as_expected();
     play.watched.lock().unwrap().sent.clear();
     let last = play.succeed(1).await;
     assert_eq!(last.written(), 0);

@@ -13,7 +13,7 @@ use super::scene::{Crash, Misplaced, SPACE, Scene};
 use super::survivors::decided;
 use crate::cluster::binding::{self, Binding, Record};
 use crate::cluster::lock::{self, Claim, Holder, Lock, LockError, Process};
-use crate::cluster::{Cluster, ClusterError, residents};
+use crate::cluster::{Cluster, ClusterError, SYSTEM_NAMESPACE, residents};
 use crate::data::Answers;
 use crate::data::decision::Stop;
 use crate::plan::down::Scope;
@@ -21,6 +21,7 @@ use crate::plan::guard::{Pin, Reached, Subject, may_write, needs_residents};
 use crate::rebuild::event::{Event, EventKind};
 use crate::rebuild::{Options, Part, assess, down};
 use crate::rehearsal::api::Ask;
+use crate::rehearsal::request::Target;
 use crate::rehearsal::store::Key;
 use crate::rehearsal::{Simulation, World};
 use crate::secrets::redact::Redactor;
@@ -42,13 +43,20 @@ pub enum Ended {
     Dead,
 }
 
+/// Whether backups may be looked up where nothing else may be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lookups {
+    Allowed,
+    Forbidden,
+}
+
 /// What is looked at across all operators of a scene.
 #[derive(Default)]
 pub struct Watched {
     /// Invariants that did not hold.
     pub broken: Vec<String>,
-    /// Nothing at all may be written at the moment, for this reason.
-    pub sealed: Option<&'static str>,
+    /// Nothing at all may be written at the moment, for this reason; what looks up backups only where that is said.
+    pub sealed: Option<(&'static str, Lookups)>,
     /// How often objects of the kit were made.
     pub made: BTreeMap<Key, usize>,
     /// What may be made once more: it vanished.
@@ -100,6 +108,8 @@ pub struct Operator<'s> {
     pub breaking: Option<&'static str>,
     /// What it answers about data.
     pub answers: Answers,
+    /// How often it has begun.
+    tries: usize,
     /// Told of each request that writes, before it takes effect.
     wrote: watch::Sender<usize>,
     /// Everything that was told, as it came; what is there at that moment can be asked.
@@ -114,6 +124,17 @@ const TRIES: usize = 3000;
 /// A request that would change something.
 fn writes(ask: &Ask<'_>) -> bool {
     *ask.method != Method::GET && !ask.path.contains("accessreview") && ask.query.get("dryRun").is_none()
+}
+
+/// Whether a request makes or removes what looks up backups, or the namespace that it lives in.
+fn looks_up(ask: &Ask<'_>, target: &Target) -> bool {
+    let body: serde_json::Value = serde_json::from_slice(ask.body).unwrap_or_default();
+    let name = target.name.as_deref().or_else(|| body.pointer("/metadata/name")?.as_str()).unwrap_or_default();
+    match target.resource.as_str() {
+        "jobs" | "secrets" => target.namespace.as_deref() == Some(SYSTEM_NAMESPACE) && name.starts_with("backups-"),
+        "namespaces" => name == SYSTEM_NAMESPACE,
+        _ => false,
+    }
 }
 
 impl<'s> Operator<'s> {
@@ -132,10 +153,12 @@ impl<'s> Operator<'s> {
             writing.send_modify(|writes| *writes += 1);
             let mut told = told.lock().unwrap();
             let what = format!("{name} {} {}", ask.method, ask.path);
-            if let Some(why) = told.sealed {
+            let Some(target) = crate::rehearsal::request::target(ask.path) else { return };
+            if let Some((why, lookups)) = told.sealed
+                && !(lookups == Lookups::Allowed && looks_up(ask, &target))
+            {
                 told.broken.push(format!("{what}: nothing may be written, {why}"));
             }
-            let Some(target) = crate::rehearsal::request::target(ask.path) else { return };
             let namespace = target.namespace.clone().unwrap_or_default();
             let object = target.name.clone().unwrap_or_default();
             let key = Key::new(&target.group, &target.resource, &namespace, &object);
@@ -150,8 +173,8 @@ impl<'s> Operator<'s> {
                 // From now on the one that had the lock has lost it.
                 told.meddled = told.meddled.map(|_| Instant::now());
             }
-            let own = namespace == "rekindle-system"
-                || object == "rekindle-system"
+            let own = namespace == SYSTEM_NAMESPACE
+                || object == SYSTEM_NAMESPACE
                 || (target.resource == "namespaces" && object.is_empty());
             if let Some(why) = (!own).then(|| told.unlocked(name, holder(world).as_deref())).flatten() {
                 told.broken.push(format!("{what}: {why}"));
@@ -180,6 +203,7 @@ impl<'s> Operator<'s> {
             misplaced: None,
             breaking: None,
             answers: Answers::default(),
+            tries: 0,
             wrote,
             events: Vec::new(),
             at: |_, _, _| Ok(()),
@@ -230,7 +254,10 @@ impl<'s> Operator<'s> {
         self.watched.lock().unwrap().locked = None;
         let cluster = self.simulation.connect().await?;
         let Some(binding) = self.guard(&cluster).await? else { return Ok(Ended::Guard) };
-        let plan = match decided(self.scene, version, &cluster, &self.answers).await? {
+        self.tries += 1;
+        // As the id of a run, which no other one has.
+        let run = format!("{}-{}", self.name, self.tries);
+        let plan = match decided(self.scene, version, &cluster, &self.answers, &run).await? {
             Err(stops) => return Ok(Ended::Stopped(stops)),
             Ok(plan) => plan,
         };

@@ -11,12 +11,14 @@ use super::operator::Ended;
 use super::scene::{Item, SPACE, Scene};
 use crate::cluster::{Cluster, ClusterError};
 use crate::data::answers::Answer;
+use crate::data::backups::{Archive, Backup, History};
 use crate::data::decide::decide_all;
 use crate::data::decision::Policy;
-use crate::data::{Answers, Stop, Survey, marks, objects};
+use crate::data::{Answers, DATA_ANNOTATION, Stop, Survey, lookup, marks, objects, restore};
 use crate::plan::Plan;
 use crate::rehearsal::World;
 use crate::rehearsal::api::Ask;
+use crate::rehearsal::archives::Archives;
 use crate::rehearsal::faults::Chance;
 use crate::rehearsal::request::Target;
 use crate::rehearsal::store::Key;
@@ -96,6 +98,8 @@ pub struct Data {
     answers: Answers,
     /// What a person may say, and must not get.
     refused: Vec<(String, Answer)>,
+    /// What the archives hold of data sets that can be restored.
+    pub archives: BTreeMap<String, Archive>,
     /// Whether volumes that are made are kept when their claims go.
     pub keeps: bool,
     /// Whether the StatefulSets and their claims are lost between two runs.
@@ -105,6 +109,33 @@ pub struct Data {
 /// The claims of a StatefulSet.
 fn claims(item: &Item) -> Vec<String> {
     (0..item.replicas).map(|ordinal| format!("data-{}-{ordinal}", item.name)).collect()
+}
+
+/// What an archive holds: a backup, nothing, WAL without a backup, or what nobody knows.
+fn archive(chance: &mut Chance) -> Archive {
+    let long_ago = || "2020-02-02T02:02:02Z".parse().unwrap();
+    let backup = Backup {
+        name: "base_000000010000000000000002".into(),
+        finished: long_ago(),
+        size: Some(1 << 20),
+        system_identifier: None,
+        gaps: Vec::new(),
+    };
+    let history = |backups: Vec<Backup>, newest_wal| History { name: String::new(), backups, newest_wal };
+    match chance.below(6) {
+        0 => Archive::Known(vec![History::default()]),
+        1 => Archive::Known(vec![history(Vec::new(), Some(long_ago()))]),
+        2 => Archive::Unknown("no such bucket".into()),
+        _ => Archive::Known(vec![history(vec![backup], Some(long_ago()))]),
+    }
+}
+
+/// Whether somebody has to be asked before a data set with such an archive may begin empty.
+fn is_doubtful(archive: &Archive) -> bool {
+    match archive {
+        Archive::Unknown(_) => true,
+        Archive::Known(_) => archive.holds_something() && archive.backup(None).is_none(),
+    }
 }
 
 fn stateful_sets(items: &[Item]) -> impl Iterator<Item = &Item> {
@@ -120,6 +151,9 @@ impl Data {
                 continue;
             }
             data.sets.insert(item.name.clone(), chance.happens(0.3));
+            if chance.happens(0.4) {
+                data.archives.insert(item.name.clone(), archive(chance));
+            }
             for claim in claims(item) {
                 let many = if survives { [0, 0, 1, 1, 1, 1, 2][chance.below(7)] } else { 0 };
                 for _ in 0..many {
@@ -166,6 +200,9 @@ impl Data {
         if missing && !found.is_empty() && !self.sets[set] {
             self.answers.allow_empty.insert(set.clone());
         }
+        if found.is_empty() && self.archives.get(set).is_some_and(is_doubtful) {
+            self.answers.given.push((set.clone(), Answer::Empty));
+        }
         let another = self.survivors.iter().find(|it| it.set == *set && it.evidence == Evidence::Another);
         if let Some(another) = another {
             let answer = Answer::Adopt { claim: Some(another.claim.clone()), volume: another.volume.name.clone() };
@@ -184,9 +221,53 @@ impl Data {
     pub fn documents<'d>(&'d self, items: impl Iterator<Item = &'d Item> + 'd) -> impl Iterator<Item = Value> + 'd {
         items.filter(|item| item.kind == "StatefulSet").filter_map(|item| {
             let replicated = self.sets.get(&item.name)?;
-            Some(json!({"apiVersion": "rekindle.dev/v1", "kind": "DataSet", "metadata": {"name": item.name},
-                "spec": {"claims": [{"statefulset": item.name}], "sources": ["adopt", "empty"], "replicated": replicated}}))
+            let mut spec = json!({"claims": [{"statefulset": item.name}], "sources": ["adopt", "empty"], "replicated": replicated});
+            if self.archives.contains_key(&item.name) {
+                spec["sources"] = json!(["adopt", "restore", "empty"]);
+                spec["restore"] = json!({"backups": {"tool": "wal-g", "image": "backups:1"}});
+            }
+            Some(json!({"apiVersion": "rekindle.dev/v1", "kind": "DataSet", "metadata": {"name": item.name}, "spec": spec}))
         })
+    }
+
+    /// The archives as the simulated cluster holds them.
+    pub fn held(&self) -> Archives {
+        Archives { own: self.archives.clone(), ..Archives::default() }
+    }
+
+    /// Looks up backups as `up` does. What is not found out although it could have been is an error, with which a person begins
+    /// again.
+    async fn look_up(
+        &self,
+        cluster: &Cluster,
+        plan: &Plan,
+        survey: &mut Survey,
+        (policy, answers, run): (&Policy, &Answers, &str),
+    ) -> Result<(), ClusterError> {
+        let sets = restore::to_look_up(&plan.data_sets, &plan.claims, survey, policy, answers);
+        if sets.is_empty() {
+            return Ok(());
+        }
+        lookup::look_up(cluster, &sets, run, survey).await;
+        for (set, found) in &survey.archives {
+            match (found, &self.archives[set]) {
+                (Archive::Unknown(reason), Archive::Known(_)) => {
+                    return Err(ClusterError::Unreachable { server: "simulated".into(), reason: reason.clone() });
+                }
+                (Archive::Known(found), Archive::Known(held)) => assert_eq!(found, held, "the archive of {set}"),
+                (Archive::Unknown(_), Archive::Unknown(_)) => {}
+                (found, held) => panic!("of {set} is known {found:?}, and there is {held:?}"),
+            }
+        }
+        Ok(())
+    }
+
+    /// What must be written on a claim of a data set of which nothing has survived: how it was filled.
+    fn filled(&self, set: &str) -> &'static [&'static str] {
+        match self.archives.get(set) {
+            Some(archive) if archive.backup(None).is_some() => &["restore", "copy"],
+            _ => &["empty", "copy"],
+        }
     }
 
     /// Whether a person is asked about anything.
@@ -230,20 +311,22 @@ impl Data {
     }
 }
 
-/// A plan with its decisions about data, or what stops them: as `up` goes, where no backups are known.
+/// A plan with its decisions about data, or what stops them: as `up` goes.
 pub async fn decided(
     scene: &Scene,
     version: usize,
     cluster: &Cluster,
     answers: &Answers,
+    run: &str,
 ) -> Result<Result<Plan, Vec<Stop>>, ClusterError> {
     let mut rendered = scene.rendered(version).clone();
     let plan = Plan::of(&rendered).unwrap();
     if plan.claims.iter().all(|claim| claim.data_set.is_none()) {
         return Ok(Ok(plan));
     }
-    let survey = Survey::read(cluster, &plan.claims).await?;
+    let mut survey = Survey::read(cluster, &plan.claims).await?;
     let policy = Policy { environment: plan.environment.clone(), ..Policy::default() };
+    scene.data.look_up(cluster, &plan, &mut survey, (&policy, answers, run)).await?;
     let mut decisions = match decide_all(&plan.data_sets, &plan.claims, &survey, &policy, answers) {
         Err(stops) => return Ok(Err(stops)),
         Ok(decisions) => decisions,
@@ -326,6 +409,29 @@ impl Play<'_> {
             if self.scene.data.is_foreign(name) {
                 assert_eq!(Some(found), self.before.get(name), "pv/{name} is not ours and was changed");
             }
+        }
+    }
+
+    /// A data set of which nothing has survived was filled from its backups where there are any, and is never filled otherwise
+    /// later on.
+    pub fn filled_as_expected(&self) {
+        let data = &self.scene.data;
+        let world = self.simulation.world();
+        for item in stateful_sets(&self.scene.items).filter(|item| data.sets.contains_key(&item.name)) {
+            let own = self::claims(item);
+            if own.iter().any(|claim| data.expected.contains_key(claim)) {
+                continue;
+            }
+            let how: Vec<&str> = own
+                .iter()
+                .filter_map(|claim| world.store.get(&Key::new("", "persistentvolumeclaims", SPACE, claim)))
+                .filter_map(|live| live["metadata"]["annotations"].get(DATA_ANNOTATION)?.as_str())
+                .collect();
+            let wanted = data.filled(&item.name);
+            // What an accident has left is adopted.
+            let fits = |how: &&str| wanted.contains(how) || data.accident && *how == "adopt";
+            assert!(how.iter().all(fits), "{}: {how:?}, not {wanted:?}", item.full());
+            assert!(how.iter().any(|how| *how != "copy"), "{}: {how:?}, copies of nothing", item.full());
         }
     }
 
