@@ -40,6 +40,9 @@ use crate::secrets::redact::Redactor;
 const LAST_QUESTIONS: usize = 4;
 const LAST_PAUSE: std::time::Duration = std::time::Duration::from_millis(500);
 
+/// Sightings that are taken in before anything is judged by them; that must not keep a run from hearing who stops it.
+const SIGHTINGS: usize = 1000;
+
 /// How a run is to be done.
 #[derive(Clone, Default)]
 pub struct Options {
@@ -425,7 +428,7 @@ impl Dispatcher<'_> {
                 () = changed(&mut self.options.lock) => {}
                 Some(done) = self.tasks.join_next() => self.done(phase, done),
                 Some(note) = remarks.recv() => self.note(phase, note),
-                Some(seen) = self.sightings.recv() => self.saw(phase, seen),
+                Some(seen) = self.sightings.recv() => self.saw_all(phase, seen),
                 () = tokio::time::sleep_until(deadline) => {
                     let mut failure = phase.overdue(Instant::now());
                     if self.unreachable && !self.answers(phase).await {
@@ -511,8 +514,25 @@ impl Dispatcher<'_> {
         }
     }
 
-    /// A watcher saw something: the objects it is about are judged again.
-    fn saw(&mut self, phase: &mut Phase<'_>, seen: Seen) {
+    /// Watchers saw something: the objects it is about are judged again, each once, however many of its pods have changed. To
+    /// judge a workload every pod of it is looked at.
+    fn saw_all(&mut self, phase: &mut Phase<'_>, first: Seen) {
+        let mut touched = BTreeSet::new();
+        self.saw(phase, first, &mut touched);
+        for _ in 1..SIGHTINGS {
+            let Ok(seen) = self.sightings.try_recv() else { break };
+            self.saw(phase, seen, &mut touched);
+        }
+        for index in touched {
+            self.judge(phase, index);
+            if phase.failure.is_some() {
+                return;
+            }
+        }
+    }
+
+    /// Takes in what a watcher saw; `touched` are the objects that it is about.
+    fn saw(&mut self, phase: &mut Phase<'_>, seen: Seen, touched: &mut BTreeSet<usize>) {
         if let Seen::Trouble(_, error) = &seen {
             self.cluster.doubt();
             if !error.is_transient() {
@@ -548,13 +568,13 @@ impl Dispatcher<'_> {
                         self.store.forget_namespace(&key.name);
                     }
                 } else {
-                    self.judge(phase, index);
+                    touched.insert(index);
                 }
             }
             // One that is gone names no owner any more; its workload's own status tells of it.
             if let Some(index) = self.store.workload_of(&key).and_then(|workload| phase.by_key.get(&workload).copied())
             {
-                self.judge(phase, index);
+                touched.insert(index);
             }
         }
     }
