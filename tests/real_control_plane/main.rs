@@ -114,6 +114,55 @@ fn an_object_that_was_deleted_or_made_anew_is_sent_again() {
     assert_eq!(again.last()["written"], 1);
 }
 
+const SIGN: &str = "apiVersion: rekindle.dev/v1
+kind: Gate
+metadata: {name: sign}
+spec: {hold: 2s, condition: {api_version: v1, kind: ConfigMap, name: sign, ready: 'object.metadata.name == \"sign\"'}}
+";
+
+#[test]
+#[ignore = "needs a real control plane"]
+fn what_goes_while_an_earlier_phase_takes_its_time_is_made_again() {
+    let bed = Bed::from_variable(BED);
+    let space = Space::new(&bed, "meanwhile");
+    let kit = Kit::new(&space.name, STACK);
+    let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: key}\nstringData: {key: hidden-7261}\n";
+    kit.write("templates/storage/gate.yaml", SIGN).write("templates/services/key.yaml", secret);
+    kit.write("templates/services/b.yaml", &config("b", "kit")).write("templates/services/c.yaml", &config("c", "kit"));
+    kit.write("templates/services/api.yaml", &deployment("api", 0));
+    let delete = |kind: &str, name: &str| {
+        let params = kube::api::DeleteParams::default();
+        bed.block_on(bed.api("v1", kind, Some(&space.name)).delete(name, &params)).unwrap();
+    };
+    let go = |value: &str, meanwhile: &dyn Fn()| {
+        kit.write("templates/storage/a.yaml", &config("a", value));
+        let running = start(&kit, &bed, &["up", "test", "-o", "json"]);
+        bed.wait_until("the first phase has written", |bed| {
+            bed.get("v1", "ConfigMap", Some(&space.name), "a").is_some_and(|live| live["data"]["key"] == value)
+        });
+        meanwhile();
+        bed.apply_as(
+            "somebody",
+            &config("sign", "").replace("{name: sign}", &format!("{{name: sign, namespace: {}}}", space.name)),
+        );
+        running.wait().exit(0)
+    };
+    go("first", &|| {});
+    delete("ConfigMap", "sign");
+    let second = go("second", &|| {
+        delete("ConfigMap", "b");
+        delete("Secret", "key");
+    });
+    let done = |name: &str| {
+        let of = |event: &&serde_json::Value| event["event"] == "object-applied" && event["object"]["name"] == name;
+        second.events().iter().find(of).map(|event| event["action"].clone())
+    };
+    assert_eq!(done("b"), Some(json!("created")));
+    assert_eq!(done("key"), Some(json!("created")));
+    assert_eq!((done("c"), done("api")), (Some(json!("unchanged")), Some(json!("unchanged"))));
+    assert!(bed.get("v1", "Secret", Some(&space.name), "key").is_some());
+}
+
 #[test]
 #[ignore = "needs a real control plane"]
 fn definitions_come_before_their_resources() {
