@@ -149,7 +149,7 @@ async fn tell<K: Resource + Serialize + Send>(
             // Comes before the LIST is sent.
             Ok(watcher::Event::Init) => Seen::Relisting(place.clone(), Instant::now()),
             Ok(watcher::Event::InitDone) => Seen::Listed(place.clone()),
-            Err(error) => Seen::Trouble(place.clone(), cause(&kind, &server, error)),
+            Err(error) => Seen::Trouble(place.clone(), cause(&server, error)),
         };
         if seen.send(message).is_err() {
             return;
@@ -157,7 +157,8 @@ async fn tell<K: Resource + Serialize + Send>(
     }
 }
 
-fn cause(kind: &ServedKind, server: &str, error: watcher::Error) -> ClusterError {
+/// Why a watch is interrupted.
+pub fn cause(server: &str, error: watcher::Error) -> ClusterError {
     match error {
         watcher::Error::InitialListFailed(error)
         | watcher::Error::WatchStartFailed(error)
@@ -165,7 +166,7 @@ fn cause(kind: &ServedKind, server: &str, error: watcher::Error) -> ClusterError
         watcher::Error::WatchError(status) => ClusterError::from_kube(server, &kube::Error::Api(status)),
         watcher::Error::NoResourceVersion => ClusterError::Unreachable {
             server: server.to_owned(),
-            reason: format!("{} cannot be watched", kind.resource.kind),
+            reason: "what it lists has no version, so it cannot be watched".into(),
         },
     }
 }

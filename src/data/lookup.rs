@@ -8,18 +8,21 @@ use futures::future::join_all;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::api::{Api, DeleteParams, ListParams, LogParams, PostParams};
-use kube::runtime::wait::await_condition;
+use kube::runtime::wait::{Error, await_condition};
 use serde_json::{Value, json};
 
 use super::backups::{Archive, read, script};
 use super::spec::{DataSet, Lookup};
 use super::survey::Survey;
-use crate::cluster::connect::timed;
+use crate::cluster::connect::{patiently, timed};
 use crate::cluster::system::{MANAGED_BY_LABEL, make_namespace};
-use crate::cluster::{Cluster, ClusterError, SYSTEM_NAMESPACE};
+use crate::cluster::{Cluster, ClusterError, SYSTEM_NAMESPACE, watch};
 
 /// How long a lookup may take: an image may have to be pulled, and an archive of years has many files.
 const LONGEST: Duration = Duration::from_secs(180);
+
+/// How long after a watch has broken off the next begins.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Label of what a lookup makes: the data set whose backups it looks up.
 pub const DATA_SET_LABEL: &str = "rekindle.dev/data-set";
@@ -89,14 +92,29 @@ async fn one(cluster: &Cluster, name: &str, labels: Value, lookup: &Lookup) -> R
     let secret = secret(name, &labels, lookup, made.metadata.uid.as_deref().unwrap_or_default());
     let secret: Secret = serde_json::from_value(secret).map_err(failed)?;
     timed(&cluster.server, secrets(cluster).create(&params, &secret)).await.map_err(told)?;
-    let ended = |job: Option<&Job>| job.is_none_or(|job| outcome(job).is_some());
-    let job = await_condition(jobs(cluster), name, ended).await.map_err(|error| format!("the Job is lost: {error}"))?;
+    let job = end_of(cluster, name).await.map_err(|error| format!("the Job is lost: {error}"))?;
     let succeeded = job.as_ref().and_then(outcome) == Some(true);
     let printed = log(cluster, name).await;
     match printed {
         Some(printed) if succeeded => Ok(printed),
         Some(printed) => Err(last_line(&printed)),
         None => Err("the lookup left no log".into()),
+    }
+}
+
+/// The Job when it has ended or is gone. A watch that breaks off is begun again: whoever called gives up in time.
+async fn end_of(cluster: &Cluster, name: &str) -> Result<Option<Job>, ClusterError> {
+    let ended = |job: Option<&Job>| job.is_none_or(|job| outcome(job).is_some());
+    loop {
+        let Error::ProbeFailed(error) = match await_condition(jobs(cluster), name, ended).await {
+            Ok(job) => return Ok(job),
+            Err(error) => error,
+        };
+        let cause = watch::cause(&cluster.server, error);
+        if !cause.is_transient() {
+            return Err(cause);
+        }
+        tokio::time::sleep(AGAIN).await;
     }
 }
 
@@ -116,13 +134,14 @@ fn outcome(job: &Job) -> Option<bool> {
 async fn pod(cluster: &Cluster, name: &str) -> Option<Pod> {
     let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), SYSTEM_NAMESPACE);
     let list = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={name}"));
-    timed(&cluster.server, pods.list(&list)).await.ok()?.items.into_iter().next()
+    patiently(&cluster.server, || pods.list(&list)).await.ok()?.items.into_iter().next()
 }
 
 async fn log(cluster: &Cluster, name: &str) -> Option<String> {
     let pod = pod(cluster, name).await?.metadata.name?;
     let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), SYSTEM_NAMESPACE);
-    timed(&cluster.server, pods.logs(&pod, &LogParams::default())).await.ok()
+    let params = LogParams::default();
+    patiently(&cluster.server, || pods.logs(&pod, &params)).await.ok()
 }
 
 /// What a program said last; colours and times at its beginning stay.

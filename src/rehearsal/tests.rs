@@ -11,6 +11,8 @@ use tokio::time::{Duration, Instant};
 
 use super::filling::{Filling, Via};
 use super::*;
+use crate::data::backups::Archive;
+use crate::data::{Survey, lookup};
 
 fn simulation(alive: bool) -> Simulation {
     let started = "2026-01-01T00:00:00Z".parse().unwrap();
@@ -231,6 +233,29 @@ async fn a_list_that_the_server_forgets_before_its_last_page_is_begun_anew() {
     }
     writer.abort();
     assert!(forgotten > 5 && complete > 35, "{forgotten} {complete}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn backups_are_found_although_watches_break_off() {
+    let set = "apiVersion: rekindle.dev/v1\nkind: DataSet\nmetadata: {name: ledger}\nspec: {claims: [ledger], sources: \
+        [restore, empty], restore: {backups: {tool: wal-g, image: 'a:1'}}}\n---\napiVersion: v1\nkind: \
+        PersistentVolumeClaim\nmetadata: {name: ledger}\nspec: {accessModes: [ReadWriteOnce], resources: {requests: \
+        {storage: 1Gi}}}\n";
+    let stack = ("templates/stack.yaml", "name: test\nphases: [{name: storage}]\n");
+    let rendered = crate::kit::sample::rendered(&[stack, ("templates/storage/a.yaml", set)]);
+    let plan = crate::plan::Plan::of(&rendered).unwrap();
+    let sets: Vec<_> = plan.data_sets.iter().collect();
+    let mut found = 0;
+    for seed in 0..30 {
+        let simulation = simulation(true);
+        let cluster = simulation.connect().await.unwrap();
+        let mut survey = Survey::read(&cluster, &plan.claims).await.unwrap();
+        simulation.go_wrong(Faults::new(seed, 0.05));
+        lookup::look_up(&cluster, &sets, "one", &mut survey).await;
+        found += usize::from(matches!(survey.archives["ledger"], Archive::Known(_)));
+    }
+    // What fails is a request that makes something, which is not repeated unseen.
+    assert!(found >= 24, "{found}");
 }
 
 #[tokio::test(start_paused = true)]
