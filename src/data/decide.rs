@@ -170,6 +170,21 @@ fn left(decisions: &Decisions, claims: &[Expected], survey: &Survey, policy: &Po
     unused.map(|volume| Left { volume: volume.name.clone(), facts: volume.facts(survey.now) }).collect()
 }
 
+/// Whether a data set is decided about as if nothing of it were there, though some of its claims are: none has a volume, and one
+/// is missing, or all are to be filled by each other. That is left by a run that was killed while it made them, and by an
+/// accident that took those with volumes. `claims`: as they live, all of the data set.
+pub(super) fn begins_anew<'c>(claims: impl Iterator<Item = Option<&'c Claim>>) -> bool {
+    let records: Vec<Option<Record>> = claims
+        .map(|live| match live {
+            Some(live) if live.volume.is_some() => Err(()),
+            Some(live) if !live.deleting => Ok(live.record),
+            _ => Ok(None),
+        })
+        .collect::<Result<_, _>>()
+        .unwrap_or_default();
+    records.contains(&None) || !records.is_empty() && records.iter().all(|record| *record == Some(Record::Copy))
+}
+
 /// One data set with all that its decision depends on.
 pub(super) struct Case<'a> {
     pub(super) set: &'a DataSet,
@@ -185,8 +200,17 @@ enum Found<'a> {
     Decided(Choice, String),
     /// It is there, made with this record.
     Kept(Option<Record>, String),
+    /// The same, without a volume: nothing is in it yet.
+    Waits(Option<Record>, String),
     /// Nothing of it is there; with the survivors that are not certain enough, when the data set can do without.
     Gone(Vec<Candidate<'a>>),
+}
+
+impl Found<'_> {
+    /// The same where what waits counts for nothing.
+    fn anew(self) -> Self {
+        if matches!(self, Self::Waits(..)) { Self::Gone(Vec::new()) } else { self }
+    }
 }
 
 impl<'a> Case<'a> {
@@ -201,11 +225,12 @@ impl<'a> Case<'a> {
             return Err(self.stop(why, facts.collect(), self.claims.iter().flat_map(|it| self.unbind(it)).collect()));
         }
         let found = self.claims.iter().map(|claim| self.claim(claim)).collect::<Result<Vec<_>, _>>()?;
+        let found = if self.begins_anew(&found) { found.into_iter().map(Found::anew).collect() } else { found };
         let survived = found.iter().any(|it| {
             matches!(it, Found::Decided(Choice::Adopt { .. }, _) | Found::Kept(Some(Record::From(Source::Adopt)), _))
         });
         let adopted = found.iter().any(|it| matches!(it, Found::Decided(Choice::Adopt { .. }, _)));
-        let kept = found.iter().any(|it| matches!(it, Found::Kept(..)));
+        let kept = found.iter().any(|it| matches!(it, Found::Kept(..) | Found::Waits(..)));
         let mut source = self.source(&found);
         let mut lineage = self.lineage(&found);
         let gone = found.iter().all(|it| matches!(it, Found::Gone(_)));
@@ -217,7 +242,7 @@ impl<'a> Case<'a> {
         for (claim, found) in self.claims.iter().zip(found) {
             let (choice, reason) = match found {
                 Found::Decided(choice, reason) => (choice, reason),
-                Found::Kept(_, reason) => (Choice::Keep, reason),
+                Found::Kept(_, reason) | Found::Waits(_, reason) => (Choice::Keep, reason),
                 // Of what is restored, the first claim is what the others copy from.
                 Found::Gone(_)
                     if self.set.replicated && (kept || adopted || restored.is_some() && !claims.is_empty()) =>
@@ -261,6 +286,14 @@ impl<'a> Case<'a> {
             promoted,
             comeback,
         })
+    }
+
+    /// Whether claims that wait without a volume count for nothing, unless a person has said that they are kept.
+    fn begins_anew(&self, found: &[Found<'_>]) -> bool {
+        let told = self.answers.of(&self.set.name).any(|answer| *answer == Answer::Keep);
+        let holds = found.iter().any(|it| matches!(it, Found::Decided(..) | Found::Kept(..)));
+        let live = self.claims.iter().map(|claim| self.survey.claim(&claim.namespace, &claim.name));
+        !told && !holds && begins_anew(live)
     }
 
     /// A stand-by's volume without a mark: adopted as it is, it would take writes although nobody has promoted it.
@@ -321,15 +354,15 @@ impl<'a> Case<'a> {
     fn source(&self, found: &[Found<'_>]) -> Source {
         let adopted = found.iter().any(|it| matches!(it, Found::Decided(Choice::Adopt { .. }, _)));
         let kept = found.iter().find_map(|it| match it {
-            Found::Kept(Some(Record::Copy), _) => None,
+            Found::Kept(Some(Record::Copy), _) | Found::Waits(Some(Record::Copy), _) => None,
             // Made by somebody else, and bound: its contents are there.
-            Found::Kept(record, _) => Some(match record {
+            Found::Kept(record, _) | Found::Waits(record, _) => Some(match record {
                 Some(Record::From(source)) => *source,
                 _ => Source::Adopt,
             }),
             _ => None,
         });
-        let copies = found.iter().any(|it| matches!(it, Found::Kept(..)));
+        let copies = found.iter().any(|it| matches!(it, Found::Kept(..) | Found::Waits(..)));
         match kept {
             _ if adopted => Source::Adopt,
             Some(source) => source,
@@ -416,7 +449,7 @@ impl<'a> Case<'a> {
             None => match live.record.filter(|_| !live.deleting) {
                 // Adopted, and no volume is named: what was to be done is not done.
                 None | Some(Record::From(Source::Adopt)) => self.missing(claim),
-                record => Ok(Found::Kept(record, "its claim waits for its pod".into())),
+                record => Ok(Found::Waits(record, "its claim waits for its pod".into())),
             },
             Some((name, None)) => {
                 let facts = vec![format!("{place} names pv/{name}, which is not there")];

@@ -323,6 +323,16 @@ const TABLE: &[Row] = table![
     "nothing of two", "claims:2", [], "", "" => "empty, empty: empty";
     "nothing of two copies", "claims:2 replicated", [], "", "" => "empty, empty: empty";
     "keep was said, nothing is there", "", [], "allow:adopt", "db=keep" => "stop: nothing of shop/data-0 is there, and shop does not let it begin empty";
+    // Claims that wait without a volume hold nothing.
+    "the one to copy from is gone", "replicated claims:2 backups", ["pvc data-1 pending record:copy ours", "archive - base_1@50"], "", "" => "restore base_1, copy: restore, new history";
+    "the one to copy from is gone, there is no backup", "replicated claims:2 backups", ["pvc data-1 pending record:copy ours", "archive nothing"], "allow:restore", "" => "stop: nothing of shop/data-0 is there, no backup of it was found, and shop does not let it begin empty";
+    "the one to copy from is gone, nobody knows of backups", "replicated claims:2 backups", ["pvc data-1 pending record:copy ours", "archive unknown"], "", "" => "stop: nothing of it is there, and its backups could not be looked up";
+    "only copies of each other", "replicated claims:2 backups", ["pvc data-0 pending record:copy ours", "pvc data-1 pending record:copy ours", "archive - base_1@50"], "", "" => "restore base_1, copy: restore, new history";
+    "cut off between the claims of two halves", "claims:2 backups", ["pvc data-0 pending record:restore ours", "archive - base_1@50"], "", "" => "restore base_1, restore base_1: restore, new history";
+    "cut off after all claims", "replicated claims:2 backups", ["pvc data-0 pending record:restore ours", "pvc data-1 pending record:copy ours"], "", "" => "keep, keep: restore";
+    "the one to copy from is there", "replicated claims:2 backups", ["pvc data-0 bound:p1 record:restore ours", "pv p1 bound holds:shop/data-0"], "", "" => "keep, copy: restore";
+    "the one to copy from survives", "replicated claims:2 backups", ["pvc data-1 pending record:copy ours", "pv p1 released of:shop/data-0", "archive - base_1@50"], "", "" => "adopt p1, keep: adopt";
+    "what waits is kept, said", "claims:2 backups", ["pvc data-0 pending record:restore ours"], "", "db=keep" => "stop: nothing of shop/data-1 is there, and it is to be restored";
     // One survivor.
     "a released volume", "", ["pv p1 released of:shop/data-0"], "", "" => "adopt p1: adopt";
     "a released volume, protected", "", ["pv p1 released of:shop/data-0"], "protected", "" => "adopt p1: adopt";

@@ -8,9 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::answers::Answer;
 use super::backups::{Archive, Backup, History, facts, new_history};
 use super::claims::Expected;
-use super::decide::Case;
+use super::decide::{Case, begins_anew};
 use super::decision::{Choice, ClaimDecision, Policy, Stop};
-use super::evidence::Claim;
 use super::lineage::{FOLLOWING, Lineage, PROMOTED};
 use super::spec::DataSet;
 use super::{Answers, Source, Survey};
@@ -27,8 +26,8 @@ pub fn allowance(bytes: u64) -> Duration {
     Duration::from_secs(bytes / SLOWEST)
 }
 
-/// The data sets whose backups have to be looked up before anything can be decided: those of which no claim is bound, that may
-/// be restored here, and about which nothing else was said.
+/// The data sets whose backups have to be looked up before anything can be decided: those of which nothing is kept, that may be
+/// restored here, and about which nothing else was said.
 pub fn to_look_up<'s>(
     sets: &'s [DataSet],
     claims: &[Expected],
@@ -38,8 +37,7 @@ pub fn to_look_up<'s>(
 ) -> Vec<&'s DataSet> {
     let open = |set: &&DataSet| {
         let own = claims.iter().filter(|claim| claim.is_of(&set.name));
-        let is_kept = |live: &Claim| !live.deleting && live.record.is_some() || live.volume.is_some();
-        let kept = own.clone().filter_map(|it| survey.claim(&it.namespace, &it.name)).any(is_kept);
+        let kept = !begins_anew(own.clone().map(|it| survey.claim(&it.namespace, &it.name)));
         let is_restore = |answer: &Answer| matches!(answer, Answer::Restore { .. });
         // Nothing is there to be kept: that answer says nothing about backups.
         let mut said = answers.of(&set.name).filter(|answer| **answer != Answer::Keep).peekable();

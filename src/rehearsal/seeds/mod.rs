@@ -328,7 +328,9 @@ async fn play(seed: u64, without: &BTreeSet<usize>) -> String {
     play.lose(&scene.lost);
     let mut expected = play.expected();
     if scene.data.accident {
-        expected.extend(play.accident());
+        let survived = play.accident();
+        play.takes_back(&survived);
+        expected.extend(survived);
     }
     tokio::time::sleep(Duration::from_secs(900)).await;
     play.succeed(0).await;

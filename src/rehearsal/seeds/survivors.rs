@@ -412,6 +412,16 @@ impl Play<'_> {
         }
     }
 
+    /// Nobody says any more that a data set begins empty of which volumes have survived.
+    pub fn takes_back(&mut self, survived: &BTreeMap<String, String>) {
+        let items = &self.scene.items;
+        let survives = |set: &str| {
+            let mut own = stateful_sets(items).filter(|item| item.name == set).flat_map(claims);
+            own.any(|claim| survived.contains_key(&claim))
+        };
+        self.answers.given.retain(|(set, answer)| *answer != Answer::Empty || !survives(set));
+    }
+
     /// A data set of which nothing has survived was filled from its backups where there are any, and is never filled otherwise
     /// later on.
     pub fn filled_as_expected(&self) {
