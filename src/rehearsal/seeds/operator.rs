@@ -109,7 +109,7 @@ pub struct Operator<'s> {
     /// What it answers about data.
     pub answers: Answers,
     /// How often it has begun.
-    tries: usize,
+    tries: i64,
     /// Told of each request that writes, before it takes effect.
     wrote: watch::Sender<usize>,
     /// Everything that was told, as it came; what is there at that moment can be asked.
@@ -257,7 +257,13 @@ impl<'s> Operator<'s> {
         self.tries += 1;
         // As the id of a run, which no other one has.
         let run = format!("{}-{}", self.name, self.tries);
-        let plan = match decided(self.scene, version, &cluster, &self.answers, &run).await? {
+        let now = self
+            .scene
+            .locks
+            .clock(self.name)
+            .saturating_add(jiff::SignedDuration::from_secs(self.tries))
+            .unwrap_or_default();
+        let plan = match decided(self.scene, version, &cluster, &self.answers, (&run, now)).await? {
             Err(stops) => return Ok(Ended::Stopped(stops)),
             Ok(plan) => plan,
         };

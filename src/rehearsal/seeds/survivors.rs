@@ -317,14 +317,15 @@ pub async fn decided(
     version: usize,
     cluster: &Cluster,
     answers: &Answers,
-    run: &str,
+    (run, now): (&str, jiff::Timestamp),
 ) -> Result<Result<Plan, Vec<Stop>>, ClusterError> {
     let mut rendered = scene.rendered(version).clone();
     let plan = Plan::of(&rendered).unwrap();
     if plan.claims.iter().all(|claim| claim.data_set.is_none()) {
         return Ok(Ok(plan));
     }
-    let mut survey = Survey::read(cluster, &plan.claims).await?;
+    // The history that a data set archives to is named after the time.
+    let mut survey = Survey { now, ..Survey::read(cluster, &plan.claims).await? };
     let policy = Policy { environment: plan.environment.clone(), ..Policy::default() };
     scene.data.look_up(cluster, &plan, &mut survey, (&policy, answers, run)).await?;
     let mut decisions = match decide_all(&plan.data_sets, &plan.claims, &survey, &policy, answers) {
