@@ -51,7 +51,7 @@ const TALKS: &str = r#"long="$(printf "%150s" "" | tr " " .)"; echo "cannot log 
 
 fn gate(probe: &str) -> String {
     format!(
-        "apiVersion: rekindle.dev/v1\nkind: Gate\nmetadata: {{name: api answers}}\nspec: {{timeout: 4s, {probe}}}\n"
+        "apiVersion: rekindle.dev/v1\nkind: Gate\nmetadata: {{name: api answers}}\nspec: {{timeout: 8s, {probe}}}\n"
     )
 }
 
