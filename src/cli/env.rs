@@ -203,6 +203,10 @@ fn find(environment: &Environment, typed: &str) -> Result<String, CliError> {
     if let Some(origin) = removed {
         return Err(error.detail(format!("{origin} removes it")));
     }
+    if let Some((_, origin)) = environment.others_pin.get(typed) {
+        let error = error.detail(format!("{origin} states it for its own environment: a pin is not passed on"));
+        return Err(error.hint(format!("bind this one:   rekindle env pin {} --context NAME", environment.name)));
+    }
     let near = nearest(typed, known.keys().map(String::as_str));
     Err(match near.or(nearest(&below, known.keys().map(String::as_str))) {
         Some(near) => error.hint(format!("did you mean {near} ({})?", known[near])),

@@ -114,6 +114,7 @@ pub fn subject(environment: &Environment) -> Subject {
         stack: environment.stack.clone(),
         protected: environment.protected,
         pin,
+        others_pin: environment.others_pin.get("cluster.uid").map(|(uid, origin)| (uid.clone(), origin.to_string())),
         hint: environment.cluster.context.clone(),
     }
 }

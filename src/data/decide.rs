@@ -206,13 +206,6 @@ enum Found<'a> {
     Gone(Vec<Candidate<'a>>),
 }
 
-impl Found<'_> {
-    /// The same where what waits counts for nothing.
-    fn anew(self) -> Self {
-        if matches!(self, Self::Waits(..)) { Self::Gone(Vec::new()) } else { self }
-    }
-}
-
 impl<'a> Case<'a> {
     fn decide(&self) -> Result<Decision, Stop> {
         self.check_answers()?;
@@ -224,8 +217,8 @@ impl<'a> Case<'a> {
             });
             return Err(self.stop(why, facts.collect(), self.claims.iter().flat_map(|it| self.unbind(it)).collect()));
         }
-        let found = self.claims.iter().map(|claim| self.claim(claim)).collect::<Result<Vec<_>, _>>()?;
-        let found = if self.begins_anew(&found) { found.into_iter().map(Found::anew).collect() } else { found };
+        let anew = self.begins_anew();
+        let found = self.claims.iter().map(|claim| self.claim(claim, anew)).collect::<Result<Vec<_>, _>>()?;
         let survived = found.iter().any(|it| {
             matches!(it, Found::Decided(Choice::Adopt { .. }, _) | Found::Kept(Some(Record::From(Source::Adopt)), _))
         });
@@ -289,11 +282,9 @@ impl<'a> Case<'a> {
     }
 
     /// Whether claims that wait without a volume count for nothing, unless a person has said that they are kept.
-    fn begins_anew(&self, found: &[Found<'_>]) -> bool {
+    fn begins_anew(&self) -> bool {
         let told = self.answers.of(&self.set.name).any(|answer| *answer == Answer::Keep);
-        let holds = found.iter().any(|it| matches!(it, Found::Decided(..) | Found::Kept(..)));
-        let live = self.claims.iter().map(|claim| self.survey.claim(&claim.namespace, &claim.name));
-        !told && !holds && begins_anew(live)
+        !told && begins_anew(self.claims.iter().map(|claim| self.survey.claim(&claim.namespace, &claim.name)))
     }
 
     /// A stand-by's volume without a mark: adopted as it is, it would take writes although nobody has promoted it.
@@ -439,8 +430,8 @@ impl<'a> Case<'a> {
         format!("--data {name}=empty{confirm}")
     }
 
-    /// Looks at one claim by itself.
-    fn claim(&self, claim: &Expected) -> Result<Found<'a>, Stop> {
+    /// Looks at one claim by itself; `anew`: as if one that waits were not there, so that survivors are looked for.
+    fn claim(&self, claim: &Expected, anew: bool) -> Result<Found<'a>, Stop> {
         let place = claim.place();
         let live = self.survey.claim(&claim.namespace, &claim.name);
         let Some(live) = live else { return self.missing(claim) };
@@ -449,6 +440,7 @@ impl<'a> Case<'a> {
             None => match live.record.filter(|_| !live.deleting) {
                 // Adopted, and no volume is named: what was to be done is not done.
                 None | Some(Record::From(Source::Adopt)) => self.missing(claim),
+                _ if anew => self.missing(claim),
                 record => Ok(Found::Waits(record, "its claim waits for its pod".into())),
             },
             Some((name, None)) => {

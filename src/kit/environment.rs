@@ -9,7 +9,7 @@ use super::merge::Tree;
 use super::{ClusterHint, Environment, Kit, Overrides, PhaseSettings, SkippedGate, did_you_mean, mistake};
 use crate::manifest::Origin;
 use crate::manifest::mistake::{Mistake, Mistakes};
-use crate::manifest::yaml::Node;
+use crate::manifest::yaml::{Key, Node, NodeKind};
 
 impl Kit {
     /// The names of all environments, sorted: the stems of `environments/*.yaml`.
@@ -39,10 +39,19 @@ impl Kit {
         let mut mistakes = Vec::new();
         let layers = self.chain(name, &mut mistakes)?;
         let mut tree = Tree::default();
-        for layer in layers.iter().rev() {
+        let mut others_pin = BTreeMap::new();
+        for (distance, layer) in layers.iter().enumerate().rev() {
             let place = |node: &Node| Origin { file: layer.file.clone(), line: node.place.line };
             for (key, node) in &layer.entries {
-                tree.apply(&[&key.text], node, &place);
+                if distance > 0 && key.text == "cluster" {
+                    let (rest, pin) = without_pin(node);
+                    tree.apply(&[&key.text], &rest, &place);
+                    others_pin.extend(pin.iter().filter_map(|(key, node)| {
+                        Some((format!("cluster.{}", key.text), (node.as_text()?.to_owned(), place(node))))
+                    }));
+                } else {
+                    tree.apply(&[&key.text], node, &place);
+                }
             }
         }
         for layer in layers.iter().rev().filter(|_| overrides.rehearsal) {
@@ -56,7 +65,7 @@ impl Kit {
         super::overrides::apply(&mut tree, overrides, &mut mistakes);
         let environment = self.build(name, &layers, &tree, overrides, &mut mistakes);
         match environment {
-            Some(environment) if mistakes.is_empty() => Ok(environment),
+            Some(environment) if mistakes.is_empty() => Ok(Environment { others_pin, ..environment }),
             _ => Err(Mistakes(mistakes)),
         }
     }
@@ -193,8 +202,18 @@ impl Kit {
             provenance,
             overridden,
             removed: tree.removed.clone(),
+            others_pin: BTreeMap::new(),
         })
     }
+}
+
+/// What a file says of its cluster, without the pin and the pin by itself. A pin binds the environment that it is written
+/// for, and no other that extends it: a stand-by is not bound to production's cluster because production is.
+fn without_pin(cluster: &Node) -> (Node, Vec<(Key, Node)>) {
+    let entries = cluster.as_map().unwrap_or_default().iter().cloned();
+    let (pin, rest): (Vec<_>, Vec<_>) = entries.partition(|(key, _)| matches!(key.text.as_str(), "uid" | "ca"));
+    let rest = if pin.is_empty() { cluster.clone() } else { Node { kind: NodeKind::Map(rest), ..cluster.clone() } };
+    (rest, pin)
 }
 
 fn namespace(

@@ -107,6 +107,9 @@ pub struct Environment {
     pub overridden: BTreeMap<String, Vec<Overridden>>,
     /// What a `null` removed, by dotted path, with the place of the `null`.
     pub removed: BTreeMap<String, Origin>,
+    /// `cluster.uid` and `cluster.ca` in files that this environment extends, the nearest: a pin of another environment, which
+    /// does not bind this one.
+    pub others_pin: BTreeMap<String, (String, Origin)>,
 }
 
 /// A setting that a nearer file, `--set` or `--image` replaced.

@@ -363,6 +363,25 @@ fn a_restored_cluster_reads_from_one_archive_and_writes_to_another() {
 }
 
 #[test]
+fn a_pin_binds_the_environment_it_is_written_for_and_none_that_extends_it() {
+    let parent = "namespace: n\nprotected: true\ncluster:\n  context: c\n  uid: parents-uid\n  ca: parents-ca\n";
+    let child = "extends: p\nnamespace: m\n";
+    let own = "extends: p\ncluster: {uid: own-uid}\n";
+    let kit = kit(&[("environments/p.yaml", parent), ("environments/c.yaml", child), ("environments/o.yaml", own)]);
+    let bound = |name: &str| {
+        let environment = kit.environment(name, &Overrides::default()).unwrap();
+        let told = environment.settings["cluster"]["uid"].as_str().map(str::to_owned);
+        assert_eq!(told, environment.cluster.uid, "{name}: what is shown is what the guard goes by");
+        assert_eq!(environment.provenance.contains_key("cluster.uid"), told.is_some(), "{name}");
+        (environment.cluster.context, environment.cluster.uid, environment.cluster.ca)
+    };
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(bound("p"), (some("c"), some("parents-uid"), some("parents-ca")));
+    assert_eq!(bound("c"), (some("c"), None, None), "the hint is passed on, the pin is not");
+    assert_eq!(bound("o"), (some("c"), some("own-uid"), None), "nor is the authority of another cluster");
+}
+
+#[test]
 fn a_rehearsal_has_values_of_its_own_and_the_command_line_goes_before_them() {
     let kit = kit(&[
         ("environments/base.yaml", "values: {of: nobody, size: 3}\nrehearsal: {values: {size: 1}}\n"),

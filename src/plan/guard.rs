@@ -28,6 +28,9 @@ pub struct Subject {
     pub protected: bool,
     /// Its pin.
     pub pin: Option<Pin>,
+    /// The pin of an environment that it extends: a UID and where that is written. It does not bind this one, but speaks against
+    /// other clusters as long as nothing else is said.
+    pub others_pin: Option<(String, String)>,
     /// The context that its file hints at.
     pub hint: Option<String>,
 }
@@ -66,6 +69,8 @@ pub enum Refusal {
     },
     /// The environment is pinned to no cluster, and this one hosts others.
     HostsOthers(Vec<String>),
+    /// The environment is pinned to no cluster, and one that it extends to another than this.
+    ExtendsOther,
     /// The environment is pinned to no cluster; its objects are here, and the cluster's record of it is not.
     RecordGone {
         /// How many.
@@ -167,6 +172,9 @@ pub fn may_write(
     }
     if objects > 0 {
         return Err(Refusal::RecordGone { objects });
+    }
+    if subject.others_pin.as_ref().is_some_and(|(uid, _)| *uid != reached.uid) {
+        return Err(Refusal::ExtendsOther);
     }
     Ok(Pass { recorded: false, notes })
 }

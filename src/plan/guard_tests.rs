@@ -14,7 +14,7 @@ const OTHER: &str = "bb22bb22bb22bb22bb22bb22";
 
 fn subject(name: &str, pin: Option<&str>) -> Subject {
     let pin = pin.map(|uid| Pin { uid: uid.into(), place: format!("environments/{name}.yaml:9"), ..Pin::default() });
-    Subject { name: name.into(), stack: "acoustid".into(), protected: name == "production", pin, hint: None }
+    Subject { name: name.into(), stack: "acoustid".into(), protected: name == "production", pin, ..Subject::default() }
 }
 
 fn reached() -> Reached {
@@ -158,6 +158,24 @@ fn protected_without_a_pin() {
     unprotected.protected = false;
     let here = residents(&[("production", 87, 1, 1)]);
     insta::assert_snapshot!("unpinned-by-record", refused(&unprotected, &reached(), &[record("production")], &here));
+}
+
+#[test]
+fn the_pin_of_what_it_extends_binds_it_to_nothing() {
+    let extends = |uid: &str, name: &str| Subject {
+        others_pin: Some((uid.into(), "environments/production.yaml:9".into())),
+        ..subject(name, None)
+    };
+    let nothing = Residents::new();
+    insta::assert_snapshot!("extends-other", refused(&extends(THERE, "standby"), &reached(), &[], &nothing));
+    assert!(may_write(&extends(HERE, "standby"), &reached(), &[], &nothing).is_ok(), "it is as if there were no pin");
+    assert!(may_write(&extends(HERE, "production"), &reached(), &[], &nothing).is_err(), "protected, and not pinned");
+    let neighbours = residents(&[("base", 1, 0, 0)]);
+    assert!(may_write(&extends(HERE, "standby"), &reached(), &[], &neighbours).is_err(), "others live here");
+    let recorded = may_write(&extends(THERE, "staging"), &reached(), &[record("staging")], &nothing);
+    assert!(recorded.unwrap().recorded, "the cluster knows it");
+    let pinned = Subject { pin: subject("standby", Some(HERE)).pin, ..extends(THERE, "standby") };
+    assert!(may_write(&pinned, &reached(), &[], &nothing).is_ok(), "its own pin counts");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod persist;
 mod read;
 mod remove;
+mod scale;
 mod write;
 
 use http::Method;
@@ -98,6 +99,11 @@ fn route(world: &mut World, ask: &Ask<'_>) -> Answered {
     if kind.namespaced && target.namespace.is_none() && target.name.is_some() {
         return Err(status::no_such_path());
     }
+    if let (Some(name), Some(scale::PART)) = (&target.name, target.part.as_deref())
+        && kind.parts.iter().any(|part| part == scale::PART)
+    {
+        return scale::answer(world, ask, &target, &kind, name);
+    }
     match (ask.method, &target.name) {
         (&Method::GET, None) if ask.query.is_true("watch") => read::watch(world, ask, &target, kind),
         (&Method::GET, None) => read::list(world, ask, &target, &kind),
@@ -107,12 +113,7 @@ fn route(world: &mut World, ask: &Ask<'_>) -> Answered {
         (&Method::PATCH, Some(name)) => write::patch(world, ask, &target, &kind, name),
         (&Method::DELETE, Some(name)) => remove::remove(world, ask, &target, &kind, name),
         (&Method::DELETE, None) => remove::remove_all(world, ask, &target, &kind),
-        _ => Err(refusal(
-            405,
-            "MethodNotAllowed",
-            "the server does not allow this method on the requested resource",
-            json!({}),
-        )),
+        _ => Err(status::no_such_method()),
     }
 }
 

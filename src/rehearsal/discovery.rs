@@ -14,6 +14,11 @@ fn gvk(kind: &Kind) -> Value {
     json!({"group": kind.group, "version": kind.version, "kind": kind.kind})
 }
 
+/// The kind that a part of a kind is told as.
+fn answered(kind: &Kind, part: &str) -> Value {
+    if part == "scale" { json!({"group": "autoscaling", "version": "v1", "kind": "Scale"}) } else { gvk(kind) }
+}
+
 /// The answer to `GET /api` (`core`) or `GET /apis` for those who take an `APIGroupDiscoveryList`.
 pub fn aggregated(kinds: &[Arc<Kind>], core: bool) -> Value {
     let mut groups: BTreeMap<&str, BTreeMap<&str, Vec<Value>>> = BTreeMap::new();
@@ -21,7 +26,7 @@ pub fn aggregated(kinds: &[Arc<Kind>], core: bool) -> Value {
         let parts: Vec<Value> = kind
             .parts
             .iter()
-            .map(|part| json!({"subresource": part, "responseKind": gvk(kind), "verbs": ["get", "patch", "update"]}))
+            .map(|part| json!({"subresource": part, "responseKind": answered(kind, part), "verbs": ["get", "patch", "update"]}))
             .collect();
         groups.entry(&kind.group).or_default().entry(&kind.version).or_default().push(json!({
             "resource": kind.resource, "responseKind": gvk(kind),
@@ -77,8 +82,14 @@ pub fn resources(kinds: &[Arc<Kind>], group: &str, version: &str) -> Option<Valu
             "verbs": kind.verbs, "shortNames": kind.short, "categories": kind.categories,
         }));
         resources.extend(kind.parts.iter().map(|part| {
-            json!({"name": format!("{}/{part}", kind.resource), "singularName": "", "namespaced": kind.namespaced,
-                "kind": kind.kind, "verbs": ["get", "patch", "update"]})
+            let answered = answered(kind, part);
+            let mut resource = json!({"name": format!("{}/{part}", kind.resource), "singularName": "",
+                "namespaced": kind.namespaced, "kind": answered["kind"], "verbs": ["get", "patch", "update"]});
+            if answered["group"] != kind.group.as_str() {
+                resource["group"] = answered["group"].clone();
+                resource["version"] = answered["version"].clone();
+            }
+            resource
         }));
     }
     let name = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };

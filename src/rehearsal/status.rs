@@ -30,14 +30,18 @@ pub fn refusal(code: u16, reason: &str, message: impl Into<String>, details: Val
 }
 
 fn about(kind: &Kind, name: &str) -> Value {
+    details(&kind.group, &kind.resource, name)
+}
+
+fn details(group: &str, kind: &str, name: &str) -> Value {
     let mut details = json!({});
     if !name.is_empty() {
         details["name"] = name.into();
     }
-    if !kind.group.is_empty() {
-        details["group"] = kind.group.as_str().into();
+    if !group.is_empty() {
+        details["group"] = group.into();
     }
-    details["kind"] = kind.resource.as_str().into();
+    details["kind"] = kind.into();
     details
 }
 
@@ -152,9 +156,20 @@ impl FieldError {
     }
 }
 
+/// A method that nothing answers there.
+pub fn no_such_method() -> Refusal {
+    let text = "the server does not allow this method on the requested resource";
+    refusal(405, "MethodNotAllowed", text, json!({}))
+}
+
 /// An object that is not valid.
 pub fn invalid(kind: &Kind, name: &str, errors: &[FieldError]) -> Refusal {
-    let qualified = if kind.group.is_empty() { kind.kind.clone() } else { format!("{}.{}", kind.kind, kind.group) };
+    invalid_of(&kind.group, &kind.kind, name, errors)
+}
+
+/// The same, of a kind that has no endpoints of its own.
+pub fn invalid_of(group: &str, kind: &str, name: &str, errors: &[FieldError]) -> Refusal {
+    let qualified = if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") };
     let texts: Vec<String> = errors.iter().map(|error| format!("{}: {}", error.field, error.message)).collect();
     let text = match texts.as_slice() {
         [one] => one.clone(),
@@ -164,8 +179,7 @@ pub fn invalid(kind: &Kind, name: &str, errors: &[FieldError]) -> Refusal {
         .iter()
         .map(|error| json!({"reason": error.reason, "message": error.message, "field": error.field}))
         .collect();
-    let mut details = about(kind, name);
-    details["kind"] = kind.kind.as_str().into();
+    let mut details = details(group, kind, name);
     details["causes"] = causes.into();
     refusal(422, "Invalid", format!("{qualified} {name:?} is invalid: {text}"), details)
 }

@@ -60,7 +60,7 @@ impl Scene<'_> {
         let name = &self.subject.name;
         let mut hints: Vec<Row> = Vec::new();
         let mut rows = self.bound();
-        if matches!(refusal, Refusal::HostsOthers(_)) {
+        if matches!(refusal, Refusal::HostsOthers(_) | Refusal::ExtendsOther) {
             hints.push(("you meant another cluster".into(), CHOOSE.into()));
         }
         if let Some(same) = self.meant(refusal).and_then(|neighbour| commands.same_for(&neighbour)) {
@@ -96,6 +96,10 @@ impl Scene<'_> {
             Refusal::HostsOthers(others) => (
                 format!("this is the cluster of {}, and nothing says that {name} lives here too", list_all(others)),
                 format!("{name} is to live here as well"),
+            ),
+            Refusal::ExtendsOther => (
+                format!("{name} extends an environment of another cluster, and nothing says that it lives in this one"),
+                format!("this is {name}'s cluster"),
             ),
             Refusal::RecordGone { objects } => (
                 format!(
@@ -158,7 +162,12 @@ impl Scene<'_> {
 
     fn bound(&self) -> Vec<Row> {
         let label = format!("{} is bound to", self.subject.name);
-        let Some(pin) = &self.subject.pin else { return vec![(label, "no cluster".into())] };
+        let Some(pin) = &self.subject.pin else {
+            let mut rows = vec![(label, "no cluster".into())];
+            let others = self.subject.others_pin.as_ref();
+            rows.extend(others.map(|(uid, place)| ("what it extends".into(), format!("{uid}   {place}"))));
+            return rows;
+        };
         let mut rows = vec![(label, format!("{}   {}", pin.uid, pin.place).trim_end().to_owned())];
         rows.extend(pin.instead_of.as_ref().map(|(uid, place)| ("instead of".into(), format!("{uid}   {place}"))));
         rows

@@ -83,6 +83,22 @@ fn a_setting_that_is_not_there_is_put_right() {
 }
 
 #[test]
+fn a_pin_of_the_extended_environment_is_told_apart() {
+    let place = small()
+        .file("environments/live.yaml", "extends: base\nnamespace: live\ncluster:\n  uid: 1f0c\n")
+        .file("environments/standby.yaml", "extends: live\n");
+    insta::assert_snapshot!(place.run(&["env", "explain", "standby", "cluster.uid"]), @r"
+    exit 2
+    ── stderr
+    ✗ standby has no setting cluster.uid
+
+      environments/live.yaml:4 states it for its own environment: a pin is not passed on
+
+      bind this one:   rekindle env pin standby --context NAME
+    ");
+}
+
+#[test]
 fn who_stands_in_the_folder_of_another_kit_is_told_which_one_is_read() {
     let note = "this is the kit inside the binary; the one in this folder is another: --kit .";
     let place = Place::new();

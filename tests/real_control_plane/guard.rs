@@ -233,8 +233,8 @@ fn the_exam() {
     let flag = ["up", "production", "--kubeconfig", only_b.to_str().unwrap()];
     exam.refuses("--kubeconfig over $KUBECONFIG", &kit, &[&main_a], &flag, &not);
     let extended = [("environments/base.yaml", open_a.as_str()), (STANDBY, "extends: base\nnamespace: x\n")];
-    let says = ["this is not standby's cluster", live, "environments/base.yaml:2"];
-    exam.refuses("a pin that is inherited", &extended, &[only_b], &["up", "standby"], &says);
+    let says = ["nothing says that standby lives here too", live, "what it extends", "environments/base.yaml:2"];
+    exam.refuses("a pin of what it extends", &extended, &[only_b], &["up", "standby"], &says);
     let stale = of("00000000-1111-2222-3333-444444444444", "");
     exam.refuses("a stale pin", &[(PRODUCTION, &stale)], &[only_b], &["up", "production"], &["was rebuilt", live]);
     let shouted = of(&uid_b.to_uppercase(), "");
@@ -372,6 +372,20 @@ fn an_empty_cluster(exam: &mut Exam, only_b: &Path, pinned_a: &str) {
     let up = ["up", "production", "--confirm", "production"];
     let says = [nothing, "production is protected and not pinned"];
     exam.refuses("empty, and no pin", &[(PRODUCTION, protected)], &[only_b], &up, &says);
+    let pinned_b = format!("namespace: shop-production\nprotected: true\ncluster: {{uid: {}}}\n", exam.b.uid);
+    let child = "extends: production\nnamespace: shop-standby\n";
+    let kit: Files = &[(PRODUCTION, &pinned_b), (STANDBY, child)];
+    let says = [nothing, "standby is protected and not pinned"];
+    exam.refuses(
+        "empty, and pinned for whom it extends",
+        kit,
+        &[only_b],
+        &["up", "standby", "--confirm", "standby"],
+        &says,
+    );
+    let kit: Files = &[(PRODUCTION, pinned_a), (STANDBY, "extends: production\nnamespace: x\nprotected: false\n")];
+    let says = [nothing, "standby extends an environment of another cluster"];
+    exam.refuses("empty, and what it extends is elsewhere", kit, &[only_b], &["up", "standby"], &says);
     let says = [nothing, "this is not production's cluster"];
     exam.refuses("empty, and another pin", &[(PRODUCTION, pinned_a)], &[only_b], &up, &says);
     exam.refuses(

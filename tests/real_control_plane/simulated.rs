@@ -430,6 +430,35 @@ fn written() -> Vec<Script> {
             apply_as("one", DEPLOYMENT, false, deployment(json!({"minReadySeconds": 4}))),
         ],
     );
+    let scale = |query: &str| format!("{DEPLOYMENT}/scale?fieldManager=scaler{query}");
+    script(
+        "deployment-scale",
+        vec![
+            apply_as("one", DEPLOYMENT, false, deployment(json!({"paused": true}))),
+            get(&scale("")),
+            ask("PATCH", &scale(""), MERGE, json!({"spec": {"replicas": 2}})),
+            get(DEPLOYMENT),
+            ask("PATCH", &scale("&dryRun=All"), MERGE, json!({"spec": {"replicas": 5}})),
+            ask("PATCH", &scale(""), MERGE, json!({"spec": {"replicas": -1}})),
+            ask("PATCH", &scale(""), STRATEGIC, json!({"spec": {"replicas": 3}})),
+            get(&scale("")),
+            apply_as("one", DEPLOYMENT, false, deployment(json!({"paused": true, "replicas": 1}))),
+        ],
+    );
+    let body = |version: &str, replicas: u64| {
+        json!({"apiVersion": "autoscaling/v1", "kind": "Scale",
+            "metadata": {"name": "a", "namespace": "{ns}", "resourceVersion": version}, "spec": {"replicas": replicas}})
+    };
+    script(
+        "deployment-scale-put",
+        vec![
+            ask("PUT", &scale(""), PLAIN, body("", 1)),
+            apply_as("one", DEPLOYMENT, false, deployment(json!({"paused": true}))),
+            ask("PUT", &scale(""), PLAIN, body("{rv}", 1)),
+            ask("PUT", &scale(""), PLAIN, body("1", 2)),
+            get(DEPLOYMENT),
+        ],
+    );
     script(
         "deployment-recreate",
         vec![apply_as("one", DEPLOYMENT, false, deployment(json!({"strategy": {"type": "Recreate"}})))],

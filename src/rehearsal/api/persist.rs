@@ -75,7 +75,7 @@ pub(super) fn persist(
                 object["metadata"]["generation"] = 1.into();
             }
         }
-        Some(live) if generations(kind) && part.is_empty() => {
+        Some(live) if generations(kind) && part != "status" => {
             let known = live.pointer("/metadata/generation").and_then(Value::as_u64).unwrap_or(1);
             let next = if wishes(live) == wishes(&object) { known } else { known + 1 };
             object["metadata"]["generation"] = next.into();

@@ -84,16 +84,29 @@ pub(super) fn patch(world: &mut World, ask: &Ask<'_>, target: &Target, kind: &Ar
     if part.is_some_and(|part| !kind.parts.iter().any(|known| known == part)) {
         return Err(status::no_such_path());
     }
-    let kind_of_patch = ask.content_type.split(';').next().unwrap_or_default();
-    if kind_of_patch.starts_with("application/apply-patch") {
+    if ask.content_type.starts_with("application/apply-patch") {
         return apply(world, ask, kind, &key, live, patch, part);
     }
     let live = live.ok_or_else(|| status::not_found(kind, name))?;
-    let mut object = (*live).clone();
-    match kind_of_patch {
-        "application/merge-patch+json" => patches::merge(&mut object, &patch),
-        "application/strategic-merge-patch+json" if !kind.custom => patches::strategic(&kind.root, &mut object, &patch),
-        "application/json-patch+json" => patches::json(&mut object, &patch).map_err(|misfit| match misfit {
+    let mut object = patched(ask, Some(kind), &live, &patch)?;
+    decode(ask, kind, &mut object)?;
+    fresh(kind, name, &live, &object)?;
+    let manager = manager(world, ask, kind, part, false);
+    let stored = persist(world, kind, &key, Some(&live), object, Recording::Update(manager), dry_run(ask))?;
+    Ok(Answer::Json(200, (*stored).clone()))
+}
+
+/// What becomes of an object by a patch that is no apply; without a kind, lists have no keys.
+pub(super) fn patched(ask: &Ask<'_>, kind: Option<&Kind>, live: &Value, patch: &Value) -> Result<Value, Refusal> {
+    let mut object = live.clone();
+    match (ask.content_type.split(';').next().unwrap_or_default(), kind) {
+        ("application/merge-patch+json", _) | ("application/strategic-merge-patch+json", None) => {
+            patches::merge(&mut object, patch);
+        }
+        ("application/strategic-merge-patch+json", Some(kind)) if !kind.custom => {
+            patches::strategic(&kind.root, &mut object, patch);
+        }
+        ("application/json-patch+json", _) => patches::json(&mut object, patch).map_err(|misfit| match misfit {
             Misfit::Malformed(text) => refusal(400, "BadRequest", text, json!({})),
             // What does not fit is not said.
             Misfit::Failed(_) => {
@@ -103,7 +116,7 @@ pub(super) fn patch(world: &mut World, ask: &Ask<'_>, target: &Target, kind: &Ar
                 refused
             }
         })?,
-        other => {
+        (other, _) => {
             let message = format!(
                 "the body of the request was in an unknown format - accepted media types include: \
                  application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml: {other}"
@@ -111,14 +124,10 @@ pub(super) fn patch(world: &mut World, ask: &Ask<'_>, target: &Target, kind: &Ar
             return Err(refusal(415, "UnsupportedMediaType", message, json!({})));
         }
     }
-    decode(ask, kind, &mut object)?;
-    fresh(kind, name, &live, &object)?;
-    let manager = manager(world, ask, kind, part, false);
-    let stored = persist(world, kind, &key, Some(&live), object, Recording::Update(manager), dry_run(ask))?;
-    Ok(Answer::Json(200, (*stored).clone()))
+    Ok(object)
 }
 
-fn apply(
+pub(super) fn apply(
     world: &mut World,
     ask: &Ask<'_>,
     kind: &Arc<Kind>,
@@ -190,13 +199,13 @@ fn apply(
     Ok(Answer::Json(if created { 201 } else { 200 }, (*stored).clone()))
 }
 
-fn body(ask: &Ask<'_>) -> Result<Value, Refusal> {
+pub(super) fn body(ask: &Ask<'_>) -> Result<Value, Refusal> {
     serde_json::from_slice(ask.body)
         .map_err(|error| refusal(400, "BadRequest", format!("the object provided is unrecognized: {error}"), json!({})))
 }
 
 /// A write that names a version or a UID must meet it.
-fn fresh(kind: &Kind, name: &str, live: &Value, object: &Value) -> Result<(), Refusal> {
+pub(super) fn fresh(kind: &Kind, name: &str, live: &Value, object: &Value) -> Result<(), Refusal> {
     let text = |of: &Value, pointer: &str| of.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
     let (wanted, found) = (text(object, "/metadata/resourceVersion"), text(live, "/metadata/resourceVersion"));
     if !wanted.is_empty() && wanted != "0" && wanted != found {
@@ -210,7 +219,7 @@ fn fresh(kind: &Kind, name: &str, live: &Value, object: &Value) -> Result<(), Re
 }
 
 /// The field manager of a write: as it says, or the program of its user agent.
-fn manager(world: &World, ask: &Ask<'_>, kind: &Kind, part: Option<&str>, applied: bool) -> Manager {
+pub(super) fn manager(world: &World, ask: &Ask<'_>, kind: &Kind, part: Option<&str>, applied: bool) -> Manager {
     let agent = ask.agent.split('/').next().filter(|agent| !agent.is_empty()).unwrap_or("unknown");
     Manager {
         name: ask.query.get("fieldManager").unwrap_or(agent).to_owned(),
