@@ -454,7 +454,7 @@ fn written() -> Vec<Script> {
         vec![
             ask("PUT", &scale(""), PLAIN, body("", 1)),
             apply_as("one", DEPLOYMENT, false, deployment(json!({"paused": true}))),
-            ask("PUT", &scale(""), PLAIN, body("{rv}", 1)),
+            ask("PUT", &scale(""), PLAIN, body("", 1)),
             ask("PUT", &scale(""), PLAIN, body("1", 2)),
             get(DEPLOYMENT),
         ],

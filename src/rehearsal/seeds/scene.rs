@@ -239,7 +239,7 @@ impl Scene {
         // Questions are asked again, so that few errors seldom reach what a failed question leads to.
         let errors = if chance.happens(0.6) { chance.share() * [0.15, 0.3][chance.below(2)] } else { 0.0 };
         let misplaced =
-            chance.happens(0.2).then(|| [Misplaced::Pin, Misplaced::Record, Misplaced::Others][chance.below(3)]);
+            chance.happens(0.3).then(|| [Misplaced::Pin, Misplaced::Record, Misplaced::Others][chance.below(3)]);
         let foreign = (0..chance.below(5)).map(|index| foreign(chance, index)).collect();
         let fresh: Vec<String> =
             items.iter().filter(|item| item.kind == "ConfigMap" && item.stays).map(|item| item.name.clone()).collect();

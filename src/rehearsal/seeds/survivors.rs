@@ -14,7 +14,7 @@ use crate::data::answers::Answer;
 use crate::data::backups::{Archive, Backup, History};
 use crate::data::decide::decide_all;
 use crate::data::decision::Policy;
-use crate::data::{Answers, DATA_ANNOTATION, Stop, Survey, lookup, marks, objects, restore};
+use crate::data::{Answers, DATA_ANNOTATION, Source, Stop, Survey, lookup, marks, objects, restore};
 use crate::plan::Plan;
 use crate::rehearsal::World;
 use crate::rehearsal::api::Ask;
@@ -100,6 +100,8 @@ pub struct Data {
     refused: Vec<(String, Answer)>,
     /// What the archives hold of data sets that can be restored.
     pub archives: BTreeMap<String, Archive>,
+    /// What the environment allows.
+    pub policy: Policy,
     /// Whether volumes that are made are kept when their claims go.
     pub keeps: bool,
     /// Whether the StatefulSets and their claims are lost between two runs.
@@ -138,13 +140,24 @@ fn is_doubtful(archive: &Archive) -> bool {
     }
 }
 
+/// What an environment allows: in some nothing begins empty unless a person says so.
+fn policy(chance: &mut Chance) -> Policy {
+    let environment = "test".to_owned();
+    match chance.below(6) {
+        0 => Policy { environment, protected: true, ..Policy::default() },
+        1 => Policy { environment, allow: Some(vec![Source::Adopt, Source::Restore]), ..Policy::default() },
+        _ => Policy { environment, ..Policy::default() },
+    }
+}
+
 fn stateful_sets(items: &[Item]) -> impl Iterator<Item = &Item> {
     items.iter().filter(|item| item.kind == "StatefulSet")
 }
 
 impl Data {
     pub fn of(chance: &mut Chance, items: &[Item]) -> Self {
-        let mut data = Self { keeps: chance.happens(0.5), accident: chance.happens(0.4), ..Self::default() };
+        let (keeps, accident, policy) = (chance.happens(0.5), chance.happens(0.4), policy(chance));
+        let mut data = Self { keeps, accident, policy, ..Self::default() };
         let survives = chance.happens(0.6);
         for item in stateful_sets(items) {
             if chance.happens(0.2) {
@@ -200,8 +213,12 @@ impl Data {
         if missing && !found.is_empty() && !self.sets[set] {
             self.answers.allow_empty.insert(set.clone());
         }
-        if found.is_empty() && self.archives.get(set).is_some_and(is_doubtful) {
+        let archive = self.archives.get(set);
+        let restorable = archive.is_some_and(|archive| archive.backup(None).is_some());
+        if found.is_empty() && archive.is_some_and(is_doubtful) {
             self.answers.given.push((set.clone(), Answer::Empty));
+        } else if found.is_empty() && !restorable && !self.policy.permits(Source::Empty) {
+            self.answers.allow_empty.insert(set.clone());
         }
         let another = self.survivors.iter().find(|it| it.set == *set && it.evidence == Evidence::Another);
         if let Some(another) = another {
@@ -326,9 +343,9 @@ pub async fn decided(
     }
     // The history that a data set archives to is named after the time.
     let mut survey = Survey { now, ..Survey::read(cluster, &plan.claims).await? };
-    let policy = Policy { environment: plan.environment.clone(), ..Policy::default() };
-    scene.data.look_up(cluster, &plan, &mut survey, (&policy, answers, run)).await?;
-    let mut decisions = match decide_all(&plan.data_sets, &plan.claims, &survey, &policy, answers) {
+    let policy = &scene.data.policy;
+    scene.data.look_up(cluster, &plan, &mut survey, (policy, answers, run)).await?;
+    let mut decisions = match decide_all(&plan.data_sets, &plan.claims, &survey, policy, answers) {
         Err(stops) => return Ok(Err(stops)),
         Ok(decisions) => decisions,
     };
