@@ -130,7 +130,7 @@ fn check(
                 let missing = Mistake {
                     code: "no-secrets",
                     message: format!("{name} asks for {asked}, and there is no {}", file_of(name)),
-                    file: String::new(),
+                    file: format!("environments/{name}.yaml"),
                     span: None,
                     hint: Some(format!("make it with: {edit}")),
                 };

@@ -81,9 +81,8 @@ impl From<ClusterError> for CliError {
     fn from(error: ClusterError) -> Self {
         let message = error.to_string();
         match error {
-            ClusterError::Kubeconfig(_) => {
-                Self::new(Exit::Unreachable, message).hint("choose a cluster with --kubeconfig FILE and --context NAME")
-            }
+            ClusterError::Kubeconfig(_) => Self::new(Exit::Unreachable, message)
+                .hint("choose a cluster with --kubeconfig FILE and --context NAME, or name the file in KUBECONFIG"),
             ClusterError::Unreachable { .. } => Self::new(Exit::Unreachable, message)
                 .hint("is the cluster running, and does the kubeconfig point at it?  kubectl version"),
             ClusterError::Forbidden(_) => {

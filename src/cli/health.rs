@@ -29,12 +29,17 @@ with its StorageClass, a custom resource with its CustomResourceDefinition.
 Exit code 0 when everything is ready, 7 when something is not.")]
 pub struct HealthArgs {
     /// Files of objects in YAML or JSON, lists too; - is standard input
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
 }
 
 /// Runs the command.
 pub fn run(context: &mut Context, args: &HealthArgs) -> Result<Exit, CliError> {
+    if args.files.is_empty() {
+        return Err(CliError::new(Exit::Usage, "no file was given")
+            .hint("objects from standard input:  kubectl get all -o yaml | rekindle health -")
+            .hint("or from files:                rekindle health FILE…"));
+    }
     if args.files.iter().filter(|file| input::is_stdin(file)).count() > 1 {
         return Err(CliError::new(Exit::Usage, "standard input (-) can be read only once"));
     }

@@ -96,7 +96,7 @@ fn facts(error: CliError, other: &Holder) -> CliError {
 }
 
 /// Who it is, a line each.
-fn facts_of(other: &Holder) -> Vec<String> {
+pub fn facts_of(other: &Holder) -> Vec<String> {
     let mut facts = vec![format!("held by   {other}")];
     let since = other.since.map(|since| format!("since {}", since.strftime("%Y-%m-%d %H:%M:%S UTC")));
     let phase = (!other.phase.is_empty()).then(|| format!("in {}", other.phase));

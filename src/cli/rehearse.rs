@@ -38,7 +38,8 @@ use crate::secrets::{SecretSource, SecretsError, StandIns, Vault};
 
 const AFTER_HELP: &str = "\
 The engine that rebuilds is the real one; the cluster is simulated inside this
-process, and its time passes at once. No cluster is reached, nothing is written.
+process, and its time passes at once. Without --context no cluster is reached,
+and nothing is written.
 Without a key for the secrets, stand-ins take their place.
 
 Data is decided about as `up` decides, and stops for the same reasons, with exit
@@ -86,7 +87,11 @@ The newest rehearsals are on record in $XDG_STATE_HOME/rekindle/rehearsals or
 one without a what-if and the last one for real are, and whether the kit has
 changed since.
 
-With --serve the simulated cluster stays afterwards, for kubectl, until Ctrl-C.
+With --serve the simulated cluster stays afterwards, for kubectl, until Ctrl-C:
+get, describe, apply, diff, patch, scale, rollout, wait and delete. No container
+runs, so that logs are empty and exec is refused; events are not kept; what
+kubectl sends as protobuf (create deployment, autoscale) is not read. Its clock
+is ahead by what the rebuild took.
 
 Examples:
   rekindle rehearse production

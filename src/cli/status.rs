@@ -4,12 +4,15 @@ use clap::Args;
 
 use super::connection::block_on;
 use super::identities::open_secrets;
+use super::lock::facts_of;
 use super::rehearsals;
 use super::settings::Context;
 use super::{CliError, Exit};
+use crate::cluster::lock::Lock;
 use crate::cluster::observe::{live_values, observe};
 use crate::data::survey::{as_made, live_claims};
 use crate::kit::Environment;
+use crate::plan::full_name;
 use crate::report::sanitize::clean;
 use crate::report::status::{Observed, rows, summary};
 use crate::secrets::StandIns;
@@ -52,7 +55,7 @@ pub fn run(context: &mut Context, args: &StatusArgs) -> Result<Exit, CliError> {
         Err(_) => (kit.render(&environment, &StandIns::of(&kit)?)?, false),
     };
     let redactor = context.ui.redactor_mut().clone();
-    let observed = block_on(async {
+    let (observed, holder) = block_on(async {
         let cluster = context.connect(&environment).await?;
         if !opened {
             for value in live_values(&cluster, &rendered, StandIns::MARK).await {
@@ -68,10 +71,18 @@ pub fn run(context: &mut Context, args: &StatusArgs) -> Result<Exit, CliError> {
             let environment = Environment { data, lineages, ..environment.clone() };
             if opened { kit.render(&environment, &vault)? } else { kit.render(&environment, &StandIns::of(&kit)?)? }
         };
-        Ok(observe(&cluster, &rendered).await?)
+        // Who may not read the lock sees everything else.
+        let name = full_name(&environment.name, environment.instance.as_deref());
+        let holder = Lock::holder(&cluster, &name).await.ok().flatten();
+        Ok((observe(&cluster, &rendered).await?, holder))
     })?;
     let observed: Vec<_> = observed.into_iter().map(Observed::from).collect();
     let exit = show(context, &args.environment, &observed);
+    if let Some(holder) = holder.filter(|_| !context.json()) {
+        for (label, line) in ["  locked:   ", "            "].iter().zip(facts_of(&holder)) {
+            context.ui.say(&clean(&format!("{label}{line}")));
+        }
+    }
     if let Some(rehearsed) = rehearsals::last(context, &kit, &environment).filter(|_| !context.json()) {
         context.ui.say(&format!("  {rehearsed}"));
     }

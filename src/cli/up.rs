@@ -120,7 +120,7 @@ pub fn run(context: &mut Context, args: &UpArgs) -> Result<Exit, CliError> {
     let environment = kit.environment(&args.environment, &context.overrides()?)?;
     refuse_demonstration_keys(context, &kit, &environment)?;
     let (rendered, vault) = render_and_keep(context, &kit, &environment)?;
-    refuse_published_values(&vault, &environment)?;
+    refuse_published_values(context, &vault, &environment)?;
     let plan = Plan::of(&rendered)?;
     for (flag, name) in [("--from", &args.from), ("--until", &args.until)] {
         check_phase(&plan, flag, name.as_deref())?;
@@ -213,13 +213,13 @@ fn refuse_demonstration_keys(context: &Context, kit: &Kit, environment: &Environ
         format!("refused: {name} is protected, and its secrets are sealed to the published demonstration key"),
     )
     .detail("anybody can read them; nothing was written")
-    .hint("make a key of your own:          rekindle secrets keygen --to identity.txt")
+    .hint("make a key of your own:          rekindle secrets keygen")
     .hint(format!("name its recipient for {name} in secrets/recipients.yaml of your kit, then fill in the secrets:"))
-    .hint(format!("                                 rekindle secrets edit {name} --kit DIR")))
+    .hint(format!("                                 {}", edit_secrets(context, name))))
 }
 
 /// A protected environment must not live on values that everybody has, whoever they are sealed to now.
-fn refuse_published_values(vault: &Vault, environment: &Environment) -> Result<(), CliError> {
+fn refuse_published_values(context: &Context, vault: &Vault, environment: &Environment) -> Result<(), CliError> {
     let published = secrets::published_values(vault);
     if !environment.protected || published.is_empty() {
         return Ok(());
@@ -235,7 +235,15 @@ fn refuse_published_values(vault: &Vault, environment: &Environment) -> Result<(
     }
     Err(error
         .hint("put values of your own in their place (for the seed: 43 random characters of A-Z a-z 0-9 - _):")
-        .hint(format!("   rekindle secrets edit {name} --kit DIR")))
+        .hint(format!("   {}", edit_secrets(context, name))))
+}
+
+/// The command that edits an environment's secrets: of the kit that was named, since that inside the binary stays as it is.
+fn edit_secrets(context: &Context, environment: &str) -> String {
+    match context.common.kit {
+        Some(_) => context.command(&["secrets", "edit", environment]),
+        None => format!("rekindle secrets edit {environment} --kit DIR"),
+    }
 }
 
 fn check_phase(plan: &Plan, flag: &str, name: Option<&str>) -> Result<(), CliError> {

@@ -59,20 +59,36 @@ fn column(seconds: f64, total: f64, columns: usize) -> usize {
     (seconds / total * columns as f64).round().clamp(0.0, columns as f64) as usize
 }
 
+/// The labels of the axis: the smallest steps of which all stand apart.
 fn axis(total: f64, columns: usize) -> String {
-    let mut axis = String::from("0");
-    let step = STEPS.into_iter().find(|step| column(*step, total, columns) >= 8).unwrap_or(total);
+    let wide_enough = STEPS.into_iter().filter(|step| *step <= total && column(*step, total, columns) >= 8);
+    wide_enough.map(|step| ticks(step, total, columns)).find_map(|ticks| spaced(&ticks)).unwrap_or_else(|| "0".into())
+}
+
+/// Labels with their columns. One may stand over the end a little; one that would not is left out.
+fn ticks(step: f64, total: f64, columns: usize) -> Vec<(usize, String)> {
+    let mut ticks = vec![(0, "0".to_owned())];
     let mut at = step;
-    while step > 0.0 && at <= total {
+    while at <= total {
         let (label, place) = (human(at).replace(".0 s", " s"), column(at, total, columns));
-        let used = axis.chars().count();
-        if place > used && place + label.len() <= columns + 4 {
-            axis.push_str(&" ".repeat(place - used));
-            axis.push_str(&label);
+        if place + label.len() <= columns + 4 {
+            ticks.push((place, label));
         }
         at += step;
     }
-    axis
+    ticks
+}
+
+/// The labels on one line; `None` when two are less than two blanks apart.
+fn spaced(ticks: &[(usize, String)]) -> Option<String> {
+    let mut line = String::new();
+    for (place, label) in ticks {
+        let used = line.chars().count();
+        let blanks = place.checked_sub(used).filter(|blanks| *blanks >= 2 || used == 0)?;
+        line.push_str(&" ".repeat(blanks));
+        line.push_str(label);
+    }
+    Some(line)
 }
 
 fn taken(phase: &Phase, total: f64) -> String {
@@ -113,6 +129,18 @@ mod tests {
             let (blank, filled) = bar(&phase, total, columns);
             proptest::prop_assert!(blank + filled <= columns);
             proptest::prop_assert!(axis(total, columns).chars().count() <= columns + 4);
+        }
+    }
+
+    #[test]
+    fn labels_stand_apart_and_none_is_left_out() {
+        for (total, axis_of) in [
+            (178.0, "0               1 m             2 m"),
+            (100.0, "0         20 s     40 s      1 m      1 m 20 s"),
+            (14_400.0, "0           1 h         2 h         3 h         4 h"),
+            (0.0, "0"),
+        ] {
+            assert_eq!(axis(total, 48), axis_of, "{total}");
         }
     }
 }

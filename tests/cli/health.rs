@@ -149,7 +149,7 @@ fn wrong_usage() {
         (&["/no/such/file.yaml"][..], "/no/such/file.yaml: No such file"),
         (&["/"], "/: "),
         (&["-", "-"], "standard input (-) can be read only once"),
-        (&[], "<FILE>"),
+        (&[], "kubectl get all -o yaml | rekindle health -"),
     ] {
         let output = health(arguments, "");
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");

@@ -55,6 +55,11 @@ fn of_two_runs_one_works_and_the_other_ends_unharmed() {
     let json = run(&kit, &bed, &["up", "test", "-o", "json"]).exit(8);
     assert_eq!((&json.last()["event"], &json.last()["exit"]), (&json!("error"), &json!(8)));
     assert_eq!(bed.versions(&space.name, &kinds), before);
+    // What the refusal leads to tells of that run, too.
+    let _ = run(&kit, &bed, &["status", "test"])
+        .exit(7)
+        .says(&format!("locked:   held by   run {run_id} of "))
+        .says("at work   in services, since ");
     first.signal("INT");
     let _ = first.wait().exit(130).says("interrupted");
     // An interruption gives the lock back.

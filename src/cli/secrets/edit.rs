@@ -60,7 +60,7 @@ pub fn run(context: &mut Context, args: &EditArgs) -> Result<Exit, CliError> {
     let scratch = Scratch::new(context, &args.environment, &before)
         .map_err(|error| CliError::new(Exit::Kit, format!("there is no place for the plaintext: {}", plain(&error))))?;
     let new = loop {
-        edit(context, &scratch.path)?;
+        edit(context, &args.environment, &scratch.path)?;
         let text = scratch
             .read()
             .map_err(|error| CliError::new(Exit::Kit, format!("the edited text is gone: {}", plain(&error))))?;
@@ -103,7 +103,13 @@ fn check(text: &[u8], vault: &Vault) -> Result<Contents, Mistakes> {
 
 /// Runs the editor to its end. Signals are its business meanwhile: they must not end this process before the plaintext is
 /// gone. Those that mean the end of the session end the editor.
-fn edit(context: &Context, path: &Path) -> Result<(), CliError> {
+fn edit(context: &Context, environment: &str, path: &Path) -> Result<(), CliError> {
+    if context.editor.is_none() && !context.ui.can_ask() {
+        let error = CliError::new(Exit::Usage, "nobody is there to edit: no terminal, and EDITOR names no program");
+        return Err(error
+            .hint(format!("set one value:  {}", context.command(&["secrets", "set", environment, "NAME"])))
+            .hint("or name a program that edits the file:  EDITOR=PROGRAM rekindle …"));
+    }
     let editor = context.editor.clone().unwrap_or_else(|| "vi".into());
     let failed = |why: String| {
         CliError::new(Exit::Usage, format!("the editor {editor} {why}"))

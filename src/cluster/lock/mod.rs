@@ -134,6 +134,17 @@ impl Lock {
         }
     }
 
+    /// Who holds the lock of an environment (`ENV` or `ENV/INSTANCE`) now, by the record alone: a run that lives, or one that
+    /// died with it.
+    ///
+    /// # Errors
+    /// The record cannot be read.
+    pub async fn holder(cluster: &Cluster, environment: &str) -> Result<Option<Holder>, ClusterError> {
+        let (api, name) = (leases(cluster), record_name(SORT, environment));
+        let lease = patiently(&cluster.server, || api.get_opt(&name)).await?;
+        Ok(lease.as_ref().and_then(Holder::of))
+    }
+
     /// Gives back a lock that a run has taken, or may have taken before it was told so. Another's is left alone.
     ///
     /// A cluster that does not answer keeps it until its time is over.

@@ -23,10 +23,11 @@ impl Text<'_> {
     fn put(&mut self, text: &str) -> &mut Self {
         let text = (self.change)(text).replace(['\n', '\r'], " ");
         let digits = text.chars().take_while(char::is_ascii_digit).count();
+        let numbers = digits > 0 && text.chars().nth(digits + 1).is_none_or(char::is_whitespace);
         for (index, character) in text.chars().enumerate() {
             // What only begins a list does so at the beginning, or behind a number there.
             let listed = index == 0 && matches!(character, '-' | '+' | '=')
-                || index == digits && digits > 0 && matches!(character, '.' | ')');
+                || index == digits && numbers && matches!(character, '.' | ')');
             if listed
                 || matches!(character, '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '|' | '~' | '&' | '#' | '$')
             {
