@@ -33,10 +33,10 @@ pub fn resumes(context: &Context, environment: &str, cluster: &str) -> Option<Re
     journal::resumes(texts, environment, cluster, process::is_alive)
 }
 
-/// What steps of an environment took in earlier runs.
-pub fn measured(context: &Context, environment: &str) -> Measured {
+/// What steps of an environment took in earlier runs; see [`measured::measured`].
+pub fn measured(context: &Context, environment: &str, holds_data: &dyn Fn(&str) -> bool) -> Measured {
     let journals = folder(context).ok().and_then(|folder| journal::list(&folder).ok()).unwrap_or_default();
-    measured::measured(journals.into_iter().filter_map(|path| std::fs::read(path).ok()), environment)
+    measured::measured(journals.into_iter().filter_map(|path| std::fs::read(path).ok()), environment, holds_data)
 }
 
 /// The journal of a run that goes on.

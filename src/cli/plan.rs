@@ -115,7 +115,7 @@ pub fn run(context: &mut Context, args: &PlanArgs) -> Result<Exit, CliError> {
             claims(&cluster, &namespaces)
         );
         let (prune, claims) = (prune?, claims?);
-        let measured = journal::measured(context, &plan.environment);
+        let measured = journal::measured(context, &plan.environment, &|_| false);
         let around =
             Surroundings { standing: &standing, previews, prune: &prune, claims: &claims, measured: &measured };
         let proposal = propose(&plan, &wishes, around);
@@ -161,7 +161,7 @@ pub fn run(context: &mut Context, args: &PlanArgs) -> Result<Exit, CliError> {
 fn offline(context: &mut Context, args: &PlanArgs, kit: &Kit, environment: &Environment) -> Result<Exit, CliError> {
     let rendered = kit.render(environment, &StandIns::of(kit)?)?;
     let plan = Plan::of(&rendered)?;
-    let measured = journal::measured(context, &plan.environment);
+    let measured = journal::measured(context, &plan.environment, &|_| false);
     let proposal = Proposal::offline(&plan, estimate(&plan, |_| true, &measured));
     show(context, &plan, &proposal, None);
     let go = context.command(&["up", &args.environment]);

@@ -176,7 +176,8 @@ pub fn run(context: &mut Context, args: &RehearseArgs) -> Result<Exit, CliError>
     let environment = kit.environment(&args.environment, &context.overrides()?)?;
     let (rendered, secrets) = render(context, &kit, &environment)?;
     let plan = Plan::of(&rendered)?;
-    let wishes = Wishes::read(args, &plan, &journal::measured(context, &plan.environment))?;
+    let journals = journal::measured(context, &plan.environment, &|step| model::holds_data(&plan, step));
+    let wishes = Wishes::read(args, &plan, &journals)?;
     let mut answers = args.data.answers(&plan)?;
     let accident = before::accident(args, &environment, &plan, &answers, started)?;
     before::say(context, args, &accident);

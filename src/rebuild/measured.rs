@@ -12,16 +12,28 @@ const MOST: usize = 20;
 
 /// Seconds from being sent to being ready of what was written, and of gates that passed in runs that wrote something. Takes
 /// the texts of journals, newest first; of several times of a step the newest counts. Runs on other clusters count too:
-/// after an outage there are no others.
-pub fn measured(journals: impl IntoIterator<Item = Vec<u8>>, environment: &str) -> Measured {
+/// after an outage there are no others. Steps that hold data (`holds_data`, by `Kind/name`) count only of runs that restored
+/// and copied nothing: how long that takes depends on how much there is.
+pub fn measured(
+    journals: impl IntoIterator<Item = Vec<u8>>,
+    environment: &str,
+    holds_data: &dyn Fn(&str) -> bool,
+) -> Measured {
     let of_the_same = |bytes: &Vec<u8>| Header::read(bytes).is_some_and(|header| header.environment == environment);
     let mut measured = Measured::new();
     for journal in journals.into_iter().filter(of_the_same).take(MOST) {
-        for (step, seconds) in steps(&journal) {
+        let filled = fills(&journal);
+        for (step, seconds) in steps(&journal).into_iter().filter(|(step, _)| !filled || !holds_data(step)) {
             measured.entry(step).or_insert(seconds);
         }
     }
     measured
+}
+
+/// Whether a run restored or copied data.
+fn fills(journal: &[u8]) -> bool {
+    events(journal)
+        .any(|event| event["event"] == "decision" && matches!(event["decision"].as_str(), Some("restore" | "copy")))
 }
 
 /// The steps of one run with their seconds.
@@ -99,8 +111,22 @@ mod tests {
                 journal("shop", &run("b", "created", 5.0)),
             ]
         };
-        let found = measured(journals(), "shop");
+        let found = measured(journals(), "shop", &|_| false);
         let expected = [("Job/a", 8.0), ("gate answers", 4.0), ("Job/b", 5.0)];
         assert_eq!(found, expected.map(|(step, seconds)| (step.to_owned(), seconds)).into());
+    }
+
+    #[test]
+    fn what_holds_data_counts_of_runs_that_filled_none() {
+        let decided = |decision: &str, seconds| {
+            let decision = json!({"event": "decision", "data_set": "db", "decision": decision});
+            let events: Vec<Value> = [decision].into_iter().chain(run("db", "created", seconds)).collect();
+            journal("shop", &events)
+        };
+        let found =
+            |journals: Vec<Vec<u8>>| measured(journals, "shop", &|step| step == "Job/db").get("Job/db").copied();
+        assert_eq!(found(vec![decided("restore", 900.0), decided("empty", 30.0)]), Some(30.0));
+        assert_eq!(found(vec![decided("adopt", 20.0), decided("empty", 30.0)]), Some(20.0));
+        assert_eq!(found(vec![decided("copy", 900.0)]), None);
     }
 }

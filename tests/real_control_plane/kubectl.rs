@@ -13,6 +13,8 @@ use super::{BED, STACK, config};
 /// A served simulation; killed when the test gives it up.
 struct Served {
     process: Child,
+    /// Where the simulation writes its kubeconfig: it has no time to remove that.
+    _place: tempfile::TempDir,
     kubeconfig: String,
 }
 
@@ -20,12 +22,14 @@ impl Served {
     fn start(kit: &Kit) -> Self {
         let mut command =
             rekindle(Some(kit), Path::new("/nonexistent"), &["rehearse", "test", "--serve", "--nodes", "0"]);
+        let place = tempfile::tempdir().unwrap();
+        command.env("TMPDIR", place.path());
         let mut process = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let lines = BufReader::new(process.stderr.take().unwrap()).lines().map_while(Result::ok);
         let line =
             lines.into_iter().find(|line| line.contains("kubectl --kubeconfig")).expect("it says where it listens");
         let kubeconfig = line.split_whitespace().nth(2).unwrap().to_owned();
-        Self { process, kubeconfig }
+        Self { process, _place: place, kubeconfig }
     }
 }
 

@@ -27,8 +27,7 @@ pub struct Wishes {
 }
 
 impl Wishes {
-    /// Reads the flags. `journals`: what steps took in real runs of the environment, of which those count that no data set
-    /// hangs on; a run that restored took its time for that.
+    /// Reads the flags. `journals`: what steps took in real runs of the environment.
     ///
     /// # Errors
     /// Exit 2 with what is wrong.
@@ -69,11 +68,7 @@ impl Wishes {
             })?;
             model.errors = share / 100.0;
         }
-        let holds_data = |step: &str| {
-            let mut claims = plan.claims.iter().filter(|claim| claim.data_set.is_some());
-            claims.any(|claim| matches!(&claim.maker, Maker::StatefulSet { name, .. } if step == format!("StatefulSet/{name}")))
-        };
-        for (step, seconds) in journals.iter().filter(|(step, _)| !holds_data(step)) {
+        for (step, seconds) in journals {
             model.measured.extend(Duration::try_from_secs_f64(*seconds).ok().map(|time| (step.clone(), time)));
         }
         let mut measured_restores = BTreeSet::new();
@@ -107,6 +102,12 @@ impl Wishes {
         }
         model
     }
+}
+
+/// Whether a step, as `Kind/name`, makes claims that hold data.
+pub fn holds_data(plan: &Plan, step: &str) -> bool {
+    let mut claims = plan.claims.iter().filter(|claim| claim.data_set.is_some());
+    claims.any(|claim| matches!(&claim.maker, Maker::StatefulSet { name, .. } if step == format!("StatefulSet/{name}")))
 }
 
 /// What can be named in wishes.
