@@ -18,8 +18,8 @@ pub struct SimulateArgs {
     /// Replay this one
     #[arg(long)]
     seed: Option<u64>,
-    /// Leave these objects out of its kit, by their numbers
-    #[arg(long, requires = "seed", value_name = "NUMBERS")]
+    /// Leave these out: objects of its kit by their numbers, and troubles by their names, as a failing run names them
+    #[arg(long, requires = "seed", value_name = "NUMBERS,NAMES")]
     without: Option<String>,
 }
 

@@ -36,6 +36,11 @@ impl Flapping {
         Self { late: Duration::from_millis(late), flaps }
     }
 
+    /// Controllers that can be relied on.
+    pub fn calm(&mut self) {
+        *self = Self { late: Duration::from_millis(10), flaps: Vec::new() };
+    }
+
     /// Lets pods flap from now on.
     pub fn begin(&self, simulation: &Simulation, watched: &Arc<Mutex<Watched>>) {
         for (after, long) in self.flaps.clone() {

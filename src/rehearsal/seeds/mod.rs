@@ -1,6 +1,6 @@
 //! Runs of the engine by chance: a seed makes a kit in two versions, a state of the cluster, other people in it, and faults;
 //! whatever they are, the invariants hold. The same seed gives the same run. `cargo xtask simulate` runs as many as wanted,
-//! replays one and names the smallest kit that still fails.
+//! replays one and names what a failing one fails without.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -9,6 +9,7 @@ mod invariants;
 mod meddling;
 mod operator;
 mod scene;
+mod shrink;
 mod survivors;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +22,7 @@ use serde_json::{Value, json};
 use self::invariants::{in_order, is_true, name, recorded};
 use self::operator::{Ended, Lookups, Operator, Watched};
 use self::scene::{Misplaced, SPACE, Scene};
+use self::shrink::Without;
 use super::deletion::{Propagation, delete};
 use super::faults::Chance;
 use super::store::Key;
@@ -289,7 +291,7 @@ impl<'s> Play<'s> {
 }
 
 /// Runs a seed and checks the invariants; everything that was told, as text.
-async fn play(seed: u64, without: &BTreeSet<usize>) -> String {
+async fn play(seed: u64, without: &Without) -> String {
     let scene = Scene::of(&mut Chance::new(seed), without);
     let scope = Scope::of(scene.rendered(1));
     let mut play = Play::new(&scene);
@@ -369,7 +371,7 @@ async fn play(seed: u64, without: &BTreeSet<usize>) -> String {
     std::mem::take(&mut play.told)
 }
 
-fn play_alone(seed: u64, without: &BTreeSet<usize>) -> String {
+fn play_alone(seed: u64, without: &Without) -> String {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let week = Duration::from_secs(7 * 24 * 3600);
@@ -377,7 +379,7 @@ fn play_alone(seed: u64, without: &BTreeSet<usize>) -> String {
     })
 }
 
-fn holds(seed: u64, without: &BTreeSet<usize>) -> Result<(), String> {
+fn holds(seed: u64, without: &Without) -> Result<(), String> {
     let outcome = std::panic::catch_unwind(|| {
         let told = play_alone(seed, without);
         // One seed is one run, to the byte.
@@ -393,16 +395,13 @@ fn holds(seed: u64, without: &BTreeSet<usize>) -> Result<(), String> {
     })
 }
 
-/// The objects of a failing seed's kit that need not be there for it to fail.
-fn shrink(seed: u64) -> BTreeSet<usize> {
-    let mut without = BTreeSet::new();
-    for index in 0..Scene::of(&mut Chance::new(seed), &without).items.len() {
-        without.insert(index);
-        if holds(seed, &without).is_ok() {
-            without.remove(&index);
-        }
-    }
-    without
+/// What a failing seed fails without.
+fn shrink(seed: u64) -> Without {
+    let work = move || {
+        let objects = Scene::of(&mut Chance::new(seed), &Without::default()).items.len();
+        Without::most(objects, |without| holds(seed, without).is_err())
+    };
+    std::thread::Builder::new().stack_size(STACK).spawn(work).unwrap().join().unwrap()
 }
 
 /// A number of the process environment: this is how `cargo xtask simulate` says which seeds.
@@ -410,10 +409,9 @@ fn wish(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// `REKINDLE_WITHOUT=0,3`: objects of the kit that are left out.
-fn without() -> BTreeSet<usize> {
-    let text = std::env::var("REKINDLE_WITHOUT").unwrap_or_default();
-    text.split(',').filter_map(|number| number.parse().ok()).collect()
+/// `REKINDLE_WITHOUT=0,3,errors`: what is left out.
+fn without() -> Without {
+    Without::read(&std::env::var("REKINDLE_WITHOUT").unwrap_or_default())
 }
 
 /// The most memory that this process has had, where the kernel tells it (`VmHWM`).
@@ -424,7 +422,7 @@ fn peak_megabytes() -> Option<u64> {
 }
 
 /// Seeds side by side on all cores; the failing ones with what was wrong.
-fn failing(seeds: &[u64], without: &BTreeSet<usize>) -> Vec<(u64, String)> {
+fn failing(seeds: &[u64], without: &Without) -> Vec<(u64, String)> {
     let (next, failed) = (AtomicU64::new(0), Mutex::new(Vec::new()));
     let work = || {
         while let Some(seed) = seeds.get(usize::try_from(next.fetch_add(1, Ordering::Relaxed)).unwrap()) {
@@ -475,8 +473,7 @@ fn whatever_the_seed_the_invariants_hold() {
         .map(|(seed, why)| format!("cargo xtask simulate --seed {seed}   # {}", why.lines().next().unwrap_or_default()))
         .collect();
     if let Some((seed, without)) = small.filter(|(_, without)| !without.is_empty()) {
-        let without: Vec<String> = without.iter().map(ToString::to_string).collect();
-        lines.push(format!("cargo xtask simulate --seed {seed} --without {}   # the smallest kit", without.join(",")));
+        lines.push(format!("cargo xtask simulate --seed {seed} --without {without}   # as small as it gets"));
     }
     assert!(failed.is_empty(), "{} seeds failed; to replay one:\n  {}", failed.len(), lines.join("\n  "));
     // Other tests of the process have a memory of their own.

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::flapping::Flapping;
 use super::meddling::Locks;
+use super::shrink::Without;
 use super::survivors::Data;
 use crate::kit::{Kit, KitSource, Overrides, Rendered};
 use crate::rehearsal::Fate;
@@ -179,8 +180,8 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// The scene of a seed; `without` leaves out objects by their number, and nothing else changes.
-    pub fn of(chance: &mut Chance, without: &BTreeSet<usize>) -> Self {
+    /// The scene of a seed, without what is left out of it; nothing else changes.
+    pub fn of(chance: &mut Chance, without: &Without) -> Self {
         let phases = 1 + chance.below(3);
         let mut items: Vec<Item> = Vec::new();
         for (phase, title) in PHASES.iter().enumerate().take(phases) {
@@ -215,7 +216,7 @@ impl Scene {
         let mut number = 0;
         items.retain(|_| {
             number += 1;
-            !without.contains(&(number - 1))
+            !without.objects.contains(&(number - 1))
         });
         // What is needed stays for as long as what needs it, and is there at all.
         let there: BTreeSet<String> = items.iter().map(Item::full).collect();
@@ -252,7 +253,7 @@ impl Scene {
         let locks = Locks::of(chance);
         let data = Data::of(chance, &items);
         let flapping = Flapping::of(chance);
-        Self {
+        let mut scene = Self {
             items,
             phases,
             gates,
@@ -271,7 +272,9 @@ impl Scene {
             flapping,
             rendered: Default::default(),
             secret,
-        }
+        };
+        without.spare(&mut scene);
+        scene
     }
 
     fn kit(&self, version: usize) -> Kit {

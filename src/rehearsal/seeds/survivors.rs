@@ -175,12 +175,26 @@ impl Data {
                 }
             }
         }
+        data.answer_all(chance, items);
+        data
+    }
+
+    fn answer_all(&mut self, chance: &mut Chance, items: &[Item]) {
         for item in stateful_sets(items) {
-            if data.sets.contains_key(&item.name) {
-                data.answer(chance, item);
+            if self.sets.contains_key(&item.name) {
+                self.answer(chance, item);
             }
         }
-        data
+    }
+
+    /// Nothing has survived.
+    pub fn forget(&mut self, items: &[Item]) {
+        self.survivors.clear();
+        self.expected.clear();
+        self.refused.clear();
+        self.answers = Answers::default();
+        // Of volumes that are not there none has to be chosen.
+        self.answer_all(&mut Chance::new(0), items);
     }
 
     /// What a person answers about a data set, and what comes of it.
