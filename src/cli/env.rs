@@ -107,7 +107,8 @@ fn list(context: &mut Context, kit: &Kit) -> Result<Exit, CliError> {
     if !context.json() {
         table(context, &rows);
         for name in broken {
-            context.ui.say(&format!("{name} has mistakes: rekindle check {name}"));
+            let check = context.command(&["check", name]);
+            context.ui.say(&format!("{name} has mistakes: {check}"));
         }
     }
     Ok(Exit::Done)
@@ -144,7 +145,7 @@ fn show(context: &mut Context, kit: &Kit, name: &str) -> Result<Exit, CliError> 
 fn explain(context: &mut Context, kit: &Kit, name: &str, path: Option<&str>) -> Result<Exit, CliError> {
     let environment = context.pinned(kit.environment(name, &context.overrides()?)?)?;
     let path = match path {
-        Some(path) => Some(find(&environment, path)?),
+        Some(path) => Some(find(context, &environment, path)?),
         None => None,
     };
     for (found, origin) in settings(&environment, path.as_deref()) {
@@ -192,7 +193,7 @@ fn value_at(environment: &Environment, path: &str) -> Value {
 }
 
 /// The full path of what a person typed.
-fn find(environment: &Environment, typed: &str) -> Result<String, CliError> {
+fn find(context: &Context, environment: &Environment, typed: &str) -> Result<String, CliError> {
     let known = &environment.provenance;
     let below = format!("values.{typed}");
     if let Some(path) = [typed, below.as_str()].into_iter().find(|path| known.contains_key(*path)) {
@@ -205,13 +206,15 @@ fn find(environment: &Environment, typed: &str) -> Result<String, CliError> {
     }
     if let Some((_, origin)) = environment.others_pin.get(typed) {
         let error = error.detail(format!("{origin} states it for its own environment: a pin is not passed on"));
-        return Err(error.hint(format!("bind this one:   rekindle env pin {} --context NAME", environment.name)));
+        let pin = context.command(&["env", "pin", &environment.name]);
+        return Err(error.hint(format!("bind this one:   {pin}")));
     }
     let near = nearest(typed, known.keys().map(String::as_str));
     Err(match near.or(nearest(&below, known.keys().map(String::as_str))) {
         Some(near) => error.hint(format!("did you mean {near} ({})?", known[near])),
         None => {
-            error.detail(format!("it has {}: rekindle env explain {}", count(known.len(), "setting"), environment.name))
+            let all = context.command(&["env", "explain", &environment.name]);
+            error.detail(format!("it has {}: {all}", count(known.len(), "setting")))
         }
     })
 }

@@ -33,6 +33,7 @@ use crate::report::document::About;
 use crate::report::duration::human;
 use crate::report::lines::Lines;
 use crate::report::progress::Progress;
+use crate::report::text::count;
 use crate::report::{ending, json as json_form, rehearsal, sanitize};
 use crate::secrets::{SecretSource, SecretsError, StandIns, Vault};
 
@@ -159,9 +160,25 @@ impl RehearseArgs {
         words
     }
 
-    /// Whether something is made to go wrong or to take long.
+    /// What is made to go wrong or to take long, a phrase each.
+    fn supposed(&self) -> Vec<String> {
+        let slow = self.slow.iter().filter_map(|wish| wish.split_once('='));
+        let slow = slow.map(|(name, time)| format!("{name} takes {time}"));
+        let fail = self.fail.iter().filter_map(|wish| wish.split_once('='));
+        let fail = fail.map(|(name, how)| match how {
+            "crash" => format!("{name} crashes"),
+            "pull" => format!("{name} cannot pull its image"),
+            _ => format!("{name} never becomes ready"),
+        });
+        let errors = self.api_errors.iter().map(|share| format!("{share} of the requests to the API server go wrong"));
+        let nodes = self.nodes.iter().map(|nodes| format!("a cluster of {}", count(usize::from(*nodes), "node")));
+        slow.chain(fail).chain(errors).chain(nodes).collect()
+    }
+
+    /// Whether the cluster is another than the environment wants, or something is made to go wrong or to take long.
     fn is_what_if(&self) -> bool {
-        self.api_errors.is_some() || [&self.fail, &self.slow, &self.lose_volume].iter().any(|it| !it.is_empty())
+        let made = self.api_errors.is_some() || self.nodes.is_some();
+        made || [&self.fail, &self.slow, &self.lose_volume].iter().any(|it| !it.is_empty())
     }
 }
 
@@ -178,6 +195,8 @@ pub fn run(context: &mut Context, args: &RehearseArgs) -> Result<Exit, CliError>
     let plan = Plan::of(&rendered)?;
     let journals = journal::measured(context, &plan.environment, &|step| model::holds_data(&plan, step));
     let wishes = Wishes::read(args, &plan, &journals)?;
+    refuse_too_many(needs(&plan).pods)?;
+    wishes.notes.iter().for_each(|note| context.ui.say(note));
     let mut answers = args.data.answers(&plan)?;
     let accident = before::accident(args, &environment, &plan, &answers, started)?;
     before::say(context, args, &accident);
@@ -347,6 +366,17 @@ fn rehearse(
     Ok(Rehearsed { plan, progress, exit, filled, runtime, simulation })
 }
 
+/// Pods of a simulated cluster at most: each has its own life, and the time for it grows faster than their number.
+const MOST_PODS: usize = 5_000;
+
+fn refuse_too_many(pods: usize) -> Result<(), CliError> {
+    if pods <= MOST_PODS {
+        return Ok(());
+    }
+    let message = format!("the kit makes {pods} pods: a simulated cluster takes {MOST_PODS} at most");
+    Err(CliError::new(Exit::Usage, message).hint("rehearse it smaller:   --set …replicas=NUMBER"))
+}
+
 /// How often a run that could not begin is begun again.
 const TRIES: usize = 20;
 
@@ -385,9 +415,8 @@ async fn follow(
 /// What the last screen says beside the picture.
 fn setting(args: &RehearseArgs, rehearsed: &Rehearsed, accident: &Accident, secrets: bool) -> rehearsal::Setting {
     let world = rehearsed.simulation.world();
-    let slow = args.slow.iter().filter_map(|wish| wish.split_once('='));
     rehearsal::Setting {
-        supposed: slow.map(|(name, time)| format!("{name} takes {time}")).collect(),
+        supposed: args.supposed(),
         measured: world.model.measured.keys().cloned().collect(),
         assumed: assumptions(&world.model, &rehearsed.filled, world.has_operated()),
         after: made_again(&rehearsed.plan).collect(),

@@ -540,6 +540,25 @@ fn the_table_holds() {
 }
 
 #[test]
+fn a_backup_that_may_not_fit_is_told_as_one() {
+    let reason = |size: u64, set: &str| {
+        let (set, count) = data_set(set);
+        let mut archive = archive("- b1@100");
+        if let Archive::Known(histories) = &mut archive {
+            histories[0].backups[0].size = Some(size);
+        }
+        let survey = Survey { archives: [("db".to_owned(), archive)].into(), ..Survey::default() };
+        let decisions = decide_all(&[set], &expected(count), &survey, &policy(""), &Answers::default()).unwrap();
+        decisions.sets[0].claims[0].reason.clone()
+    };
+    let larger = "; larger than its claim asks for (10 GiB)";
+    assert!(reason(11 << 30, "backups").ends_with(larger), "{}", reason(11 << 30, "backups"));
+    assert!(reason(11 << 30, "backups replicated claims:2").ends_with(larger));
+    assert!(!reason(10 << 30, "backups").contains(larger));
+    assert!(!reason(11 << 30, "backups claims:2").contains(larger), "how much goes where is not known");
+}
+
+#[test]
 fn a_volume_that_the_kit_names_is_the_one() {
     let mut claims = expected(1);
     claims[0].body["spec"]["volumeName"] = "p1".into();

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 
 use super::answers::Answer;
 use super::backups::{Archive, Backup, History, facts, new_history};
@@ -11,6 +12,7 @@ use super::claims::Expected;
 use super::decide::{Case, begins_anew};
 use super::decision::{Choice, ClaimDecision, Policy, Stop};
 use super::lineage::{FOLLOWING, Lineage, PROMOTED};
+use super::quantity::{bytes, size};
 use super::spec::DataSet;
 use super::{Answers, Source, Survey};
 
@@ -70,6 +72,19 @@ impl Case<'_> {
     /// A backup with its facts, in one line.
     fn told(&self, (history, backup): (&History, &Backup)) -> String {
         format!("backup {}: {}", backup.name, facts(history, backup, self.survey.now))
+    }
+
+    /// What has to be known of a backup that may not fit. Where the parts of a data set lie on several claims, nothing tells how
+    /// much of it goes where.
+    fn too_large(&self, backup: &Backup) -> String {
+        let storage = self.claims.first().and_then(|claim| claim.body.pointer("/spec/resources/requests/storage"));
+        let asked = storage.and_then(Value::as_str).and_then(bytes);
+        match (backup.size, asked) {
+            (Some(stored), Some(asked)) if stored > asked && (self.set.replicated || self.claims.len() == 1) => {
+                format!("; larger than its claim asks for ({})", size(asked))
+            }
+            _ => String::new(),
+        }
     }
 
     /// The restore that a person has asked for: of a certain backup or of the newest.
@@ -137,7 +152,7 @@ impl Case<'_> {
             false => "",
         };
         Ok(Some(Restored {
-            reason: format!("{}{until}{then}", self.told((history, backup))),
+            reason: format!("{}{until}{then}{}", self.told((history, backup)), self.too_large(backup)),
             lineage: Lineage {
                 backup: backup.name.clone(),
                 backup_history: history.name.clone(),

@@ -88,11 +88,13 @@ impl Checker<'_> {
 
     /// The value of a key that must be a text.
     pub fn text_of<'n>(&mut self, key: &Key, node: &'n Node) -> Option<&'n str> {
-        let text = node.as_text().filter(|text| !text.is_empty());
-        if text.is_none() {
-            self.typed(&key.text, "a text", node);
+        let text = node.as_text();
+        match text {
+            None => self.typed(&key.text, "a text", node),
+            Some("") => self.wrong("type", format!("{} is empty", key.text), node),
+            Some(_) => {}
         }
-        text
+        text.filter(|text| !text.is_empty())
     }
 
     /// The entries of a value that must be a mapping.

@@ -128,6 +128,10 @@ fn read_phases(checker: &mut Checker<'_>, node: &Node) -> Vec<StackPhase> {
     let mut phases: Vec<StackPhase> = Vec::new();
     let items = match &node.kind {
         NodeKind::List(items) if !items.is_empty() => items.as_slice(),
+        NodeKind::List(_) => {
+            checker.wrong("type", "phases is empty: a stack has at least one phase", node);
+            &[]
+        }
         _ => {
             checker.wrong("type", format!("phases is {}, it must be a list of phases", node.describe()), node);
             &[]

@@ -136,7 +136,7 @@ fn claim(object: &Object, live: &Value, message: &str) -> String {
 }
 
 /// A quantity as the API server reads it, e.g. `10Gi`, `1.5G`, `500m`; in units. Source: `resource.Quantity`.
-fn quantity(text: &str) -> Option<f64> {
+pub fn quantity(text: &str) -> Option<f64> {
     const UNITS: [(&str, f64); 14] = [
         ("Ki", 1024.0),
         ("Mi", 1_048_576.0),

@@ -125,7 +125,7 @@ pub struct FilledSet {
     pub supposed: bool,
 }
 
-/// What was filled, by data set and way, in the order in which it began.
+/// What was filled, by data set and way, in the order in which it began; what others are copied from comes before them.
 pub fn by_set(filled: &[Filled], claims: &[Expected]) -> Vec<FilledSet> {
     let mut all: Vec<FilledSet> = Vec::new();
     for Filled { claim, workload, filling } in filled {
@@ -138,16 +138,23 @@ pub fn by_set(filled: &[Filled], claims: &[Expected]) -> Vec<FilledSet> {
                 known.volumes += 1;
                 (known.bytes, known.seconds) = (known.bytes.max(filling.bytes), known.seconds.max(seconds));
             }
-            None => all.push(FilledSet {
-                data_set,
-                workload: workload.clone(),
-                via: filling.via,
-                volumes: 1,
-                bytes: filling.bytes,
-                rate: filling.rate,
-                seconds,
-                supposed: filling.supposed,
-            }),
+            None => {
+                // A pod that waits for what it copies counts as begun.
+                let copies = all
+                    .iter()
+                    .position(|it| filling.via == Via::Backup && it.data_set == data_set && it.workload == *workload);
+                let new = FilledSet {
+                    data_set,
+                    workload: workload.clone(),
+                    via: filling.via,
+                    volumes: 1,
+                    bytes: filling.bytes,
+                    rate: filling.rate,
+                    seconds,
+                    supposed: filling.supposed,
+                };
+                all.insert(copies.unwrap_or(all.len()), new);
+            }
         }
     }
     all

@@ -57,13 +57,16 @@ use crate::health::gate::StandIn;
 /// What a simulated cluster calls itself.
 pub const CONTEXT: &str = "simulation";
 
+/// What stands for the address of its API server.
+pub const SERVER: &str = "simulated";
+
 impl Simulation {
     /// A connection to it, as a run wants it.
     ///
     /// # Errors
     /// When it does not answer, as it may with faults.
     pub async fn connect(&self) -> Result<Cluster, ClusterError> {
-        Cluster::with_client(self.client(), CONTEXT.into(), "simulated".into()).await
+        Cluster::with_client(self.client(), CONTEXT.into(), SERVER.into()).await
     }
 
     /// What gates are told.

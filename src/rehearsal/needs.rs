@@ -12,8 +12,10 @@ use crate::plan::Plan;
 /// What a rebuild needs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Needs {
-    /// Nodes, so that pods that must be apart can be.
+    /// Nodes, so that pods that must be apart can be, and none has more pods than a kubelet takes.
     pub nodes: usize,
+    /// Pods of workloads; those of DaemonSets, of which there is one a node, are not counted.
+    pub pods: usize,
     /// Claims, those of StatefulSets' pods counted one by one.
     pub claims: usize,
     /// Bytes of all claims.
@@ -33,6 +35,9 @@ pub struct Needs {
     /// Whether a Service wants a load balancer.
     pub load_balancer: bool,
 }
+
+/// Pods that a node takes unless it is told otherwise. Source: `maxPods` of Kubernetes' pkg/kubelet/apis/config.
+const PODS_OF_A_NODE: usize = 110;
 
 fn list<'v>(value: &'v Value, pointer: &str) -> impl Iterator<Item = &'v Value> {
     value.pointer(pointer).and_then(Value::as_array).into_iter().flatten()
@@ -79,7 +84,11 @@ pub fn needs(plan: &Plan) -> Needs {
         if apart {
             needs.nodes = needs.nodes.max(replicas);
         }
+        if object.kind() != "DaemonSet" {
+            needs.pods = needs.pods.saturating_add(replicas);
+        }
     }
+    needs.nodes = needs.nodes.max(needs.pods.div_ceil(PODS_OF_A_NODE));
     needs.hosts.retain(|host| !host.is_empty());
     let made = || plan.items().map(|item| &item.object).filter(|object| object.kind() == "StorageClass");
     let is_default = |object: &Object| text(object.body(), &format!("/metadata/annotations/{DEFAULT_CLASS}")) == "true";

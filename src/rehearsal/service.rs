@@ -202,8 +202,10 @@ fn json(code: u16, content_type: &'static str, value: &Value) -> Response<Answer
     response(code, content_type, serde_json::to_vec(value).unwrap_or_default())
 }
 
-fn failure(code: u16, message: &str) -> Response<Answered> {
+/// An answer of the server that is none of the API.
+pub(super) fn failure(code: u16, message: &str) -> Response<Answered> {
     let reason = match code {
+        401 => "Unauthorized",
         429 => "TooManyRequests",
         503 => "ServiceUnavailable",
         _ => "InternalError",

@@ -376,3 +376,69 @@ async fn members_without_data_copy_it_once_from_the_first_that_has_it() {
     assert!((1_000..1_040).contains(&(b - a)), "{a} {b}");
     assert!((5_000..5_040).contains(&(c - a)), "{a} {c}");
 }
+
+/// The pods of a Job that has this in its spec, each with the second of virtual time in which it began.
+async fn pods_of_job(more: Value) -> (Vec<u64>, Value) {
+    let simulation = simulation(true);
+    let mut job = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "a"},
+        "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "a", "image": "i"}]}}}});
+    job["spec"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    simulation.world().model.ready.insert("Job/a".into(), Duration::from_secs(60));
+    apply(&api(&simulation, "batch/v1", "Job"), "one", false, job).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(3_000)).await;
+    let pods = api(&simulation, "v1", "Pod").list(&ListParams::default()).await.unwrap();
+    let start = jiff::Timestamp::from_second(1_767_225_600).unwrap();
+    let began = |pod: &DynamicObject| {
+        let made = pod.metadata.creation_timestamp.as_ref().unwrap().0;
+        made.duration_since(start).as_secs().try_into().unwrap()
+    };
+    let mut began: Vec<u64> = pods.iter().map(began).collect();
+    began.sort_unstable();
+    let job = api(&simulation, "batch/v1", "Job").get("a").await.unwrap();
+    (began, job.data["status"].clone())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_runs_as_many_pods_at_once_as_it_may() {
+    let (began, status) = pods_of_job(json!({"completions": 5, "parallelism": 2})).await;
+    assert_eq!(began.len(), 5, "{began:?}");
+    assert_eq!(began[0], began[1], "two at once: {began:?}");
+    assert!(began[2] >= began[1] + 60 && began[4] >= began[3] + 60, "and no more: {began:?}");
+    assert_eq!((&status["succeeded"], &status["conditions"][1]["type"]), (&json!(5), &json!("Complete")));
+    let (began, _) = pods_of_job(json!({"completions": 3})).await;
+    assert!(began.is_sorted_by(|one, other| one + 60 <= *other), "one after the other: {began:?}");
+    // Without a number of completions the first success is enough, and no other pod begins.
+    let (began, status) = pods_of_job(json!({"parallelism": 3, "completions": null})).await;
+    assert_eq!((began.len(), &status["conditions"][1]["type"]), (3, &json!("Complete")), "{status}");
+}
+
+/// What a served simulation answers to a request for this path.
+async fn served(path: &str) -> String {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let simulation = simulation(false);
+    let serving = tokio::spawn(async move { server::serve(simulation, listener, "guessed-by-nobody").await });
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    serving.abort();
+    answer
+}
+
+#[tokio::test]
+async fn who_does_not_know_the_token_is_told_nothing() {
+    let wanted = "/api/v1/namespaces/space";
+    for path in
+        [wanted, &format!("/another{wanted}"), &format!("/guessed-by-nobody-else{wanted}"), "/guessed-by-nobody"]
+    {
+        let answer = served(path).await;
+        assert!(answer.starts_with("HTTP/1.1 401 ") && !answer.contains("\"space\""), "{path}: {answer}");
+    }
+    let answer = served(&format!("/guessed-by-nobody{wanted}?pretty=true")).await;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"name\":\"space\""), "{answer}");
+    let kubeconfig = server::kubeconfig("127.0.0.1:1".parse().unwrap(), "guessed-by-nobody");
+    assert_eq!(kubeconfig["clusters"][0]["cluster"]["server"], "http://127.0.0.1:1/guessed-by-nobody");
+}

@@ -1,7 +1,9 @@
 //! What the API server refuses: names that cannot be, fields that are needed, fields that cannot change. A part of
 //! `pkg/apis/*/validation`, chosen by what deploy tools meet.
 
+mod number;
 mod pod;
+mod schedule;
 mod size;
 
 use serde_json::{Value, json};
@@ -189,6 +191,7 @@ pub fn updated(kind: &Kind, old: &Value, new: &Value) -> Vec<FieldError> {
 fn common(kind: &Kind, object: &Value) -> Vec<FieldError> {
     let mut errors = labels(object);
     errors.extend(size::errors(kind, object));
+    errors.extend(number::errors(kind, object));
     let spec = &object["spec"];
     match (kind.group.as_str(), kind.kind.as_str()) {
         ("apps", "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet") => {
@@ -217,7 +220,7 @@ fn common(kind: &Kind, object: &Value) -> Vec<FieldError> {
         }
         ("batch", "Job" | "CronJob") => {
             if kind.kind == "CronJob" {
-                errors.extend(schedule(&spec["schedule"]));
+                errors.extend(schedule::error(&spec["schedule"]));
             }
             let path = if kind.kind == "Job" { "spec.template.spec" } else { "spec.jobTemplate.spec.template.spec" };
             let pod = object.pointer(&format!("/{}", path.replace('.', "/")));
@@ -352,7 +355,6 @@ fn common(kind: &Kind, object: &Value) -> Vec<FieldError> {
     errors
 }
 
-/// Names of labels that cannot be.
 /// What is wrong with the names of an object's labels.
 pub fn labels(object: &Value) -> Vec<FieldError> {
     let names = object.pointer("/metadata/labels").and_then(Value::as_object);
@@ -377,15 +379,4 @@ fn is_cidr(text: &str) -> bool {
     let Some((address, bits)) = text.split_once('/') else { return false };
     let (Ok(address), Ok(bits)) = (address.parse::<std::net::IpAddr>(), bits.parse::<u8>()) else { return false };
     bits <= if address.is_ipv4() { 32 } else { 128 }
-}
-
-/// The number of a schedule's fields; what stands in them is not looked at.
-fn schedule(schedule: &Value) -> Option<FieldError> {
-    let text = schedule.as_str()?;
-    let fields: Vec<&str> = text.split_whitespace().collect();
-    if fields.len() == 5 || text.starts_with('@') {
-        return None;
-    }
-    let detail = format!("expected exactly 5 fields, found {}: [{}]", fields.len(), fields.join(" "));
-    Some(FieldError::invalid("spec.schedule", schedule, &detail))
 }

@@ -94,7 +94,7 @@ fn a_pin_of_the_extended_environment_is_told_apart() {
 
       environments/live.yaml:4 states it for its own environment: a pin is not passed on
 
-      bind this one:   rekindle env pin standby --context NAME
+      bind this one:   rekindle env pin standby --kit PLACE/kit
     ");
 }
 

@@ -42,8 +42,39 @@ fn what_if_times_and_errors_show_in_the_events() {
     assert_eq!((last["event"].as_str(), last["outcome"].as_str()), (Some("rehearsed"), Some("done")));
     assert!(last["seconds"].as_f64().unwrap() > 1200.0, "{last}");
     assert_eq!(last["needs"]["nodes"], 3);
-    let outcome = place.run(&["rehearse", "production", "--api-errors", "5%", "-o", "json"]);
+    assert_eq!(last["supposed"], serde_json::json!(["StatefulSet/postgresql-app takes 20m"]));
+    let wishes = ["--api-errors", "5%", "--nodes", "4", "-o", "json"];
+    let outcome = place.run(&[&["rehearse", "production"][..], &wishes].concat());
     assert_eq!(outcome.code, Some(0), "{outcome}");
+    let supposed = ["5% of the requests to the API server go wrong", "a cluster of 4 nodes"];
+    assert_eq!(last_event(&outcome)["supposed"], serde_json::json!(supposed));
+    let outcome = place.run(&["rehearse", "production", "--fail", "Deployment/api=pull", "-o", "json"]);
+    assert_eq!(last_event(&outcome)["supposed"], serde_json::json!(["Deployment/api cannot pull its image"]));
+    let outcome = place.run(&["rehearse", "production", "--slow", "Job/a=1s", "--slow", "Job/a=2s"]);
+    assert!(outcome.code == Some(2), "{outcome}");
+}
+
+#[test]
+fn only_what_a_real_run_took_is_measured() {
+    let place = small();
+    let simulated = place.run(&["rehearse", "local", "-o", "json"]);
+    write(&place.folder().join("simulated.jsonl"), simulated.stdout.as_bytes());
+    write(&place.folder().join("nothing.jsonl"), b"nothing\n");
+    let real = simulated.stdout.replace("\"server\":\"simulated\"", "\"server\":\"https://10.0.0.1:6443\"");
+    write(&place.folder().join("real.jsonl"), real.as_bytes());
+    for (file, told) in [
+        ("simulated.jsonl", "that run was simulated: its times are assumed ones"),
+        ("nothing.jsonl", "there is no run in it in which anything became ready"),
+        ("/dev/null", "there is no run in it"),
+    ] {
+        let outcome = place.run(&["rehearse", "local", "--measured", file]);
+        assert_eq!(outcome.code, Some(2), "{outcome}");
+        assert!(outcome.stderr.contains(told), "{told:?} is missing: {outcome}");
+    }
+    let outcome = place.run(&["rehearse", "local", "--measured", "real.jsonl"]);
+    assert!(outcome.code == Some(0) && !outcome.stderr.contains("are those of a run of"), "{outcome}");
+    let outcome = place.run(&["rehearse", "production", "--measured", "real.jsonl"]);
+    assert!(outcome.stderr.contains("times of real.jsonl are those of a run of local"), "{outcome}");
 }
 
 #[test]
@@ -51,7 +82,10 @@ fn wishes_that_mean_nothing_are_put_right() {
     let place = Place::new();
     for (wish, told) in [
         (["--fail", "Deployment/apy=crash"], "did you mean --fail Deployment/api=crash?"),
+        (["--fail", "api=crash"], "did you mean --fail Deployment/api=crash?"),
+        (["--slow", "redis=1h"], "did you mean --slow StatefulSet/redis=1h?"),
         (["--fail", "Deployment/api=explode"], "the ways are crash, pull and never"),
+        (["--set", "api.replicas=100000"], "a simulated cluster takes 5000 at most"),
         (["--slow", "Deployment/api=soon"], "a time is written as 90s, 20m or 3h30m"),
         (["--api-errors", "5"], "a share is written as 5%"),
     ] {
@@ -77,7 +111,7 @@ fn without_a_key_stand_ins_take_the_place_of_secrets() {
 fn the_simulated_cluster_is_served_to_this_machine_alone() {
     let outcome = Place::new().run(&["rehearse", "production", "--serve=0.0.0.0:0"]);
     assert_eq!(outcome.code, Some(2), "{outcome}");
-    for told in ["no address of this machine alone", "asks nobody who they are", "--serve=127.0.0.1:PORT"] {
+    for told in ["no address of this machine alone", "holds the environment's secrets", "--serve=127.0.0.1:PORT"] {
         assert!(outcome.stderr.contains(told), "{told:?} is missing: {outcome}");
     }
 }

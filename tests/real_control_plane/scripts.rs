@@ -344,3 +344,69 @@ pub fn of_templates() -> Vec<Script> {
     }
     scripts
 }
+
+/// What is told of numbers, amounts and schedules that cannot be.
+pub fn of_numbers() -> Vec<Script> {
+    let pod = json!({"metadata": {"labels": {"app": "a"}}, "spec": {"containers": [{"name": "c", "image": "x:1"}]}});
+    let workload = json!({"selector": {"matchLabels": {"app": "a"}}, "template": pod});
+    let job = json!({"suspend": true, "template": merged(&pod, &json!({"spec": {"restartPolicy": "Never"}}))});
+    let cron = json!({"suspend": true, "schedule": "* * * * *", "jobTemplate": {"spec": job}});
+    let asks = |requests: Value, limits: Value| {
+        let container = json!({"name": "c", "image": "x:1", "resources": {"requests": requests, "limits": limits}});
+        json!({"template": {"spec": {"containers": [container]}}})
+    };
+    let size = |size: Value| json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}});
+    let mut wrong: Vec<(&str, &str, &str, Value)> = Vec::new();
+    for field in ["replicas", "minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds"] {
+        wrong.push(("apps/v1", "Deployment", "deployments", merged(&workload, &json!({field: -1}))));
+    }
+    for change in [
+        json!({"replicas": 3_000_000_000_u64}),
+        asks(json!({"cpu": -1}), json!({})),
+        asks(json!({"memory": "2048Mi"}), json!({"memory": "1Gi"})),
+        asks(json!({"memory": "1Gi"}), json!({"memory": "-1Gi"})),
+        asks(json!({"cpu": "1500m"}), json!({"cpu": 1})),
+    ] {
+        wrong.push(("apps/v1", "Deployment", "deployments", merged(&workload, &change)));
+    }
+    for field in ["replicas", "minReadySeconds", "revisionHistoryLimit"] {
+        let spec = merged(&workload, &json!({"serviceName": "a", "replicas": 0, field: -1}));
+        wrong.push(("apps/v1", "StatefulSet", "statefulsets", spec));
+        wrong.push(("apps/v1", "DaemonSet", "daemonsets", merged(&workload, &json!({field: -1}))));
+    }
+    for field in ["parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished"] {
+        wrong.push(("batch/v1", "Job", "jobs", merged(&job, &json!({field: -1}))));
+        let spec = merged(&cron, &json!({"jobTemplate": {"spec": {field: -1}}}));
+        wrong.push(("batch/v1", "CronJob", "cronjobs", spec));
+    }
+    for field in ["startingDeadlineSeconds", "successfulJobsHistoryLimit", "failedJobsHistoryLimit"] {
+        wrong.push(("batch/v1", "CronJob", "cronjobs", merged(&cron, &json!({field: -1}))));
+    }
+    for schedule in [
+        "61 * * * banana",
+        "@dayly",
+        "* * 0 * *",
+        "5-1 * * * *",
+        "*/0 * * * *",
+        "1-2-3 * * * *",
+        "1/2/3 * * * *",
+        "* * * * 7",
+        "* * * * banana",
+        "-1 * * * *",
+        "1,,99 * * * *",
+    ] {
+        wrong.push(("batch/v1", "CronJob", "cronjobs", merged(&cron, &json!({"schedule": schedule}))));
+    }
+    for storage in [json!("-5Gi"), json!("0"), json!(0)] {
+        wrong.push(("v1", "PersistentVolumeClaim", "persistentvolumeclaims", size(storage)));
+    }
+    let script = |(number, (version, kind, resource, spec)): (usize, (&str, &str, &str, Value))| {
+        let body = json!({"apiVersion": version, "kind": kind, "metadata": {"name": "a"}, "spec": spec});
+        let group = if version == "v1" { "api/v1".to_owned() } else { format!("apis/{version}") };
+        let object = format!("/{group}/namespaces/{{ns}}/{resource}/a");
+        let asks =
+            vec![apply_as("one", &object, false, body), delete(&object, json!({"propagationPolicy": "Background"}))];
+        Script { name: format!("number-{}-{number}", kind.to_lowercase()), asks }
+    };
+    wrong.into_iter().enumerate().map(script).collect()
+}

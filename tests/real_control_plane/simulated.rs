@@ -13,7 +13,7 @@ use rekindle::rehearsal::{Faults, Model, Simulation, World};
 use serde_json::{Value, json};
 
 use super::BED;
-use super::scripts::{by_kind, of_templates};
+use super::scripts::{by_kind, of_numbers, of_templates};
 use super::support::{Bed, Space};
 
 /// One request. `{ns}` in the path and the body is the script's namespace, `{rv}` and `{uid}` are those of the last answer.
@@ -861,8 +861,13 @@ fn the_simulated_api_server_answers_like_the_real_one() {
         Simulation::new(World::new(started, 0, Model::default(), false), Faults::none())
     });
     let client = runtime.block_on(async { simulation.client() });
-    let scripts: Vec<Script> =
-        written().into_iter().chain(by_kind()).chain(of_templates()).chain((0..GENERATED).map(generated)).collect();
+    let scripts: Vec<Script> = written()
+        .into_iter()
+        .chain(by_kind())
+        .chain(of_templates())
+        .chain(of_numbers())
+        .chain((0..GENERATED).map(generated))
+        .collect();
     let known = known();
     let (mut unexpected, mut agreed) = (Vec::new(), Vec::new());
     for script in &scripts {

@@ -13,7 +13,7 @@ use crate::manifest::mistake::nearest;
 use crate::plan::Plan;
 use crate::plan::estimate::Measured;
 use crate::rehearsal::filling::{FilledSet, Rates, Via, fillings};
-use crate::rehearsal::{Fate, Model};
+use crate::rehearsal::{Fate, Model, SERVER};
 use crate::report::duration::human;
 
 /// Everything about times that the flags say.
@@ -24,6 +24,8 @@ pub struct Wishes {
     pub restores: BTreeMap<String, Duration>,
     /// Data sets that a measured run restored.
     measured_restores: BTreeSet<String>,
+    /// What is worth saying about files of measured runs, a sentence each.
+    pub notes: Vec<String>,
 }
 
 impl Wishes {
@@ -47,7 +49,9 @@ impl Wishes {
                         .hint("the ways are crash, pull and never"));
                 }
             };
-            model.fates.insert(name, fate);
+            if model.fates.insert(name.clone(), fate).is_some() {
+                return Err(twice("fail", &name));
+            }
         }
         for wish in &args.slow {
             let (name, time) = split("slow", wish)?;
@@ -58,7 +62,9 @@ impl Wishes {
                     .hint("a time is written as 90s, 20m or 3h30m")
             })?;
             let times = if names.restored.contains(&name) { &mut restores } else { &mut model.ready };
-            times.insert(name, time);
+            if times.insert(name.clone(), time).is_some() {
+                return Err(twice("slow", &name));
+            }
         }
         if let Some(text) = &args.api_errors {
             let share = text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
@@ -71,17 +77,36 @@ impl Wishes {
         for (step, seconds) in journals {
             model.measured.extend(Duration::try_from_secs_f64(*seconds).ok().map(|time| (step.clone(), time)));
         }
-        let mut measured_restores = BTreeSet::new();
+        let (mut measured_restores, mut notes) = (BTreeSet::new(), Vec::new());
         for file in &args.measured {
             let text = std::fs::read_to_string(file).map_err(|error| {
                 let why = plain(&error);
                 CliError::new(Exit::Usage, format!("--measured {}: cannot be read: {why}", file.display()))
             })?;
-            model.measured.extend(measured(&text));
+            let refused = |why: String| CliError::new(Exit::Usage, format!("--measured {}: {why}", file.display()));
+            let began = events(&text).find(|event| event["event"] == "run-started");
+            let found = measured(&text);
+            match began {
+                Some(began) if began["server"] == SERVER => {
+                    return Err(refused("that run was simulated: its times are assumed ones".into())
+                        .hint("what measures is a real run:   rekindle up ENV -o json > run.jsonl"));
+                }
+                Some(began) if !found.is_empty() => {
+                    let of = began["environment"].as_str().unwrap_or_default();
+                    if of != plan.environment {
+                        notes.push(format!("times of {} are those of a run of {of}", file.display()));
+                    }
+                }
+                _ => {
+                    return Err(refused("there is no run in it in which anything became ready".into())
+                        .hint("it is what a run prints:   rekindle up ENV -o json > run.jsonl"));
+                }
+            }
+            model.measured.extend(found);
             measured_restores.extend(restored_in(&text));
         }
         model.measured.retain(|name, _| names.workloads.contains(name) && !model.ready.contains_key(name));
-        Ok(Self { model, restores, measured_restores })
+        Ok(Self { model, restores, measured_restores, notes })
     }
 
     /// The model with what is done about data. A measured time counts only where as much was restored as is now.
@@ -137,11 +162,25 @@ impl Names {
         }
         let message = format!("--{flag} {name}={value}: the kit makes no pods by the name {name}");
         let error = CliError::new(Exit::Usage, message);
-        Err(match nearest(name, known()) {
+        // A name without its kind, or another name of the same kind.
+        let bare = known().find(|known| known.split_once('/').is_some_and(|(_, bare)| bare == name));
+        let near = match name.split_once('/') {
+            Some((kind, bare)) if known().any(|known| known.starts_with(&format!("{kind}/"))) => {
+                let of_kind = || known().filter_map(|known| known.split_once('/').filter(|(of, _)| *of == kind));
+                let near = nearest(bare, of_kind().map(|(_, bare)| bare));
+                near.and_then(|near| known().find(|known| *known == format!("{kind}/{near}")))
+            }
+            _ => nearest(name, known()),
+        };
+        Err(match bare.or(near) {
             Some(near) => error.hint(format!("did you mean --{flag} {near}={value}?")),
             None => error.hint(format!("what makes pods: {}", self.workloads.join(", "))),
         })
     }
+}
+
+fn twice(flag: &str, name: &str) -> CliError {
+    CliError::new(Exit::Usage, format!("--{flag} {name}=… is given twice"))
 }
 
 fn split(flag: &str, wish: &str) -> Result<(String, String), CliError> {

@@ -24,7 +24,7 @@ pub struct Socket {
 pub fn open(wish: SocketAddr) -> Result<Socket, CliError> {
     if !wish.ip().is_loopback() {
         return Err(CliError::new(Exit::Usage, format!("--serve={wish}: this is no address of this machine alone"))
-            .detail("the simulated cluster asks nobody who they are")
+            .detail("the simulated cluster holds the environment's secrets and speaks without encryption")
             .hint("leave the address out, or choose a port with --serve=127.0.0.1:PORT"));
     }
     let listener = std::net::TcpListener::bind(wish).and_then(|listener| {
@@ -51,8 +51,9 @@ pub fn until_stopped(
     let bug = |error: std::io::Error| CliError::new(Exit::Bug, format!("cannot serve: {}", plain(&error)));
     let mut file =
         tempfile::Builder::new().prefix("rekindle-simulation-").suffix(".kubeconfig").tempfile().map_err(bug)?;
+    let token = token().map_err(bug)?;
     // JSON is YAML.
-    writeln!(file, "{:#}", server::kubeconfig(socket.address)).map_err(bug)?;
+    writeln!(file, "{:#}", server::kubeconfig(socket.address, &token)).map_err(bug)?;
     let path = file.path().display();
     context.ui.say("");
     context.ui.say("the simulated cluster goes on in real time until Ctrl-C:");
@@ -63,10 +64,17 @@ pub fn until_stopped(
         let mut interrupt = signal(SignalKind::interrupt()).map_err(bug)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(bug)?;
         tokio::select! {
-            () = server::serve(simulation, listener) => {}
+            () = server::serve(simulation, listener, &token) => {}
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
         Ok(())
     })
+}
+
+/// What the kubeconfig holds and nobody can guess: only who may read that file gets an answer.
+fn token() -> std::io::Result<String> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(std::io::Error::other)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

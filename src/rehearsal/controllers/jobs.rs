@@ -28,7 +28,8 @@ pub fn job(world: &mut World, key: &Key) {
         });
         return;
     }
-    let want = number(&object, "/spec/completions").unwrap_or(1);
+    let completions = number(&object, "/spec/completions");
+    let want = completions.unwrap_or(1);
     let limit = number(&object, "/spec/backoffLimit").unwrap_or(6);
     let pods = pods_of(world, &object);
     let of = |which: &str| super::count(&pods, |(_, pod)| phase(pod) == which);
@@ -37,8 +38,10 @@ pub fn job(world: &mut World, key: &Key) {
         .iter()
         .filter_map(|(_, pod)| pod.pointer("/status/containerStatuses/0/restartCount").and_then(Value::as_u64))
         .sum();
-    let active = pods.len() as u64 - succeeded - failed;
-    let end = if succeeded >= want {
+    let mut active = pods.len() as u64 - succeeded - failed;
+    // Without a number of completions the first success is enough, and the pods beside it end by themselves.
+    let enough = succeeded >= want && (completions.is_some() || active == 0);
+    let end = if enough {
         Some(json!([
             {"type": "SuccessCriteriaMet", "status": "True", "reason": "CompletionsReached", "lastTransitionTime": now},
             {"type": "Complete", "status": "True", "reason": "CompletionsReached", "lastTransitionTime": now},
@@ -57,7 +60,14 @@ pub fn job(world: &mut World, key: &Key) {
     } else {
         None
     };
-    if end.is_none() && active == 0 {
+    let side_by_side = number(&object, "/spec/parallelism").unwrap_or(1);
+    let wanted = match completions {
+        Some(completions) => side_by_side.min(completions.saturating_sub(succeeded)),
+        None if succeeded > 0 => 0,
+        None => side_by_side,
+    };
+    let missing = wanted.saturating_sub(active);
+    if end.is_none() && missing > 0 {
         // The first at once; after a failure with a pause that doubles.
         let pause = Duration::from_secs(10 * (1 << failed.saturating_sub(1).min(5)));
         let last = object.pointer("/metadata/annotations/rehearsal~1retry").and_then(Value::as_str);
@@ -65,10 +75,10 @@ pub fn job(world: &mut World, key: &Key) {
         let due = u64::try_from((world.elapsed() + pause).as_millis()).unwrap_or_default();
         let elapsed = u64::try_from(world.elapsed().as_millis()).unwrap_or_default();
         match (failed, last) {
-            (0, _) => create(world, key, &object),
+            (0, _) => active += create(world, key, &object, missing),
             (_, Some(at)) if at <= elapsed => {
                 world.edit(key, forget_retry);
-                create(world, key, &object);
+                active += create(world, key, &object, missing);
             }
             (_, Some(_)) => {}
             (_, None) => {
@@ -77,16 +87,16 @@ pub fn job(world: &mut World, key: &Key) {
             }
         }
     }
-    if succeeded >= want && object.pointer("/spec/ttlSecondsAfterFinished").is_some() {
+    if enough && object.pointer("/spec/ttlSecondsAfterFinished").is_some() {
         world.note_done(key);
     }
-    let active = u64::from(end.is_none()) * active.max(u64::from(failed == 0 && succeeded < want));
+    let active = if end.is_none() { active } else { 0 };
     world.edit(key, |job| {
         let started = job.pointer("/status/startTime").cloned().unwrap_or_else(|| now.clone().into());
         let mut status = json!({"startTime": started, "active": active, "succeeded": succeeded, "failed": failed});
         super::workloads::drop_zeros(&mut status);
         if let Some(conditions) = end {
-            if succeeded >= want {
+            if enough {
                 status["completionTime"] = now.into();
             }
             status["conditions"] = conditions;
@@ -135,9 +145,14 @@ fn forget_retry(job: &mut Value) {
     }
 }
 
-fn create(world: &mut World, key: &Key, job: &Value) {
+/// Makes so many pods; returns how many it could make.
+fn create(world: &mut World, key: &Key, job: &Value, count: u64) -> u64 {
     let template = job.pointer("/spec/template").cloned().unwrap_or_default();
-    let name = format!("{}-{}", key.name, letters(world.number()));
-    // Told by the event alone: the Job goes on trying.
-    let _ = make_pod(world, job, &name, &template, &[]);
+    let mut made = 0;
+    for _ in 0..count {
+        let name = format!("{}-{}", key.name, letters(world.number()));
+        // Told by the event alone: the Job goes on trying.
+        made += u64::from(make_pod(world, job, &name, &template, &[]).is_ok());
+    }
+    made
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{LABEL, SUBDOMAIN, is_label, list};
+use super::{LABEL, SUBDOMAIN, is_label, list, number};
 use crate::rehearsal::status::FieldError;
 
 /// What is wrong with the spec of a pod at a path. `claims`: names that are mounted like volumes, those of a StatefulSet's
@@ -37,6 +37,7 @@ fn container_errors(container: &Value, path: &str, volumes: &[&str]) -> Vec<Fiel
     if container["image"].as_str().is_none_or(str::is_empty) {
         errors.push(FieldError::required(format!("{path}.image"), ""));
     }
+    errors.extend(number::resources(container, path));
     for (index, mount) in list(container, "volumeMounts").enumerate() {
         let name = mount["name"].as_str().unwrap_or_default();
         if !volumes.contains(&name) {
