@@ -367,7 +367,7 @@ fn rehearse(
 }
 
 /// Pods of a simulated cluster at most: each has its own life, and the time for it grows faster than their number.
-const MOST_PODS: usize = 5_000;
+const MOST_PODS: usize = 10_000;
 
 fn refuse_too_many(pods: usize) -> Result<(), CliError> {
     if pods <= MOST_PODS {

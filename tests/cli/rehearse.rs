@@ -85,7 +85,7 @@ fn wishes_that_mean_nothing_are_put_right() {
         (["--fail", "api=crash"], "did you mean --fail Deployment/api=crash?"),
         (["--slow", "redis=1h"], "did you mean --slow StatefulSet/redis=1h?"),
         (["--fail", "Deployment/api=explode"], "the ways are crash, pull and never"),
-        (["--set", "api.replicas=100000"], "a simulated cluster takes 5000 at most"),
+        (["--set", "api.replicas=100000"], "a simulated cluster takes 10000 at most"),
         (["--slow", "Deployment/api=soon"], "a time is written as 90s, 20m or 3h30m"),
         (["--api-errors", "5"], "a share is written as 5%"),
     ] {
