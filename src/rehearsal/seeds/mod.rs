@@ -75,6 +75,8 @@ struct Play<'s> {
     watched: Arc<Mutex<Watched>>,
     /// What a person answers about data.
     answers: Answers,
+    /// What vanishes during the next run.
+    vanishing: Option<(usize, Key)>,
     /// The volumes as they were before the first run.
     before: BTreeMap<String, Value>,
     runs: usize,
@@ -110,6 +112,7 @@ impl<'s> Play<'s> {
             simulation,
             watched: Arc::new(Mutex::new(watched)),
             answers: Answers::default(),
+            vanishing: None,
             before,
             runs: 0,
             told: String::new(),
@@ -123,6 +126,7 @@ impl<'s> Play<'s> {
         let mut operator = Operator::new(self.scene, &self.simulation, RUNS[self.runs - 1], &self.watched);
         operator.at = is_true;
         operator.answers = self.answers.clone();
+        operator.vanishing = self.vanishing.take();
         operator
     }
 
@@ -335,6 +339,7 @@ async fn play(seed: u64, without: &Without) -> String {
         expected.extend(survived);
     }
     tokio::time::sleep(Duration::from_secs(900)).await;
+    play.vanishing.clone_from(&scene.vanishing);
     play.succeed(0).await;
     play.bound_as_expected(&expected);
     play.filled_as_expected();

@@ -21,6 +21,7 @@ use crate::plan::guard::{Pin, Reached, Subject, may_write, needs_residents};
 use crate::rebuild::event::{Event, EventKind};
 use crate::rebuild::{Options, Part, assess, down};
 use crate::rehearsal::api::Ask;
+use crate::rehearsal::deletion::{Propagation, delete};
 use crate::rehearsal::request::Target;
 use crate::rehearsal::store::Key;
 use crate::rehearsal::{Simulation, World};
@@ -108,6 +109,8 @@ pub struct Operator<'s> {
     pub breaking: Option<&'static str>,
     /// What it answers about data.
     pub answers: Answers,
+    /// What vanishes while it waits in this phase.
+    pub vanishing: Option<(usize, Key)>,
     /// How often it has begun.
     tries: i64,
     /// Told of each request that writes, before it takes effect.
@@ -203,6 +206,7 @@ impl<'s> Operator<'s> {
             misplaced: None,
             breaking: None,
             answers: Answers::default(),
+            vanishing: None,
             tries: 0,
             wrote,
             events: Vec::new(),
@@ -304,6 +308,13 @@ impl<'s> Operator<'s> {
         }
     }
 
+    /// Takes away what is to vanish while a gate of this phase must hold: long before the next one begins.
+    fn vanish(&mut self, phase: &str) {
+        let Some((_, key)) = self.vanishing.take_if(|(of, _)| *of == Scene::phase(phase)) else { return };
+        delete(&mut self.simulation.world(), &key, Propagation::Background);
+        self.watched.lock().unwrap().again.push(key);
+    }
+
     async fn follow(
         &mut self,
         work: impl Future<Output = Result<u8, ClusterError>>,
@@ -321,6 +332,11 @@ impl<'s> Operator<'s> {
                             if !self.scene.flapping.is_news(watched.turned) {
                                 watched.broken.push(why);
                             }
+                        }
+                        if let EventKind::GateWaiting { phase, answer, .. } = &event.kind
+                            && answer.contains("must hold for")
+                        {
+                            self.vanish(phase);
                         }
                         self.events.push(event);
                     }

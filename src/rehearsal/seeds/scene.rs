@@ -148,6 +148,15 @@ impl Crash {
     }
 }
 
+/// Something to vanish: in the phase behind one whose gate holds for so long that everybody can notice, where there is one.
+fn vanishing(chance: &mut Chance, items: &[Item], gates: &[Option<usize>]) -> Option<(usize, Key)> {
+    let waits = gates.iter().position(|hold| hold.is_some_and(|hold| hold >= 3))?;
+    let light = ["ConfigMap", "Secret", "Service", "Deployment"];
+    let next: Vec<&Item> = items.iter().filter(|item| item.phase == waits + 1 && light.contains(&item.kind)).collect();
+    let item = next.get(chance.below(next.len().max(1)))?;
+    Some((waits, item.key()))
+}
+
 /// What a seed decides.
 pub struct Scene {
     pub items: Vec<Item>,
@@ -167,6 +176,8 @@ pub struct Scene {
     pub squatter: Option<String>,
     /// Whose objects vanish between runs.
     pub lost: Vec<Key>,
+    /// An object that vanishes while a run waits in the phase before its own, which that run has found as it should be.
+    pub vanishing: Option<(usize, Key)>,
     /// When the first runs die.
     pub crashes: Vec<Crash>,
     /// When somebody else begins the same.
@@ -231,7 +242,7 @@ impl Scene {
                 items.iter_mut().filter(|item| needs.contains(&Some(item.full()))).for_each(|item| item.stays = true);
             }
         }
-        let gates = [0, 1, 2].map(|_| chance.happens(0.5).then(|| chance.below(5)));
+        let gates = [0, 1, 2].map(|_| chance.happens(0.5).then(|| chance.below(7)));
         let sign =
             chance.happens(0.3).then(|| (chance.below(phases), Duration::from_secs(60 + chance.below(200) as u64)));
         let runs: Vec<String> = items.iter().filter(|item| item.runs()).map(Item::full).collect();
@@ -246,6 +257,7 @@ impl Scene {
             items.iter().filter(|item| item.kind == "ConfigMap" && item.stays).map(|item| item.name.clone()).collect();
         let squatter = (chance.happens(0.3) && !fresh.is_empty()).then(|| fresh[chance.below(fresh.len())].clone());
         let lost = items.iter().filter(|_| chance.happens(0.2)).map(Item::key).collect();
+        let vanishing = vanishing(chance, &items, &gates[..phases - 1]).filter(|_| errors == 0.0);
         let crashes = (0..chance.below(3)).map(|_| Crash::of(chance)).collect();
         let second = chance.happens(0.3).then(|| Duration::from_millis(chance.below(40_000) as u64));
         let secret = format!("swordfish{:08}", chance.below(100_000_000));
@@ -264,6 +276,7 @@ impl Scene {
             foreign,
             squatter,
             lost,
+            vanishing,
             crashes,
             second,
             down,

@@ -9,13 +9,14 @@ use super::scene::Scene;
 type Spare = fn(&mut Scene);
 
 /// Everything that goes wrong in a scene, by the name that `--without` takes.
-const TROUBLES: [(&str, Spare); 15] = [
+const TROUBLES: [(&str, Spare); 16] = [
     ("errors", |scene| scene.errors = 0.0),
     ("fate", |scene| scene.fate = None),
     ("misplaced", |scene| scene.misplaced = None),
     ("foreign", |scene| scene.foreign.clear()),
     ("squatter", |scene| scene.squatter = None),
     ("lost", |scene| scene.lost.clear()),
+    ("vanishing", |scene| scene.vanishing = None),
     ("crashes", |scene| scene.crashes.clear()),
     ("second", |scene| scene.second = None),
     ("sign", |scene| scene.sign = None),
@@ -95,7 +96,7 @@ fn what_a_failure_does_not_need_is_left_out() {
     let without = Without::most(4, fails);
     assert_eq!(
         without.to_string(),
-        "0,1,3,accident,crashes,down,fate,flapping,foreign,left-lock,lost,meddling,misplaced,sign,squatter,survivors"
+        "0,1,3,accident,crashes,down,fate,flapping,foreign,left-lock,lost,meddling,misplaced,sign,squatter,survivors,vanishing"
     );
     assert_eq!(Without::read(&without.to_string()), without);
     assert!(Without::most(4, |_| false).is_empty());
