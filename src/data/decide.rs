@@ -217,8 +217,8 @@ impl<'a> Case<'a> {
             });
             return Err(self.stop(why, facts.collect(), self.claims.iter().flat_map(|it| self.unbind(it)).collect()));
         }
-        let anew = self.begins_anew();
-        let found = self.claims.iter().map(|claim| self.claim(claim, anew)).collect::<Result<Vec<_>, _>>()?;
+        let found = self.claims.iter().map(|claim| self.claim(claim)).collect::<Result<Vec<_>, _>>()?;
+        let found = if self.begins_anew() { self.anew(found)? } else { found };
         let survived = found.iter().any(|it| {
             matches!(it, Found::Decided(Choice::Adopt { .. }, _) | Found::Kept(Some(Record::From(Source::Adopt)), _))
         });
@@ -281,7 +281,7 @@ impl<'a> Case<'a> {
         })
     }
 
-    /// Whether claims that wait without a volume count for nothing, unless a person has said that they are kept.
+    /// Whether claims that wait without a volume may count for nothing, unless a person has said that they are kept.
     fn begins_anew(&self) -> bool {
         let told = self.answers.of(&self.set.name).any(|answer| *answer == Answer::Keep);
         !told && begins_anew(self.claims.iter().map(|claim| self.survey.claim(&claim.namespace, &claim.name)))
@@ -430,8 +430,24 @@ impl<'a> Case<'a> {
         format!("--data {name}=empty{confirm}")
     }
 
-    /// Looks at one claim by itself; `anew`: as if one that waits were not there, so that survivors are looked for.
-    fn claim(&self, claim: &Expected, anew: bool) -> Result<Found<'a>, Stop> {
+    /// What was found out where claims that wait may count for nothing: each whose volume survives gets that one. Where nothing
+    /// else holds anything, the others are as if they were not there.
+    fn anew(&self, found: Vec<Found<'a>>) -> Result<Vec<Found<'a>>, Stop> {
+        let look = |(claim, found): (&&Expected, Found<'a>)| match found {
+            Found::Waits(record, reason) => Ok(match self.missing(claim)? {
+                Found::Gone(_) => Found::Waits(record, reason),
+                survives => survives,
+            }),
+            found => Ok(found),
+        };
+        let found: Vec<Found<'a>> = self.claims.iter().zip(found).map(look).collect::<Result<_, Stop>>()?;
+        let holds = found.iter().any(|it| matches!(it, Found::Decided(..) | Found::Kept(..)));
+        let forget = |it| if matches!(it, Found::Waits(..)) && !holds { Found::Gone(Vec::new()) } else { it };
+        Ok(found.into_iter().map(forget).collect())
+    }
+
+    /// Looks at one claim by itself.
+    fn claim(&self, claim: &Expected) -> Result<Found<'a>, Stop> {
         let place = claim.place();
         let live = self.survey.claim(&claim.namespace, &claim.name);
         let Some(live) = live else { return self.missing(claim) };
@@ -440,7 +456,6 @@ impl<'a> Case<'a> {
             None => match live.record.filter(|_| !live.deleting) {
                 // Adopted, and no volume is named: what was to be done is not done.
                 None | Some(Record::From(Source::Adopt)) => self.missing(claim),
-                _ if anew => self.missing(claim),
                 record => Ok(Found::Waits(record, "its claim waits for its pod".into())),
             },
             Some((name, None)) => {

@@ -331,12 +331,12 @@ const TABLE: &[Row] = table![
     "cut off between the claims of two halves", "claims:2 backups", ["pvc data-0 pending record:restore ours", "archive - base_1@50"], "", "" => "restore base_1, restore base_1: restore, new history";
     "only a copy of itself, and its volume survives", "", ["pvc data-0 pending record:copy ours", "pv p1 available for:shop/data-0"], "", "" => "adopt p1: adopt";
     "only a copy of itself, and its volume cannot be used", "", ["pvc data-0 pending record:copy ours", "pv p1 available block for:shop/data-0"], "", "" => "stop: pv/p1 survives and cannot be used: it is of mode Block, and the claim wants Filesystem";
-    "only copies of each other, and one's volume survives", "replicated claims:2 backups", ["pvc data-0 pending record:copy ours", "pvc data-1 pending record:copy ours", "pv p1 released of:shop/data-1", "archive - base_1@50"], "", "" => "copy, adopt p1: adopt";
+    "only copies of each other, and one's volume survives", "replicated claims:2 backups", ["pvc data-0 pending record:copy ours", "pvc data-1 pending record:copy ours", "pv p1 released of:shop/data-1", "archive - base_1@50"], "", "" => "keep, adopt p1: adopt";
     "cut off between the claims of two halves, and both survive", "claims:2 backups", ["pvc data-0 pending record:restore ours", "pv p0 released of:shop/data-0", "pv p1 released of:shop/data-1", "archive - base_1@50"], "", "" => "adopt p0, adopt p1: adopt";
-    "cut off between the claims of two halves, and one survives", "claims:2 backups", ["pvc data-0 pending record:restore ours", "pv p1 released of:shop/data-1", "archive - base_1@50"], "", "" => "stop: only a part of it survives: nothing of shop/data-0 is there";
+    "one half survives, the other was never begun", "claims:2", ["pvc data-1 pending record:empty ours", "pv p0 released of:shop/data-0"], "protected", "" => "adopt p0, keep: adopt";
     "cut off after all claims", "replicated claims:2 backups", ["pvc data-0 pending record:restore ours", "pvc data-1 pending record:copy ours"], "", "" => "keep, keep: restore";
     "the one to copy from is there", "replicated claims:2 backups", ["pvc data-0 bound:p1 record:restore ours", "pv p1 bound holds:shop/data-0"], "", "" => "keep, copy: restore";
-    "the one to copy from survives", "replicated claims:2 backups", ["pvc data-1 pending record:copy ours", "pv p1 released of:shop/data-0", "archive - base_1@50"], "", "" => "adopt p1, copy: adopt";
+    "the one to copy from survives", "replicated claims:2 backups", ["pvc data-1 pending record:copy ours", "pv p1 released of:shop/data-0", "archive - base_1@50"], "", "" => "adopt p1, keep: adopt";
     "what waits is kept, said", "claims:2 backups", ["pvc data-0 pending record:restore ours"], "", "db=keep" => "stop: nothing of shop/data-1 is there, and it is to be restored";
     // One survivor.
     "a released volume", "", ["pv p1 released of:shop/data-0"], "", "" => "adopt p1: adopt";
