@@ -40,7 +40,7 @@ const MEMORY: u64 = 256;
 /// Bytes of stack of a thread that plays: without optimisation a whole scene in one future is large.
 const STACK: usize = 64 << 20;
 
-/// Names of the runs that follow each other.
+/// Names of the runs that follow each other; the first ones, each of which has a clock of its own.
 const RUNS: [&str; 24] = [
     "one",
     "two",
@@ -123,7 +123,9 @@ impl<'s> Play<'s> {
     /// The operator of the next run.
     fn operator(&mut self) -> Operator<'s> {
         self.runs += 1;
-        let mut operator = Operator::new(self.scene, &self.simulation, RUNS[self.runs - 1], &self.watched);
+        // Where a third of all requests go wrong, a run may lose its lock more often than there are names.
+        let name = RUNS.get(self.runs - 1).copied().unwrap_or_else(|| format!("run-{}", self.runs).leak());
+        let mut operator = Operator::new(self.scene, &self.simulation, name, &self.watched);
         operator.at = is_true;
         operator.answers = self.answers.clone();
         operator.vanishing = self.vanishing.take();
