@@ -15,7 +15,7 @@ use super::connect::{patiently, timed};
 use super::inventory::{Inventory, desired_hash};
 use super::kinds::ServedKind;
 use super::{Cluster, ClusterError};
-use crate::health::status::{Related, Status, pods_of, status};
+use crate::health::status::{READY_ANNOTATION, Related, Status, pods_of, status};
 use crate::kit::Rendered;
 use crate::manifest::{Object, ObjectKey};
 use crate::plan::decide::HAS_FINISHED;
@@ -55,24 +55,30 @@ const WITHOUT_STATUS: &[(&str, &str)] = &[
     ("node.k8s.io", "RuntimeClass"),
 ];
 
-/// Whether objects of a kind are ready as soon as they exist, as far as their status goes.
+/// Whether objects of a kind are ready as soon as they exist.
 pub fn has_no_status(group: &str, kind: &str) -> bool {
     WITHOUT_STATUS.contains(&(group, kind))
 }
 
-/// A set of LISTs: which kinds, where.
-pub type Places = BTreeMap<(String, String, Option<String>), ServedKind>;
+/// Whether the metadata of an object says all that its health depends on: its kind has no status, and no expression of its own
+/// reads what it holds.
+pub fn metadata_says_all(object: &Object) -> bool {
+    has_no_status(object.group(), object.kind()) && object.annotation(READY_ANNOTATION).is_none()
+}
+
+/// A set of LISTs: which kinds, where, and whether metadata is enough.
+pub type Places = BTreeMap<(String, String, Option<String>), (ServedKind, bool)>;
 
 /// The kinds and namespaces in which a set of objects lives, as far as the cluster serves their kinds.
 pub fn places<'a>(cluster: &Cluster, objects: impl IntoIterator<Item = &'a Object>) -> Places {
-    objects
-        .into_iter()
-        .filter_map(|object| {
-            let kind = cluster.kinds.of(object)?;
-            let namespace = object.namespace().filter(|_| kind.namespaced).map(str::to_owned);
-            Some(((object.api_version().to_owned(), object.kind().to_owned(), namespace), kind.clone()))
-        })
-        .collect()
+    let mut places = Places::new();
+    for object in objects {
+        let Some(kind) = cluster.kinds.of(object) else { continue };
+        let namespace = object.namespace().filter(|_| kind.namespaced).map(str::to_owned);
+        let place = (object.api_version().to_owned(), object.kind().to_owned(), namespace);
+        places.entry(place).or_insert_with(|| (kind.clone(), true)).1 &= metadata_says_all(object);
+    }
+    places
 }
 
 /// The key of a live object; `apiVersion` and `kind` come from the LIST it was in.
@@ -157,9 +163,8 @@ pub async fn survey(
     places: &Places,
     labels: &str,
 ) -> Result<HashMap<ObjectKey, Value>, ClusterError> {
-    let lists = places.iter().map(|((_, _, namespace), kind)| async move {
-        let metadata_only = has_no_status(&kind.resource.group, &kind.resource.kind);
-        let items = list(cluster, kind, namespace.as_deref(), Some(labels), metadata_only).await?;
+    let lists = places.iter().map(|((_, _, namespace), (kind, metadata_only))| async move {
+        let items = list(cluster, kind, namespace.as_deref(), Some(labels), *metadata_only).await?;
         Ok::<_, ClusterError>(items.into_iter().map(|live| (live_key(kind, &live), live)).collect::<Vec<_>>())
     });
     let pages: Vec<_> = stream::iter(lists).buffer_unordered(CONCURRENCY).try_collect().await?;
@@ -180,7 +185,7 @@ pub async fn standing(cluster: &Cluster, plan: &Plan) -> Result<Standing, Cluste
     let missing: HashMap<&ObjectKey, &Item> =
         items().filter(|item| !found.contains_key(&item.key)).map(|item| (&item.key, item)).collect();
     let others = self::places(cluster, missing.values().map(|item| &item.object));
-    let lists = others.iter().map(|((_, _, namespace), kind)| async move {
+    let lists = others.iter().map(|((_, _, namespace), (kind, _))| async move {
         let items = list(cluster, kind, namespace.as_deref(), Some(WITHOUT_ENVIRONMENT), true).await?;
         Ok::<_, ClusterError>(items.into_iter().map(|live| (live_key(kind, &live), live)).collect::<Vec<_>>())
     });

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::kinds::ServedKind;
-use super::observe::{has_no_status, live_key};
+use super::observe::live_key;
 use super::{Cluster, ClusterError, FIELD_MANAGER};
 use crate::manifest::ObjectKey;
 use crate::manifest::managed_fields::CLIENT_SIDE;
@@ -99,7 +99,7 @@ impl Place {
     }
 }
 
-/// Watches the objects of a kind until the handle is aborted; of kinds without a status only their metadata. Reconnects by
+/// Watches the objects of a kind until the handle is aborted, whole or only their metadata. Reconnects by
 /// itself: dropped streams go on where they were, `410 Gone` leads to a new list, with a backoff up to 5 s. Begins when the
 /// former watcher of the place has ended, so that two never tell of it at once.
 pub fn spawn(
@@ -107,6 +107,7 @@ pub fn spawn(
     kind: &ServedKind,
     namespace: Option<&str>,
     labels: Option<&str>,
+    metadata_only: bool,
     former: Option<JoinHandle<()>>,
     seen: mpsc::UnboundedSender<Seen>,
 ) -> JoinHandle<()> {
@@ -120,7 +121,7 @@ pub fn spawn(
             // Its end is an abortion, as asked.
             let _ = former.await;
         }
-        if has_no_status(&place.group, &place.kind) {
+        if metadata_only {
             tell(watcher(metadata, config), kind, server, place, seen).await;
         } else {
             tell(watcher(whole, config), kind, server, place, seen).await;

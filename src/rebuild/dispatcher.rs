@@ -415,11 +415,16 @@ impl Dispatcher<'_> {
             if let Some(failure) = phase.failure.take() {
                 return Err(self.fail(phase, failure).await);
             }
-            if !phase.asking && phase.all_ready() {
-                self.ask_gates(phase, notes);
-            }
-            if phase.all_passed() {
-                return Ok(());
+            if phase.all_ready() && (!phase.asking || phase.all_passed()) {
+                if !self.stayed_ready(phase) {
+                    continue;
+                }
+                if !phase.asking {
+                    self.ask_gates(phase, notes);
+                }
+                if phase.all_passed() {
+                    return Ok(());
+                }
             }
             let deadline = phase.deadline();
             tokio::select! {
@@ -556,7 +561,8 @@ impl Dispatcher<'_> {
             let known =
                 |(node, item): &(&mut Node, &Item)| node.state == State::Looking && self.store.is_current(&item.key);
             for (node, _) in phase.nodes.iter_mut().zip(&phase.plan.items).filter(known) {
-                node.state = State::Queued;
+                // What was ready before is judged with everything else at the phase's end.
+                node.state = if node.ready.is_some() { State::Ready } else { State::Queued };
             }
         }
         for key in changed {

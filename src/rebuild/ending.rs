@@ -45,8 +45,15 @@ impl Dispatcher<'_> {
         phase.failure = None;
         // What else is going wrong at this moment is often the cause, and at least the next thing to mend.
         for (index, node) in phase.nodes.iter().enumerate() {
-            if node.is_failing() && failure.objects.iter().all(|(known, _)| *known != index) {
+            if failure.objects.iter().any(|(known, _)| *known == index) {
+                continue;
+            }
+            if node.is_failing() {
                 failure.objects.push((index, node.reason.clone()));
+            } else if node.state == State::Ready
+                && let Some(status) = self.verdict(phase, index).filter(|status| !status.is_ready())
+            {
+                failure.objects.push((index, format!("not ready any more: {}", status.reason())));
             }
         }
         let diagnoses = failure.objects.iter().enumerate().map(|(rank, (index, _))| {

@@ -43,9 +43,11 @@ struct Server {
     faults: Vec<(&'static str, VecDeque<Fault>)>,
     /// How often each `METHOD path` was asked.
     asked: BTreeMap<String, usize>,
-    /// A watch of Deployments sends these lines, then ends; the next one gets the next set. Without a set left, and for
-    /// other kinds, a watch stays silent for 60 s.
+    /// A watch sends these lines, then ends; the next one of the kind gets the next set. A set is of the kind that its first
+    /// object has, of Deployments where that says nothing. Without a set left a watch stays silent for 60 s.
     watches: VecDeque<Vec<Value>>,
+    /// How long a set of lines takes.
+    slow_watches: Duration,
     /// After so many writes the address leads to another cluster.
     rerouted_after: Option<u64>,
 }
@@ -113,6 +115,13 @@ impl Server {
         (if created { StatusCode::CREATED } else { StatusCode::OK }, body)
     }
 
+    fn lines(&mut self, path: &str) -> Option<Vec<Value>> {
+        self.watches.pop_front_if(|set| {
+            let kind = set.first().and_then(|line| line["object"]["kind"].as_str()).filter(|kind| *kind != "Status");
+            path.ends_with(&format!("/{}", plural(kind.unwrap_or("Deployment"))))
+        })
+    }
+
     fn is_rerouted(&self) -> bool {
         self.rerouted_after.is_some_and(|writes| self.revision >= writes)
     }
@@ -169,14 +178,13 @@ fn client(server: &Arc<Mutex<Server>>) -> Client {
                 let (fault, lines) = {
                     let mut server = server.lock().unwrap();
                     *server.asked.entry(name.clone()).or_default() += 1;
-                    let watch = query
-                        .contains("watch=true")
-                        .then(|| if path.ends_with("/deployments") { server.watches.pop_front() } else { None });
+                    let watch = query.contains("watch=true").then(|| (server.lines(&path), server.slow_watches));
                     (server.fault(&name), watch)
                 };
                 // Latency, so that virtual time passes.
                 tokio::time::sleep(Duration::from_millis(5)).await;
-                if let Some(lines) = lines {
+                if let Some((lines, slow)) = lines {
+                    tokio::time::sleep(slow).await;
                     if matches!(server.lock().unwrap().fault(&format!("WATCH {path}")), Some(Fault::LostAnswer)) {
                         return Err(std::io::Error::other("connection reset by peer"));
                     }
@@ -736,4 +744,128 @@ async fn what_is_missing_behind_a_new_address_is_not_made_there() {
     let EventKind::RunFinished { outcome, .. } = &events.last().unwrap().kind else { panic!("{events:?}") };
     assert_eq!((exit, *outcome), (4, Outcome::WrongCluster), "{events:?}");
     assert_eq!(server.lock().unwrap().revision, 3);
+}
+
+/// A ConfigMap that something else fills.
+const FILLED: (&str, &str) = (
+    "templates/storage/ca.yaml",
+    "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: ca, annotations: {rekindle.dev/ready: 'has(object.data.ca)'}}\n",
+);
+
+#[tokio::test(start_paused = true)]
+async fn what_something_else_fills_is_seen_by_survey_and_watch() {
+    let path = "/api/v1/namespaces/space/configmaps/ca";
+    let server = Arc::new(Mutex::new(Server::default()));
+    let plan = plan(&[FILLED]);
+    let again = async |fill: bool| {
+        let cluster = Cluster::with_client(client(&server), "test".into(), "https://test".into()).await.unwrap();
+        let (sender, mut receiver) = mpsc::unbounded_channel();
+        let (_stop, stopped) = watch::channel(false);
+        let mut run = std::pin::pin!(run(cluster, &plan, options(), sender, stopped));
+        if fill {
+            assert!(tokio::time::timeout(Duration::from_secs(10), &mut run).await.is_err());
+            let mut server = server.lock().unwrap();
+            server.revision += 1;
+            let revision = server.revision.to_string();
+            let live = server.objects.get_mut(path).unwrap();
+            live["data"] = json!({"ca": "x"});
+            live["metadata"]["resourceVersion"] = json!(revision);
+            live["metadata"]["labels"] = json!({"rekindle.dev/environment": "test"});
+            server.watches = [vec![json!({"type": "MODIFIED", "object": server.objects[path].clone()})]].into();
+        }
+        let exit = run.await.unwrap();
+        (exit, told_of(&drained(&mut receiver).await, "ca"))
+    };
+    assert_eq!(again(true).await, (0, vec!["Created".into(), "waiting".into(), "ready".into()]));
+    assert_eq!(again(false).await, (0, vec!["Unchanged".into(), "ready".into()]));
+}
+
+/// A Deployment and a ConfigMap in one phase. The former is told of every 9 s, as ready or not; the latter takes half a minute. The
+/// exit code, what was told of the Deployment, all events, and how long it took.
+async fn breaking(states: &[bool], gate: Option<(&str, &str)>) -> (u8, Vec<String>, Vec<Event>, Duration) {
+    let late = ("templates/services/a.yaml", CONFIG.1);
+    let files: Vec<_> = [DEPLOYMENT, late].into_iter().chain(gate).collect();
+    let lines = states.iter().zip(100..);
+    let server = Server {
+        faults: vec![(CONFIG_PATH, [Fault::Answer(503, "starting", Some(30))].into())],
+        watches: lines.map(|(ready, at)| vec![json!({"type": "MODIFIED", "object": deployment(at, *ready)})]).collect(),
+        slow_watches: Duration::from_secs(9),
+        ..Server::default()
+    };
+    let (_, exit, events, took) = rebuild(server, &plan(&files)).await;
+    (exit, told_of(&events, "api"), events, took)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_phase_ends_when_everything_is_ready_at_the_same_moment() {
+    let (exit, told, events, took) = breaking(&[true, false, false, false, true], None).await;
+    assert_eq!((exit, told.join(" ").as_str()), (0, "Created waiting ready waiting ready"));
+    assert!(took > Duration::from_secs(45) && took < Duration::from_secs(46), "{took:?}");
+    let again = |event: &Event| matches!(&event.kind, EventKind::ObjectWaiting { reason, .. } if reason.starts_with("not ready any more: "));
+    assert_eq!(events.iter().filter(|event| again(event)).count(), 1, "{events:?}");
+    // What heals meanwhile is nobody's business.
+    let (exit, told, _, took) = breaking(&[true, false, true], None).await;
+    assert_eq!((exit, told.join(" ").as_str()), (0, "Created waiting ready"));
+    assert!(took < Duration::from_secs(31), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_breaks_and_stays_so_ends_the_phase() {
+    let (exit, told, events, took) = breaking(&[true, false], None).await;
+    assert_eq!((exit, told.join(" ").as_str()), (7, "Created waiting ready waiting"));
+    let failed = events.iter().find_map(|event| match &event.kind {
+        EventKind::ObjectFailed { object, reason, .. } => Some(format!("{}: {reason}", object.name)),
+        _ => None,
+    });
+    assert!(failed.as_ref().is_some_and(|told| told.starts_with("api: ")), "{failed:?}");
+    assert!(took > Duration::from_secs(600) && took < Duration::from_secs(700), "the stall limit of 10 m: {took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn gates_are_asked_again_when_what_they_rest_on_broke_meanwhile() {
+    let gate = GATE.1.replace("hold: 2s", "hold: 15s");
+    let gate = Some(("templates/services/gate.yaml", gate.as_str()));
+    let (exit, told, events, took) = breaking(&[true, true, true, false, false, true], gate).await;
+    assert_eq!((exit, told.join(" ").as_str()), (0, "Created waiting ready waiting ready"));
+    let passed = events.iter().filter(|event| matches!(event.kind, EventKind::GatePassed { .. }));
+    assert_eq!(passed.count(), 2);
+    assert!(took > Duration::from_secs(65), "it holds for its whole time: {took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gate_that_fails_names_what_broke_behind_it() {
+    let gate = GATE.1.replace("== \"a\"'", "== \"b\"'").replace("hold: 2s", "timeout: 15s");
+    let gate = Some(("templates/services/gate.yaml", gate.as_str()));
+    let (exit, _, events, _) = breaking(&[true, true, true, false], gate).await;
+    assert_eq!(exit, 7);
+    let broke = |event: &Event| matches!(&event.kind, EventKind::ObjectFailed { object, reason, .. } if object.name == "api" && reason.starts_with("not ready any more: "));
+    assert!(events.iter().any(broke), "{events:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_goes_while_its_phase_waits_is_made_again() {
+    let gone = json!({"type": "DELETED", "object": deployment(101, true)});
+    let lines = [json!({"type": "MODIFIED", "object": deployment(100, true)}), gone];
+    let server = Server {
+        faults: vec![(CONFIG_PATH, [Fault::Answer(503, "starting", Some(30))].into())],
+        watches: lines.into_iter().map(|line| vec![line]).collect(),
+        slow_watches: Duration::from_secs(10),
+        ..Server::default()
+    };
+    let server = Arc::new(Mutex::new(server));
+    let cluster = Cluster::with_client(client(&server), "test".into(), "https://test".into()).await.unwrap();
+    let (sender, mut receiver) = mpsc::unbounded_channel();
+    let (_stop, stopped) = watch::channel(false);
+    let plan = plan(&[DEPLOYMENT, ("templates/services/a.yaml", CONFIG.1)]);
+    let mut run = std::pin::pin!(run(cluster, &plan, options(), sender, stopped));
+    assert!(tokio::time::timeout(Duration::from_secs(25), &mut run).await.is_err());
+    {
+        let mut server = server.lock().unwrap();
+        server.objects.remove("/apis/apps/v1/namespaces/space/deployments/api").unwrap();
+        server.revision = 200;
+        server.watches = [vec![json!({"type": "ADDED", "object": deployment(300, true)})]].into();
+    }
+    assert_eq!(run.await.unwrap(), 0);
+    let told = told_of(&drained(&mut receiver).await, "api");
+    assert_eq!(told.join(" "), "Created waiting ready waiting Created waiting ready");
 }

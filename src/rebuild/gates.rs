@@ -16,7 +16,9 @@ impl Dispatcher<'_> {
         for (index, gate) in phase.plan.gates.iter().enumerate() {
             let state = &mut phase.gates[index];
             if let Some(reason) = &gate.skipped {
-                state.skipped = true;
+                if std::mem::replace(&mut state.skipped, true) {
+                    continue;
+                }
                 self.emitter.send(EventKind::GateSkipped {
                     phase: phase.plan.name.clone(),
                     gate: gate.name.clone(),

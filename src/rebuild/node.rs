@@ -60,7 +60,7 @@ pub enum State {
     Blocked,
     /// May be sent now.
     Queued,
-    /// May be as it should be, as far as it was known long ago; looked at again.
+    /// May be as it should be, or as ready as it was, as far as it was known long ago; looked at again.
     Looking,
     /// Being sent.
     Applying,
@@ -96,8 +96,10 @@ pub struct Node {
     pub open_needs: usize,
     /// When it was sent.
     pub sent: Option<Instant>,
-    /// When it became ready.
+    /// When it became ready, for the last time.
     pub ready: Option<Instant>,
+    /// When it was looked at again, or found not to be ready any more: its patience counts from then.
+    pub again: Option<Instant>,
     /// The object whose progress let this one begin.
     pub released_by: Option<usize>,
     /// Limit from being sent to being ready.
@@ -119,6 +121,7 @@ impl Node {
             open_needs,
             sent: None,
             ready: None,
+            again: None,
             released_by: None,
             limit,
             written: false,
@@ -165,6 +168,18 @@ impl Node {
         }
     }
 
+    /// It was ready, and has to show that it is so still or once more, with patience of its own.
+    pub fn retry(&mut self, state: State, now: Instant) {
+        self.state = state;
+        self.again = Some(now);
+        self.reason.clear();
+    }
+
+    /// The moment from which patience with it counts.
+    fn awaited(&self) -> Option<Instant> {
+        self.again.max(self.sent)
+    }
+
     /// Whether something is wrong with it right now.
     pub fn is_failing(&self) -> bool {
         self.failing.is_some()
@@ -177,15 +192,15 @@ impl Node {
 
     /// The moment at which patience with it ends: its own limit, or the grace of what is wrong with it.
     pub fn deadline(&self, limits: &Limits) -> Option<Instant> {
-        let late = self.sent.filter(|_| self.is_under_way())? + self.limit;
+        let late = self.awaited().filter(|_| self.is_under_way())? + self.limit;
         let failing = self.failing.as_ref().map(|(since, cause, _)| *since + limits.grace(*cause));
         Some(failing.map_or(late, |failing| failing.min(late)))
     }
 
     /// The reason to give when the deadline has come.
     pub fn overdue(&self, limits: &Limits) -> String {
-        match (&self.failing, self.sent) {
-            (Some((since, cause, reason)), Some(sent)) if *since + limits.grace(*cause) < sent + self.limit => {
+        match (&self.failing, self.awaited()) {
+            (Some((since, cause, reason)), Some(awaited)) if *since + limits.grace(*cause) < awaited + self.limit => {
                 reason.clone()
             }
             _ if self.reason.is_empty() => format!("not ready after {}", human(self.limit.as_secs_f64())),
@@ -253,6 +268,20 @@ mod tests {
         let progressing = || Status::Progressing { reason: "0 of 1 pods ready".into() };
         assert_eq!(node.judge(progressing(), start), Turn::Waiting("0 of 1 pods ready".into()));
         assert_eq!(node.judge(progressing(), start), Turn::Nothing);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_ready_any_more_has_patience_of_its_own() {
+        let start = Instant::now();
+        let mut node = waiting(start);
+        assert_eq!(node.judge(Status::Ready { reason: String::new() }, start), Turn::Ready(String::new()));
+        node.state = State::Ready;
+        assert!(node.deadline(&limits()).is_none());
+        let later = start + Duration::from_secs(7200);
+        node.retry(State::Waiting, later);
+        let progressing = Status::Progressing { reason: "0 of 1 pods ready".into() };
+        assert_eq!(node.judge(progressing, later), Turn::Waiting("0 of 1 pods ready".into()));
+        assert_eq!(node.deadline(&limits()).map(|at| at - later), Some(Duration::from_secs(600)));
     }
 
     #[tokio::test(start_paused = true)]

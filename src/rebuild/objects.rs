@@ -10,9 +10,10 @@ use super::phase::{Failure, Phase};
 use super::tasks::{self, Note};
 use crate::cluster::inventory::{Entry, owned_fields_hash};
 use crate::cluster::kinds::ServedKind;
+use crate::cluster::observe::{has_no_status, metadata_says_all};
 use crate::cluster::watch::{self, Place};
 use crate::data::Choice;
-use crate::health::status::{Related, missed_deadline, pods_of, status, without_deadline};
+use crate::health::status::{Related, Status, missed_deadline, pods_of, status, without_deadline};
 use crate::manifest::{Object, ObjectKey};
 use crate::plan::Item;
 use crate::plan::decide::{HAS_FINISHED, decide_ours, is_finished_and_goes};
@@ -57,8 +58,7 @@ impl Dispatcher<'_> {
                 self.applied(phase, index, Action::Unchanged);
             } else {
                 node.state = State::Looking;
-                node.reason = "the API server has not told of it again yet".into();
-                self.watch_kind_of(&item.object);
+                self.look_for(phase, index);
             }
             return;
         }
@@ -148,13 +148,10 @@ impl Dispatcher<'_> {
         }
     }
 
-    /// Judges an object by what is known of it now.
-    pub(super) fn judge(&mut self, phase: &mut Phase<'_>, index: usize) {
+    /// What an object is by what is known of it now; nothing when it is not known to be there.
+    pub(super) fn verdict(&self, phase: &Phase<'_>, index: usize) -> Option<Status> {
         let item = &phase.plan.items[index];
-        if phase.nodes[index].state != State::Waiting {
-            return;
-        }
-        let Some(live) = self.store.get(&item.key) else { return };
+        let live = self.store.get(&item.key)?;
         let own = if owns_pods(&item.object) {
             let (pods, replica_sets) = self.store.family(&item.key);
             pods_of(live, &pods, &replica_sets)
@@ -172,21 +169,83 @@ impl Dispatcher<'_> {
             ..Related::default()
         };
         let missed = phase.nodes[index].missed.as_deref();
-        let verdict = if missed.is_some() && missed == missed_deadline(live) {
+        Some(if missed.is_some() && missed == missed_deadline(live) {
             status(&without_deadline(live), related)
         } else {
             status(live, related)
+        })
+    }
+
+    /// Whether everything that has become ready in this phase is so still: while the rest was waited for, which may take hours,
+    /// it may have broken or gone. What is not known any more is looked at, what is not ready is waited for or sent again, and
+    /// gates are asked again afterwards.
+    pub(super) fn stayed_ready(&mut self, phase: &mut Phase<'_>) -> bool {
+        let now = Instant::now();
+        let mut broken = false;
+        for index in 0..phase.nodes.len() {
+            let item = &phase.plan.items[index];
+            let verdict = self.verdict(phase, index);
+            // It has run.
+            if verdict.is_none() && item.object.kind() == "Job" {
+                continue;
+            }
+            let node = &mut phase.nodes[index];
+            let known = metadata_says_all(&item.object) || is_shared(&item.key) || self.store.is_current(&item.key);
+            match verdict {
+                Some(status) if status.is_ready() && known => continue,
+                Some(status) if status.is_ready() => {
+                    node.retry(State::Looking, now);
+                    self.look_for(phase, index);
+                    continue;
+                }
+                Some(_) => {
+                    node.retry(State::Waiting, now);
+                    self.judge(phase, index);
+                    self.watch_for(phase, index);
+                }
+                None => {
+                    node.retry(State::Queued, now);
+                    self.tell_waiting(phase, index, "it is gone".to_owned());
+                    phase.nodes[index].ready = None;
+                }
+            }
+            broken = true;
+        }
+        if broken {
+            phase.ask_again();
+        }
+        phase.all_ready()
+    }
+
+    /// Lets an object be told of anew.
+    fn look_for(&mut self, phase: &mut Phase<'_>, index: usize) {
+        phase.nodes[index].reason = "the API server has not told of it again yet".into();
+        self.watch_kind_of(&phase.plan.items[index].object);
+    }
+
+    fn tell_waiting(&self, phase: &mut Phase<'_>, index: usize, reason: String) {
+        phase.moved();
+        let reason = match phase.nodes[index].ready {
+            Some(_) => format!("not ready any more: {reason}"),
+            None => reason,
         };
+        self.emitter.send(EventKind::ObjectWaiting {
+            phase: phase.plan.name.clone(),
+            object: ObjectName::of(&phase.plan.items[index].object),
+            reason,
+        });
+    }
+
+    /// Judges an object that is waited for.
+    pub(super) fn judge(&mut self, phase: &mut Phase<'_>, index: usize) {
+        let item = &phase.plan.items[index];
+        if phase.nodes[index].state != State::Waiting {
+            return;
+        }
+        let Some(verdict) = self.verdict(phase, index) else { return };
         match phase.nodes[index].judge(verdict, Instant::now()) {
             Turn::Nothing => {}
-            Turn::Waiting(reason) => {
-                phase.moved();
-                self.emitter.send(EventKind::ObjectWaiting {
-                    phase: phase.plan.name.clone(),
-                    object: ObjectName::of(&item.object),
-                    reason,
-                });
-            }
+            Turn::Waiting(reason) => self.tell_waiting(phase, index, reason),
             Turn::Failed(reason) => phase.failure = Some(Failure::unhealthy(vec![(index, reason)], Vec::new())),
             Turn::Ready(_) if item.object.kind() == "CustomResourceDefinition" => {
                 phase.nodes[index].state = State::Discovering;
@@ -240,7 +299,12 @@ impl Dispatcher<'_> {
         let place = Place::of(kind, namespace);
         if self.store.take_doubt(&place) || !self.watchers.contains_key(&place) {
             let former = self.watchers.remove(&place);
-            let watcher = watch::spawn(&self.cluster, kind, namespace, labels, former, self.seen.clone());
+            // Pods and ReplicaSets, which are not in the kit, have a status.
+            let mut ours = self.plan.phases.iter().flat_map(|phase| &phase.items).filter(|item| place.holds(&item.key));
+            let metadata_only =
+                has_no_status(&place.group, &place.kind) && ours.all(|item| metadata_says_all(&item.object));
+            let seen = self.seen.clone();
+            let watcher = watch::spawn(&self.cluster, kind, namespace, labels, metadata_only, former, seen);
             self.watchers.insert(place, watcher);
         }
     }

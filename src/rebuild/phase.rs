@@ -122,6 +122,14 @@ impl<'a> Phase<'a> {
         self.asking && self.gates.iter().all(|gate| gate.passed || gate.skipped)
     }
 
+    /// Gates that have passed must do so again: what they rest on did not stay ready.
+    pub fn ask_again(&mut self) {
+        self.asking = false;
+        for gate in &mut self.gates {
+            gate.passed = false;
+        }
+    }
+
     /// Meets the needs of others for this object: those that need it to exist, or those that need it ready.
     pub fn release(&mut self, index: usize, ready: bool) {
         if std::mem::replace(&mut self.released[index][usize::from(ready)], true) {

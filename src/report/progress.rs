@@ -312,14 +312,16 @@ impl Progress {
                 if *action != Action::Unchanged {
                     phase.written += 1;
                 }
+                phase.relapsed(object, time);
                 let item = phase.item(object, time);
                 item.action = Some(*action);
                 item.since = time;
                 item.state = ItemState::Sent;
             }
             EventKind::ObjectWaiting { phase, object, reason } => {
-                let item = self.phase(phase).item(object, time);
-                item.state = ItemState::Waiting { reason: reason.clone() };
+                let phase = self.phase(phase);
+                phase.relapsed(object, time);
+                phase.item(object, time).state = ItemState::Waiting { reason: reason.clone() };
             }
             EventKind::ObjectReady { phase, object, seconds, .. } => {
                 let phase = self.phase(phase);
@@ -344,7 +346,11 @@ impl Progress {
                 });
             }
             EventKind::GateWaiting { phase, gate, answer } => {
-                self.phase(phase).check(gate, time).state = CheckState::Waiting { answer: answer.clone() };
+                let phase = self.phase(phase);
+                let state = &mut phase.check(gate, time).state;
+                let before = std::mem::replace(state, CheckState::Waiting { answer: answer.clone() });
+                let passed = matches!(before, CheckState::Passed { .. });
+                phase.passed = phase.passed.saturating_sub(usize::from(passed));
             }
             EventKind::GatePassed { phase, gate, answer, seconds } => {
                 let phase = self.phase(phase);
@@ -476,6 +482,12 @@ impl Phase {
             self.items.len() - 1
         });
         &mut self.items[index]
+    }
+
+    /// An object that may have been ready is waited for again.
+    fn relapsed(&mut self, object: &ObjectName, time: Timestamp) {
+        let was_ready = matches!(self.item(object, time).state, ItemState::Ready { .. });
+        self.ready = self.ready.saturating_sub(usize::from(was_ready));
     }
 
     fn check(&mut self, gate: &str, time: Timestamp) -> &mut Check {

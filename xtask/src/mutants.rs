@@ -127,6 +127,12 @@ const MUTANTS: &[Mutant] = &[
         "const FRESH: Duration = Duration::from_secs(1 << 30);",
     ),
     mutant(
+        "what was ready once counts as ready",
+        "src/rebuild/objects.rs",
+        "Some(status) if status.is_ready() && known => continue,",
+        "Some(_) => continue,\n                Some(status) if status.is_ready() && known => continue,",
+    ),
+    mutant(
         "declared edges are forgotten",
         "src/plan/graph.rs",
         "if target_phase == phase && target != item {",

@@ -315,6 +315,22 @@ impl<'s> Operator<'s> {
         self.watched.lock().unwrap().again.push(key);
     }
 
+    /// Notes when an event says what is not so.
+    fn is_true(&self, event: &Event) {
+        if let Err(why) = (self.at)(self.scene, &self.simulation.world(), event) {
+            let mut watched = self.watched.lock().unwrap();
+            if !self.scene.flapping.is_news(watched.turned) {
+                watched.broken.push(why);
+            }
+        }
+    }
+
+    /// A phase ends when what was told to be ready in it is so at that moment.
+    fn is_ready_still(&self, finished: &str) {
+        let in_it = |event: &&Event| matches!(&event.kind, EventKind::ObjectReady { phase, .. } if phase == finished);
+        self.events.iter().filter(in_it).for_each(|event| self.is_true(event));
+    }
+
     async fn follow(
         &mut self,
         work: impl Future<Output = Result<u8, ClusterError>>,
@@ -327,11 +343,9 @@ impl<'s> Operator<'s> {
                 biased;
                 event = receiver.recv() => match event {
                     Some(event) => {
-                        if let Err(why) = (self.at)(self.scene, &self.simulation.world(), &event) {
-                            let mut watched = self.watched.lock().unwrap();
-                            if !self.scene.flapping.is_news(watched.turned) {
-                                watched.broken.push(why);
-                            }
+                        self.is_true(&event);
+                        if let EventKind::PhaseFinished { summary } = &event.kind {
+                            self.is_ready_still(&summary.phase);
                         }
                         if let EventKind::GateWaiting { phase, answer, .. } = &event.kind
                             && answer.contains("must hold for")

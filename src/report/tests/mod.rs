@@ -572,6 +572,30 @@ fn every_kind_of_event_has_its_documented_form() {
 }
 
 #[test]
+fn what_is_not_ready_any_more_is_not_counted_as_ready() {
+    let mut script = Script::new(&[("services", 2, 1, 0)]);
+    script.begin("services").applied("services", "Deployment/api", Action::Created).ready(
+        "services",
+        "Deployment/api",
+        3.0,
+    );
+    script.passed("services", "answers", "200", 1.0);
+    let counted = |script: &Script| {
+        let progress = script.progress();
+        (progress.phases[0].ready, progress.phases[0].passed)
+    };
+    assert_eq!(counted(&script), (1, 1));
+    script
+        .waiting("services", "Deployment/api", "not ready any more: 0 of 1 pod ready")
+        .asked("services", "answers", "503");
+    assert_eq!(counted(&script), (0, 0));
+    script.ready("services", "Deployment/api", 9.0).applied("services", "Deployment/api", Action::Created);
+    assert_eq!(counted(&script), (0, 0), "it was gone and is made again");
+    script.ready("services", "Deployment/api", 9.0).passed("services", "answers", "200", 1.0);
+    assert_eq!(counted(&script), (1, 1));
+}
+
+#[test]
 fn no_order_of_events_is_too_strange() {
     // Without a start, of unknown phases, twice, after the end.
     let mut script = script::crash();
