@@ -6,6 +6,7 @@ use super::connection::block_on;
 use super::lock::Wish;
 use super::run_view::RunView;
 use super::running::Running;
+use super::scopes::without_namespaces;
 use super::settings::Context;
 use super::{CliError, Exit};
 use crate::cluster::Cluster;
@@ -89,12 +90,17 @@ pub fn run(context: &mut Context, args: &DownArgs) -> Result<Exit, CliError> {
     let kit = context.kit()?;
     let environment = kit.environment(&args.environment, &context.overrides()?)?;
     // What goes is known by names and labels; no secret is needed for that.
-    let scope = Scope::of(&kit.render(&environment, &StandIns::of(&kit)?)?);
-    drop(kit);
+    let rendered = kit.render(&environment, &StandIns::of(&kit)?)?;
+    let scope = Scope::of(&rendered);
     let delete_data = data_sets(context, args, &environment, &scope)?;
     check_names(args, &scope)?;
     block_on(async {
         let (cluster, _) = context.connect_bound(&environment, "down").await?;
+        let scope = match without_namespaces(&environment, &rendered, &cluster.kinds) {
+            Some(environment) => Scope::of(&kit.render(&environment, &StandIns::of(&kit)?)?),
+            None => scope,
+        };
+        drop((kit, rendered));
         let found = survey(&cluster, &scope).await?;
         refuse_others(context, args, &scope, &found, &delete_data)?;
         if found.down.goes() == 0 && found.claims.is_empty() && found.down.kept.is_empty() {

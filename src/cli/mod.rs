@@ -29,6 +29,7 @@ mod run_view;
 mod running;
 mod runs;
 mod saved;
+mod scopes;
 mod secrets;
 mod settings;
 mod status;

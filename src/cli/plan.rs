@@ -12,6 +12,7 @@ use super::error::plain;
 use super::journal;
 use super::ownership::{WishArgs, check_names};
 use super::render::render_and_keep;
+use super::scopes::Planned;
 use super::settings::Context;
 use super::{CliError, Exit, Output};
 use crate::cluster::observe::standing;
@@ -98,6 +99,8 @@ pub fn run(context: &mut Context, args: &PlanArgs) -> Result<Exit, CliError> {
             context.ui.say(&format!("up would stop here: {}", refusal.message));
         }
         let bound = refusal.is_none();
+        let known = Planned { environment, rendered, plan }.in_cluster(&cluster.kinds, &kit, &vault)?;
+        let Planned { environment, rendered, plan } = known;
         let words = vec!["plan".to_owned(), args.environment.clone()];
         let draft = Draft { kit: &kit, environment: &environment, secrets: &vault, rendered, words };
         let reach = Reach { cluster: &cluster, from: None, until: None, bound, simulated: false };

@@ -6,6 +6,7 @@ use super::connection::block_on;
 use super::identities::open_secrets;
 use super::lock::facts_of;
 use super::rehearsals;
+use super::scopes::without_namespaces;
 use super::settings::Context;
 use super::{CliError, Exit};
 use crate::cluster::lock::Lock;
@@ -57,6 +58,13 @@ pub fn run(context: &mut Context, args: &StatusArgs) -> Result<Exit, CliError> {
     let redactor = context.ui.redactor_mut().clone();
     let (observed, holder) = block_on(async {
         let cluster = context.connect(&environment).await?;
+        let render = |environment: &Environment| -> Result<_, CliError> {
+            Ok(if opened { kit.render(environment, &vault)? } else { kit.render(environment, &StandIns::of(&kit)?)? })
+        };
+        let (rendered, environment) = match without_namespaces(&environment, &rendered, &cluster.kinds) {
+            Some(environment) => (render(&environment)?, environment),
+            None => (rendered, environment.clone()),
+        };
         if !opened {
             for value in live_values(&cluster, &rendered, StandIns::MARK).await {
                 redactor.add(&value);
@@ -68,8 +76,7 @@ pub fn run(context: &mut Context, args: &StatusArgs) -> Result<Exit, CliError> {
         let rendered = if environment.sees(&data, &lineages) {
             rendered
         } else {
-            let environment = Environment { data, lineages, ..environment.clone() };
-            if opened { kit.render(&environment, &vault)? } else { kit.render(&environment, &StandIns::of(&kit)?)? }
+            render(&Environment { data, lineages, ..environment.clone() })?
         };
         // Who may not read the lock sees everything else.
         let name = full_name(&environment.name, environment.instance.as_deref());

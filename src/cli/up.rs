@@ -11,6 +11,7 @@ use super::render::render_and_keep;
 use super::report_file::{ReportArgs, ReportFile};
 use super::run_view::RunView;
 use super::running::Running;
+use super::scopes::Planned;
 use super::settings::Context;
 use super::{CliError, Exit, saved};
 use crate::cluster::binding::Binding;
@@ -136,6 +137,8 @@ pub fn run(context: &mut Context, args: &UpArgs) -> Result<Exit, CliError> {
         if let Some(saved) = &saved {
             saved.is_for(&cluster.uid).map_err(|error| saved::refuse(context, args, &error))?;
         }
+        let known = Planned { environment, rendered, plan }.in_cluster(&cluster.kinds, &kit, &vault)?;
+        let Planned { environment, rendered, plan } = known;
         context.check_rights(&cluster, &plan).await?;
         let words = args.words();
         let draft = Draft { kit: &kit, environment: &environment, secrets: &vault, rendered, words };

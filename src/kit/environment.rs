@@ -1,6 +1,6 @@
 //! Environments: follows `extends`, merges, applies what the command line changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -195,6 +195,7 @@ impl Kit {
             data_allow,
             data: BTreeMap::new(),
             lineages: BTreeMap::new(),
+            cluster_kinds: BTreeSet::new(),
             images,
             values: value(&["values"]).unwrap_or_else(|| Value::Object(serde_json::Map::new())),
             phases,

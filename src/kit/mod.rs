@@ -21,7 +21,7 @@ mod stack;
 mod template;
 mod validate;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -90,6 +90,9 @@ pub struct Environment {
     pub data: BTreeMap<String, Source>,
     /// What is known of the backups of data sets, by name: what `data(name=…, of=…)` gives templates.
     pub lineages: BTreeMap<String, Lineage>,
+    /// Custom kinds, by group and name, that the cluster serves without namespaces: empty until it was looked at. A definition
+    /// in the kit says it itself.
+    pub cluster_kinds: BTreeSet<(String, String)>,
     /// Image references by name.
     pub images: BTreeMap<String, String>,
     /// The merged `values:`.

@@ -57,7 +57,7 @@ impl Kit {
                 gate.skipped = environment.skips(&gate.name).map(str::to_owned);
             }
         }
-        self.set_namespaces(&mut phases, &environment.namespace, &mut mistakes);
+        self.set_namespaces(&mut phases, environment, &mut mistakes);
         add_namespace(&mut phases, environment);
         self.skip_gates(&mut phases, environment, &mut warnings);
         warnings.extend(validate::check(self, environment, &phases, &mut mistakes));
@@ -181,9 +181,9 @@ impl Kit {
     }
 
     /// Namespaced objects without a namespace go to the environment's. A custom kind is namespaced unless a definition in
-    /// the kit says otherwise.
-    fn set_namespaces(&self, phases: &mut [RenderedPhase], namespace: &str, mistakes: &mut Vec<Mistake>) {
-        let cluster_kinds: BTreeSet<(String, String)> = phases
+    /// the kit, or the cluster, says otherwise.
+    fn set_namespaces(&self, phases: &mut [RenderedPhase], environment: &Environment, mistakes: &mut Vec<Mistake>) {
+        let of_the_kit: BTreeSet<(String, String)> = phases
             .iter()
             .flat_map(|phase| &phase.objects)
             .filter(|object| object.kind() == "CustomResourceDefinition")
@@ -196,14 +196,15 @@ impl Kit {
             .collect();
         for object in phases.iter_mut().flat_map(|phase| &mut phase.objects) {
             let kind = (object.group().to_owned(), object.kind().to_owned());
+            let custom = || !is_builtin_group(&kind.0) && of_the_kit.contains(&kind);
             let cluster_scoped =
-                is_cluster_scoped(&kind.0, &kind.1) || (!is_builtin_group(&kind.0) && cluster_kinds.contains(&kind));
+                is_cluster_scoped(&kind.0, &kind.1) || custom() || environment.cluster_kinds.contains(&kind);
             if cluster_scoped && object.namespace().is_some() {
                 let message = format!("{} has a namespace, and its kind has none", object.key());
                 let hint = Some("remove metadata.namespace".to_owned());
                 mistakes.push(Mistake { hint, ..self.mistake_at("namespace", message, &object.origin) });
             } else if !cluster_scoped && object.namespace().is_none() {
-                object.set_namespace(Some(namespace));
+                object.set_namespace(Some(&environment.namespace));
             }
         }
     }

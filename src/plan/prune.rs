@@ -48,15 +48,22 @@ pub struct Prune {
     pub forgotten: Vec<ObjectKey>,
 }
 
-/// What is recorded, or known to be labelled as ours, and is not in the kit.
+/// What is recorded, or known to be labelled as ours, and is not in the kit. A kind either has namespaces or has none, so what
+/// differs from an object of the kit only by having one is that object, recorded when this was not known.
 pub fn left<'a>(
     plan: &Plan,
     inventory: &'a Inventory,
     labelled: impl IntoIterator<Item = &'a ObjectKey>,
 ) -> BTreeSet<ObjectKey> {
-    let wanted: BTreeSet<&ObjectKey> =
-        plan.phases.iter().flat_map(|phase| &phase.items).map(|item| &item.key).collect();
-    inventory.entries.keys().chain(labelled).filter(|key| !wanted.contains(key)).cloned().collect()
+    let wanted: BTreeSet<&ObjectKey> = plan.items().map(|item| &item.key).collect();
+    let without_namespace = |key: &ObjectKey| ObjectKey { namespace: None, ..key.clone() };
+    let somewhere: BTreeSet<ObjectKey> =
+        wanted.iter().filter(|key| key.namespace.is_some()).map(|key| without_namespace(key)).collect();
+    let is_wanted = |key: &ObjectKey| match key.namespace {
+        Some(_) => wanted.contains(key) || wanted.contains(&without_namespace(key)),
+        None => wanted.contains(key) || somewhere.contains(key),
+    };
+    inventory.entries.keys().chain(labelled).filter(|key| !is_wanted(key)).cloned().collect()
 }
 
 /// Decides on every candidate. An object without a record goes with the last phase, which is the first to go.
@@ -117,6 +124,31 @@ mod tests {
         };
         let key = ObjectKey { group: text(""), kind: text(kind), namespace: Some(text("a")), name: text(name) };
         Candidate { key, entry: recorded.then_some(entry), live, served: true, owns: None, hidden: None }
+    }
+
+    #[test]
+    fn what_differs_only_by_having_a_namespace_has_not_left() {
+        let issuer = "apiVersion: example.org/v1\nkind: Issuer\nmetadata: {name: a}\n---\n\
+                      apiVersion: v1\nkind: Namespace\nmetadata: {name: b}\n";
+        let stack = ("templates/stack.yaml", "name: test\nphases: [{name: storage}]\n");
+        let files = [stack, ("templates/storage/a.yaml", issuer)];
+        let plan = Plan::of(&crate::kit::sample::rendered(&files)).unwrap();
+        let key = |group: &str, kind: &str, namespace: Option<&str>, name: &str| ObjectKey {
+            group: group.into(),
+            kind: kind.into(),
+            namespace: namespace.map(str::to_owned),
+            name: name.into(),
+        };
+        let found = [
+            key("example.org", "Issuer", None, "a"),
+            key("example.org", "Issuer", Some("space"), "a"),
+            key("", "Namespace", Some("space"), "b"),
+            key("example.org", "Issuer", Some("other"), "a"),
+            key("example.org", "Issuer", None, "c"),
+            key("example.net", "Issuer", None, "a"),
+        ];
+        let left = left(&plan, &Inventory::default(), &found);
+        assert_eq!(left, found[3..].iter().cloned().collect());
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod proxy;
 mod prune;
 mod rights;
 mod runs;
+mod scopes;
 mod scripts;
 mod secrets;
 mod simulated;

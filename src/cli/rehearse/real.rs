@@ -15,6 +15,7 @@ use crate::cli::render::render_with;
 use crate::cli::report_file::ReportFile;
 use crate::cli::run_view::RunView;
 use crate::cli::running::{Running, Signals, run_id};
+use crate::cli::scopes::Planned;
 use crate::cli::settings::Context;
 use crate::cli::{CliError, Exit};
 use crate::cluster::Cluster;
@@ -63,6 +64,8 @@ pub fn run(context: &mut Context, args: &RehearseArgs) -> Result<Exit, CliError>
     let simulated = simulated(&plan);
     block_on(async {
         let cluster = context.reach(&environment).await?;
+        let known = Planned { environment, rendered, plan }.in_cluster(&cluster.kinds, &kit, &vault)?;
+        let Planned { environment, rendered, plan } = known;
         context.check_rights_to_rehearse(&cluster, &plan).await?;
         refuse_what_is_there(&cluster, &plan).await?;
         let stranger = !has_records(&cluster).await?;
