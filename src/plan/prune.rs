@@ -106,6 +106,7 @@ fn found_ours(fate: &Fate) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use serde_json::json;
 
     use super::*;

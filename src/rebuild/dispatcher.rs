@@ -479,6 +479,12 @@ impl Dispatcher<'_> {
                     Err(error) => phase.failure = Some(refusal(index, &error)),
                 }
             }
+            Ok(Done::Kinds(kinds)) => {
+                self.cluster.kinds = kinds.unwrap_or_else(|| self.cluster.kinds.clone());
+                for node in phase.nodes.iter_mut().filter(|node| node.state == State::Unserved) {
+                    node.state = State::Queued;
+                }
+            }
             Ok(Done::Discovered(index, kinds)) => {
                 self.cluster.kinds = kinds;
                 self.ready(phase, index, String::new());

@@ -869,3 +869,23 @@ async fn what_goes_while_its_phase_waits_is_made_again() {
     let told = told_of(&drained(&mut receiver).await, "api");
     assert_eq!(told.join(" "), "Created waiting ready waiting Created waiting ready");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_kind_that_nobody_brings_ends_the_run_after_a_while() {
+    let widgets: String = (0..3)
+        .map(|at| format!("---\napiVersion: example.org/v1\nkind: Widget\nmetadata: {{name: w{at}}}\n"))
+        .collect();
+    let plan = plan(&[CONFIG, ("templates/services/w.yaml", &widgets)]);
+    let (server, exit, events, took) = rebuild(Server::default(), &plan).await;
+    assert_eq!((exit, outcome(&events)), (6, Outcome::Refused));
+    assert!(took > Duration::from_secs(20) && took < Duration::from_secs(22), "{took:?}");
+    assert!(server.lock().unwrap().asked["GET /apis"] < 30, "asked for all of them together");
+    let failed = events.iter().find_map(|event| match &event.kind {
+        EventKind::ObjectFailed { object, reason, .. } => Some(format!("{}: {reason}", object.name)),
+        _ => None,
+    });
+    assert!(
+        failed.as_ref().is_some_and(|told| told.contains("the cluster has no kind Widget in example.org/v1")),
+        "{failed:?}"
+    );
+}

@@ -62,6 +62,8 @@ pub enum State {
     Queued,
     /// May be as it should be, or as ready as it was, as far as it was known long ago; looked at again.
     Looking,
+    /// The cluster does not serve its kind, at least not yet.
+    Unserved,
     /// Being sent.
     Applying,
     /// Sent; waited for.
@@ -100,6 +102,8 @@ pub struct Node {
     pub ready: Option<Instant>,
     /// When it was looked at again, or found not to be ready any more: its patience counts from then.
     pub again: Option<Instant>,
+    /// Since when its kind has been missing in the cluster.
+    pub unserved: Option<Instant>,
     /// The object whose progress let this one begin.
     pub released_by: Option<usize>,
     /// Limit from being sent to being ready.
@@ -122,6 +126,7 @@ impl Node {
             sent: None,
             ready: None,
             again: None,
+            unserved: None,
             released_by: None,
             limit,
             written: false,
@@ -187,7 +192,7 @@ impl Node {
 
     /// Whether it has been sent and is not ready.
     pub fn is_under_way(&self) -> bool {
-        matches!(self.state, State::Looking | State::Applying | State::Waiting | State::Discovering)
+        matches!(self.state, State::Looking | State::Unserved | State::Applying | State::Waiting | State::Discovering)
     }
 
     /// The moment at which patience with it ends: its own limit, or the grace of what is wrong with it.

@@ -24,6 +24,10 @@ use crate::plan::standing::is_shared;
 /// Requests that write, under way at once. More does not make an API server on two cores faster.
 const CONCURRENCY: usize = 16;
 
+/// For how long, and how far apart, a kind is asked for that the cluster does not serve.
+const UNSERVED: std::time::Duration = std::time::Duration::from_secs(20);
+const PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
+
 impl Dispatcher<'_> {
     /// Sends what may be sent.
     pub(super) fn send_queued(&mut self, phase: &mut Phase<'_>, notes: &mpsc::UnboundedSender<Note>) {
@@ -35,16 +39,15 @@ impl Dispatcher<'_> {
 
     pub(super) fn send(&mut self, phase: &mut Phase<'_>, index: usize, notes: &mpsc::UnboundedSender<Note>) {
         let item = &phase.plan.items[index];
-        let node = &mut phase.nodes[index];
-        let Some(kind) = self.cluster.kinds.of(&item.object).cloned() else {
-            let (kind, version) = (item.object.kind(), item.object.api_version());
-            let reason = format!(
-                "the cluster has no kind {kind} in {version}, and no CustomResourceDefinition of the kit makes it"
-            );
+        let Some(kind) = self.cluster.kinds.of(&item.object).cloned() else { return self.unserved(phase, index) };
+        if !kind.namespaced && item.key.namespace.is_some() {
+            // Served only since this run began: the kit was rendered without knowing.
+            let reason = format!("{} has no namespace in this cluster: run this again", item.object.kind());
             let objects = vec![(index, reason)];
             phase.failure = Some(Failure { objects, gates: Vec::new(), outcome: Outcome::Refused, exit: 6 });
             return;
-        };
+        }
+        let node = &mut phase.nodes[index];
         node.sent = Some(Instant::now());
         let live = self.store.get(&item.key);
         node.missed = live.and_then(missed_deadline).map(str::to_owned);
@@ -83,6 +86,35 @@ impl Dispatcher<'_> {
         }
         self.applying += 1;
         self.tasks.spawn(tasks::send(sending, index, notes.clone()));
+    }
+
+    /// A kind that the cluster does not serve. Operators bring the definitions of their kinds, and may do so only after they are
+    /// ready, so it is asked for again for a while.
+    fn unserved(&mut self, phase: &mut Phase<'_>, index: usize) {
+        let object = &phase.plan.items[index].object;
+        let reason = format!(
+            "the cluster has no kind {} in {}, and no CustomResourceDefinition of the kit makes it",
+            object.kind(),
+            object.api_version()
+        );
+        let now = Instant::now();
+        let node = &mut phase.nodes[index];
+        let first = node.unserved.is_none();
+        if now - *node.unserved.get_or_insert(now) >= UNSERVED {
+            let objects = vec![(index, reason)];
+            phase.failure = Some(Failure { objects, gates: Vec::new(), outcome: Outcome::Refused, exit: 6 });
+            return;
+        }
+        (node.state, node.sent) = (State::Unserved, Some(now));
+        node.reason.clone_from(&reason);
+        if first {
+            self.tell_waiting(phase, index, reason);
+        }
+        let asked = phase.nodes.iter().filter(|node| node.state == State::Unserved).count() > 1;
+        if !asked {
+            let pause = if first { std::time::Duration::ZERO } else { PAUSE };
+            self.tasks.spawn(tasks::served(self.cluster.clone(), pause));
+        }
     }
 
     fn namespace_of(&self, item: &Item) -> Option<&serde_json::Value> {

@@ -38,6 +38,8 @@ pub enum Done {
     Applied(usize, Result<(Action, Value), ApplyError>),
     /// The kinds of a definition are served now.
     Discovered(usize, Kinds),
+    /// The served kinds as they are now, or none when the cluster did not answer.
+    Kinds(Option<Kinds>),
     /// A gate passed or failed.
     Asked(usize, Result<Answer, Answer>),
     /// Another cluster answers.
@@ -280,6 +282,12 @@ pub async fn discover(cluster: Cluster, index: usize, definition: Value) -> Done
         }
         backoff.wait(None).await;
     }
+}
+
+/// Asks for the served kinds, after a pause.
+pub async fn served(cluster: Cluster, pause: Duration) -> Done {
+    tokio::time::sleep(pause).await;
+    Done::Kinds(Kinds::discover(&cluster.client, &cluster.server).await.ok())
 }
 
 /// Asks a gate until it passes, stays true for `hold`, or its time is up.

@@ -1,8 +1,9 @@
-//! Custom kinds of definitions that the cluster brings: only the cluster knows which of them have no namespace.
+//! Custom kinds of definitions that the cluster brings: only the cluster knows which of them have no namespace, and operators
+//! may bring them late.
 
 use kube::api::DeleteParams;
 
-use super::support::{Bed, Kit, Space};
+use super::support::{Bed, Kit, Space, start};
 use super::{BED, STACK, config, run};
 
 /// A definition that somebody else has made in the cluster, taken away again at the end.
@@ -64,4 +65,22 @@ fn what_the_cluster_serves_without_namespaces_is_known_again_by_every_command() 
     kit.write("templates/storage/issuer.yaml", &issuer);
     run(&kit, &bed, &["down", "test", "--yes"]).exit(0);
     assert!(issuers().is_none());
+}
+
+#[test]
+#[ignore = "needs a real control plane"]
+fn a_kind_that_an_operator_brings_late_is_waited_for() {
+    let bed = Bed::from_variable(BED);
+    let space = Space::new(&bed, "late-kind");
+    let group = format!("{}.example.com", space.name);
+    let kit = Kit::new(&space.name, STACK);
+    kit.write("templates/storage/a.yaml", &config("a", "kit"));
+    let issuer = format!("apiVersion: {group}/v1\nkind: Issuer\nmetadata: {{name: letters}}\n");
+    kit.write("templates/services/issuer.yaml", &issuer);
+    let running = start(&kit, &bed, &["up", "test"]);
+    // Its first phase is over.
+    bed.wait_until("the ConfigMap is there", |bed| bed.get("v1", "ConfigMap", Some(&space.name), "a").is_some());
+    let _definition = Definition::new(&bed, &group, "Namespaced");
+    running.wait().exit(0);
+    assert!(bed.get(&format!("{group}/v1"), "Issuer", Some(&space.name), "letters").is_some());
 }
