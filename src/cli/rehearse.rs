@@ -211,6 +211,11 @@ pub fn run(context: &mut Context, args: &RehearseArgs) -> Result<Exit, CliError>
     let before = rehearsals::last(context, &kit, &environment);
     let setting = rehearsal::Setting { before, took, ..setting(args, &rehearsed, &accident, secrets.are_needed()) };
     show(context, args, &rehearsed.progress, &setting);
+    for name in rehearsed.simulation.world().unplayed() {
+        context.ui.say(&format!(
+            "nobody plays in a simulation what {name} waits for: its rekindle.dev/ready does not say what would be written"
+        ));
+    }
     if let Some(end) = &rehearsed.progress.end {
         let record = Record {
             rehearsal: record::VERSION,
@@ -418,7 +423,7 @@ fn setting(args: &RehearseArgs, rehearsed: &Rehearsed, accident: &Accident, secr
     rehearsal::Setting {
         supposed: args.supposed(),
         measured: world.model.measured.keys().cloned().collect(),
-        assumed: assumptions(&world.model, &rehearsed.filled, world.has_operated()),
+        assumed: assumptions(&world, &rehearsed.filled),
         after: made_again(&rehearsed.plan).collect(),
         filled: rehearsed.filled.clone(),
         assumed_backups: accident.assumed.clone(),

@@ -138,6 +138,29 @@ pub fn check_with(expression: &str, variables: &[&str]) -> Result<(), CelError> 
     })
 }
 
+/// Hands the syntax tree of an expression to `work`, which may recurse as deep as the tree is.
+///
+/// # Errors
+/// Those of [`check`].
+pub fn with_syntax<T: Send>(expression: &str, work: impl FnOnce(&IdedExpr) -> T + Send) -> Result<T, CelError> {
+    with_room(|| {
+        let ast = parse(expression)?;
+        check_functions(&ast)?;
+        Ok(work(&ast))
+    })
+}
+
+/// What a part of a syntax tree evaluates to, as JSON; nothing where it does not. Within [`with_syntax`].
+pub fn value_of(syntax: &IdedExpr, variables: &[(&str, &Value)]) -> Option<Value> {
+    let mut syntax = syntax.clone();
+    count_steps(&mut syntax);
+    let mut context = context();
+    for (name, value) in variables {
+        context.add_variable_from_value(*name, to_cel(value));
+    }
+    context.resolve(&syntax).ok()?.json().ok()
+}
+
 /// Runs on a thread whose stack fits the deepest expression that [`parse`] lets through. The stack is only address
 /// space until it is used, and the thread lives for well under a millisecond.
 fn with_room<T: Send>(work: impl FnOnce() -> Result<T, CelError> + Send) -> Result<T, CelError> {

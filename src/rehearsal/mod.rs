@@ -27,6 +27,7 @@ pub mod discovery;
 pub mod faults;
 pub mod fields;
 pub mod filling;
+mod fulfil;
 pub mod managers;
 pub mod model;
 pub mod needs;

@@ -123,6 +123,11 @@ impl Model {
         longest.max().unwrap_or_default()
     }
 
+    /// From a change of a custom resource, or of what something else fills, to being what is waited for.
+    pub fn until_operated(&self, name: &str) -> Duration {
+        self.ready.get(name).or_else(|| self.measured.get(name)).copied().unwrap_or(self.operator)
+    }
+
     /// Whether the time of a workload says itself how long the return of its data takes.
     pub fn covers_data(&self, workload: &str) -> bool {
         self.ready.contains_key(workload) || self.measured_with_data.contains(workload)

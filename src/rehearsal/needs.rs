@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::accident::requested;
 use crate::manifest::Object;
+use crate::manifest::kinds::plural;
+use crate::manifest::references::is_builtin_group;
 use crate::plan::Plan;
 
 /// What a rebuild needs.
@@ -28,12 +30,37 @@ pub struct Needs {
     /// Whether a claim leaves its class to the cluster, and the kit makes no default one.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub default_class: bool,
+    /// Custom kinds that the kit does not define: the cluster must serve them, or an operator of the kit brings them.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub kinds: BTreeSet<CustomKind>,
     /// Images.
     pub images: BTreeSet<String>,
     /// Hosts of Ingresses that DNS must know.
     pub hosts: BTreeSet<String>,
     /// Whether a Service wants a load balancer.
     pub load_balancer: bool,
+}
+
+/// A kind of an object whose definition is not in the kit.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CustomKind {
+    /// Its kind.
+    pub kind: String,
+    /// As in `apiVersion`.
+    pub api_version: String,
+}
+
+impl CustomKind {
+    /// A definition of it that takes everything; in namespaces, since nothing says otherwise.
+    pub fn definition(&self) -> Value {
+        let (group, version) = self.api_version.split_once('/').unwrap_or(("", &self.api_version));
+        json!({"spec": {
+            "group": group, "scope": "Namespaced", "names": {"kind": self.kind, "plural": plural(&self.kind)},
+            "versions": [{"name": version, "served": true, "storage": true, "subresources": {"status": {}},
+                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}],
+        }})
+    }
 }
 
 /// Pods that a node takes unless it is told otherwise. Source: `maxPods` of Kubernetes' pkg/kubelet/apis/config.
@@ -71,6 +98,9 @@ pub fn needs(plan: &Plan) -> Needs {
             "Ingress" => needs.hosts.extend(list(body, "/spec/rules").map(|rule| text(rule, "/host").to_owned())),
             "Service" => needs.load_balancer |= text(body, "/spec/type") == "LoadBalancer",
             _ => {}
+        }
+        if !is_builtin_group(object.group()) && plan.definition_of(object).is_none() {
+            needs.kinds.insert(CustomKind { kind: object.kind().into(), api_version: object.api_version().into() });
         }
         let Some((spec, replicas)) = template(object) else { continue };
         let containers = list(spec, "/initContainers").chain(list(spec, "/containers"));

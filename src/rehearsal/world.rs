@@ -141,8 +141,11 @@ impl World {
         format!("{number:08x}-51e0-4000-8000-{:012x}", number.wrapping_mul(0x9E37_79B9_7F4A_7C15) & 0xFFFF_FFFF_FFFF)
     }
 
-    /// Brings the storage classes that a rebuild counts on and does not make, as most clusters have them.
+    /// Brings what a rebuild counts on and does not make: storage classes, as most clusters have them, and custom kinds.
     pub fn bring(&mut self, needs: &Needs) {
+        for kind in &needs.kinds {
+            schema::kinds_of(&kind.definition()).into_iter().for_each(|kind| self.serve(Arc::new(kind)));
+        }
         let named = needs.classes.iter().map(|name| (name.as_str(), false));
         for (name, is_default) in named.chain(needs.default_class.then_some(("supposed-default", true))) {
             let annotations = json!({"storageclass.kubernetes.io/is-default-class": is_default.to_string()});
@@ -195,11 +198,24 @@ impl World {
         self.kinds.iter().find(|kind| kind.group == key.group && kind.resource == key.resource).cloned()
     }
 
-    /// Whether there are custom resources to which their operators write a status.
-    pub fn has_operated(&self) -> bool {
-        let there =
-            |kind: &&Arc<Kind>| self.store.list(&(kind.group.clone(), kind.resource.clone()), None).next().is_some();
-        self.kinds.iter().filter(|kind| kind.custom && kind.has_status()).any(|kind| there(&kind))
+    /// The objects that somebody looks at whom nothing here plays but a rule: custom resources, and what something else fills.
+    pub fn operated(&self) -> Vec<Key> {
+        let there = |kind: &Arc<Kind>| {
+            let place = (kind.group.clone(), kind.resource.clone());
+            let names = self
+                .store
+                .list(&place, None)
+                .map(|((namespace, name), _)| Key::new(&kind.group, &kind.resource, namespace, name));
+            names.filter(|key| super::controllers::is_operated(self, key)).collect::<Vec<_>>()
+        };
+        self.kinds.iter().flat_map(there).collect()
+    }
+
+    /// What waits for somebody whom nobody plays, as `Kind/name`.
+    pub fn unplayed(&self) -> Vec<String> {
+        let waits = |key: &Key| self.store.get(key).is_some_and(|object| super::controllers::lacks(object));
+        let waiting = self.operated().into_iter().filter(waits);
+        waiting.filter_map(|key| Some(format!("{}/{}", self.kind_of(&key)?.kind, key.name))).collect()
     }
 
     /// The key of an object that another one names by `apiVersion` and `kind`.

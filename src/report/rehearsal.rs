@@ -195,6 +195,11 @@ pub(super) fn needed(needs: &Needs, secrets: bool) -> String {
     if needs.default_class {
         parts.push("a default StorageClass".into());
     }
+    if !needs.kinds.is_empty() {
+        let kinds: Vec<String> = needs.kinds.iter().map(|it| format!("{} ({})", it.kind, it.api_version)).collect();
+        let word = if kinds.len() == 1 { "kind" } else { "kinds" };
+        parts.push(format!("the {word} {}", list(&kinds.iter().map(String::as_str).collect::<Vec<_>>())));
+    }
     if !needs.images.is_empty() {
         parts.push(count(needs.images.len(), "image"));
     }

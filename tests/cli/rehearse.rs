@@ -281,6 +281,37 @@ fn kinds_whose_controllers_only_write_a_status_become_ready() {
     assert!(words.contains("5.0 s until a custom resource is what its operator calls ready"), "{rehearsed}");
 }
 
+/// Custom resources of an operator that the kit does not bring, and a ConfigMap that something else fills.
+const OPERATED: &str = "apiVersion: cert-manager.io/v1\nkind: Certificate\n\
+    metadata: {name: web, annotations: {rekindle.dev/ready: \"object.status.conditions.exists(c, c.type == 'Issued' && c.status == 'True')\"}}\n---\n\
+    apiVersion: db.example/v1\nkind: Database\n\
+    metadata: {name: main, annotations: {rekindle.dev/ready: \"object.status.phase == 'Running' && object.status.ready >= object.spec.replicas\"}}\n\
+    spec: {replicas: 3}\n---\n\
+    apiVersion: v1\nkind: ConfigMap\nmetadata: {name: ca, annotations: {rekindle.dev/ready: \"has(object.data) && object.data['ca.crt'] != ''\"}}\n";
+
+#[test]
+fn what_operators_and_others_write_is_read_off_the_expression_that_waits_for_it() {
+    let place = small().file("templates/storage/operated.yaml", OPERATED);
+    let rehearsed = place.run(&["rehearse", "local", "--slow", "Database/main=2m"]);
+    assert_eq!(rehearsed.code, Some(0), "{rehearsed}");
+    let words = rehearsed.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+    for told in [
+        "the kinds Certificate (cert-manager.io/v1) and Database (db.example/v1)",
+        "until something has filled what is waited for",
+        "Database/main 2 m",
+    ] {
+        assert!(words.contains(told), "{told}: {rehearsed}");
+    }
+    let failed = place.run(&["rehearse", "local", "--fail", "Certificate/web=never"]);
+    assert_eq!(failed.code, Some(7), "{failed}");
+    assert!(failed.stderr.contains("Certificate/web will not become ready"), "{failed}");
+    let unknown = OPERATED.replace("object.status.phase == 'Running'", "object.status.url.matches('^https:')");
+    let told = small().file("templates/storage/operated.yaml", &unknown).run(&["rehearse", "local"]);
+    assert_eq!(told.code, Some(7), "{told}");
+    let nobody = "nobody plays in a simulation what Database/main waits for: its rekindle.dev/ready does not say";
+    assert!(told.stderr.contains(nobody) && !told.stderr.contains("what Certificate/web waits"), "{told}");
+}
+
 #[test]
 fn a_job_that_fails_or_takes_too_long_is_told_and_nothing_else() {
     let job = |more: &str| {

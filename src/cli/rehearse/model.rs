@@ -9,11 +9,15 @@ use super::RehearseArgs;
 use crate::cli::{CliError, Exit, plain};
 use crate::data::Decisions;
 use crate::data::claims::Maker;
+use crate::health::status::READY_ANNOTATION;
+use crate::manifest::Object;
 use crate::manifest::mistake::nearest;
+use crate::manifest::references::is_builtin_group;
 use crate::plan::Plan;
 use crate::plan::estimate::Measured;
 use crate::rehearsal::filling::{FilledSet, Rates, Via, fillings};
-use crate::rehearsal::{Fate, Model, SERVER};
+use crate::rehearsal::store::Key;
+use crate::rehearsal::{Fate, Model, SERVER, World};
 use crate::report::duration::human;
 
 /// Everything about times that the flags say.
@@ -137,7 +141,7 @@ pub fn holds_data(plan: &Plan, step: &str) -> bool {
 
 /// What can be named in wishes.
 struct Names {
-    /// What makes pods, as `Kind/name`.
+    /// What takes its time to be ready, as `Kind/name`: what makes pods, custom resources, and what something else fills.
     workloads: Vec<String>,
     /// Data sets whose backups are looked up.
     restored: Vec<String>,
@@ -146,8 +150,10 @@ struct Names {
 impl Names {
     fn of(plan: &Plan) -> Self {
         const PODS: [&str; 6] = ["Deployment", "StatefulSet", "DaemonSet", "Job", "Pod", "ReplicaSet"];
-        let objects = plan.phases.iter().flat_map(|phase| &phase.items).map(|item| &item.object);
-        let made = objects.filter(|object| PODS.contains(&object.kind()));
+        let operated =
+            |object: &Object| !is_builtin_group(object.group()) || object.annotation(READY_ANNOTATION).is_some();
+        let objects = plan.items().map(|item| &item.object);
+        let made = objects.filter(|object| PODS.contains(&object.kind()) || operated(object));
         let restored = plan.data_sets.iter().filter(|set| set.lookup().is_some() || set.follow().is_some());
         Self {
             workloads: made.map(|object| format!("{}/{}", object.kind(), object.name())).collect(),
@@ -160,7 +166,7 @@ impl Names {
         if known().any(|known| known == name) {
             return Ok(());
         }
-        let message = format!("--{flag} {name}={value}: the kit makes no pods by the name {name}");
+        let message = format!("--{flag} {name}={value}: the kit has nothing that takes its time by the name {name}");
         let error = CliError::new(Exit::Usage, message);
         // A name without its kind, or another name of the same kind.
         let bare = known().find(|known| known.split_once('/').is_some_and(|(_, bare)| bare == name));
@@ -174,7 +180,7 @@ impl Names {
         };
         Err(match bare.or(near) {
             Some(near) => error.hint(format!("did you mean --{flag} {near}={value}?")),
-            None => error.hint(format!("what makes pods: {}", self.workloads.join(", "))),
+            None => error.hint(format!("what takes its time: {}", self.workloads.join(", "))),
         })
     }
 }
@@ -210,8 +216,9 @@ fn restored_in(text: &str) -> Vec<String> {
     restored.filter_map(|event| event["data_set"].as_str().map(str::to_owned)).collect()
 }
 
-/// What the model assumes, as phrases; of the filling of volumes and of operators (`operated`) only where there were any.
-pub fn assumptions(model: &Model, filled: &[FilledSet], operated: bool) -> Vec<String> {
+/// What the model assumes, as phrases; of the filling of volumes and of operators only where there were any.
+pub fn assumptions(world: &World, filled: &[FilledSet]) -> Vec<String> {
+    let model = &world.model;
     let time = |time: Duration| human(time.as_secs_f64());
     let mut phrases = vec![
         format!("{} for an image that is new to a node", time(model.pull)),
@@ -220,8 +227,12 @@ pub fn assumptions(model: &Model, filled: &[FilledSet], operated: bool) -> Vec<S
         "2 to 20 s from a container's start to being ready, by its image".to_owned(),
         "gates pass when the pods they ask are ready".to_owned(),
     ];
-    if operated {
+    let (others, custom): (Vec<Key>, Vec<Key>) = world.operated().into_iter().partition(|key| key.group.is_empty());
+    if !custom.is_empty() {
         phrases.push(format!("{} until a custom resource is what its operator calls ready", time(model.operator)));
+    }
+    if !others.is_empty() {
+        phrases.push(format!("{} until something has filled what is waited for", time(model.operator)));
     }
     let rates = Rates::default();
     let per_second = |bytes: u64| format!("{} MB/s", bytes / 1_000_000);

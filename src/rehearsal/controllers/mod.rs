@@ -7,6 +7,8 @@ mod sets;
 mod statuses;
 mod workloads;
 
+pub use statuses::{is_operated, lacks};
+
 use std::time::Duration;
 
 use serde_json::{Value, json};

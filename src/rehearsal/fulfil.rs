@@ -1,0 +1,420 @@
+//! What an operator, or whoever else fills an object, would write so that the expression of its `rekindle.dev/ready` becomes true.
+//! Nobody plays these programs in a simulation; what they would write is read off the expression, as far as it says so. Pure.
+
+use ::cel::common::ast::{CallExpr, ComprehensionExpr, Expr, IdedExpr, LiteralValue, operators};
+use serde_json::{Map, Value, json};
+
+use crate::health::cel;
+
+/// What stands where an expression only asks whether something is there. In a Secret it is read as base64.
+const SOMETHING: &str = "simulated";
+
+/// The object as it would be then; nothing where the expression does not say enough. Only below these fields anything is
+/// written.
+pub fn fulfilled(expression: &str, object: &Value, fields: &[&str]) -> Option<Value> {
+    let mut draft = object.clone();
+    let written = cel::with_syntax(expression, |syntax| {
+        let mut writer = Writer { draft: &mut draft, fields, bound: Vec::new() };
+        writer.make(syntax, true);
+    });
+    let is_true = |draft| cel::eval_bool(expression, &[("object", draft)]).unwrap_or(false);
+    (written.is_ok() && is_true(&draft)).then_some(draft)
+}
+
+/// A step on the way to a field.
+#[derive(Clone, Debug, PartialEq)]
+enum Step {
+    Key(String),
+    Index(usize),
+}
+
+type Place = Vec<Step>;
+
+struct Writer<'a> {
+    draft: &'a mut Value,
+    fields: &'a [&'a str],
+    /// What the variables of loops stand for.
+    bound: Vec<(String, Place)>,
+}
+
+impl Writer<'_> {
+    /// Writes what makes an expression true, or false. What cannot be read off it is left alone: the whole is asked at the end.
+    fn make(&mut self, syntax: &IdedExpr, wanted: bool) {
+        if self.value(syntax) == Some(Value::Bool(wanted)) {
+            return;
+        }
+        match &syntax.expr {
+            Expr::Call(call) => self.make_call(call, syntax, wanted),
+            Expr::Select(select) if select.test => {
+                let Some(mut place) = self.place(&select.operand) else { return };
+                place.push(Step::Key(select.field.clone()));
+                if wanted {
+                    self.put(&place, SOMETHING.into());
+                } else {
+                    self.take(&place);
+                }
+            }
+            Expr::Comprehension(comprehension) => self.make_loop(comprehension, wanted),
+            _ => {
+                if let Some(place) = self.place(syntax) {
+                    self.put(&place, wanted.into());
+                }
+            }
+        }
+    }
+
+    fn make_call(&mut self, call: &CallExpr, syntax: &IdedExpr, wanted: bool) {
+        match (call.func_name.as_str(), &call.args[..], &call.target) {
+            (operators::LOGICAL_NOT, [inner], _) => self.make(inner, !wanted),
+            (operators::LOGICAL_AND, sides, _) if wanted => sides.iter().for_each(|side| self.make(side, true)),
+            (operators::LOGICAL_OR, sides, _) if !wanted => sides.iter().for_each(|side| self.make(side, false)),
+            // One side is enough.
+            (operators::LOGICAL_AND | operators::LOGICAL_OR, sides, _) => {
+                for side in sides {
+                    self.make(side, wanted);
+                    if self.value(syntax) == Some(Value::Bool(wanted)) {
+                        break;
+                    }
+                }
+            }
+            (operators::CONDITIONAL, [asked, then, _], _) => {
+                self.make(asked, true);
+                self.make(then, wanted);
+            }
+            (operators::IN, [item, list], _) if wanted => self.make_member(item, list),
+            ("startsWith" | "endsWith" | "contains", [part], Some(text)) if wanted => {
+                if let (Some(place), Some(part)) = (self.place(text), self.value(part)) {
+                    self.put(&place, part);
+                }
+            }
+            (operator, [left, right], _) => self.compare(operator, left, right, wanted),
+            _ => {
+                if let Some(place) = self.place(syntax) {
+                    self.put(&place, wanted.into());
+                }
+            }
+        }
+    }
+
+    fn make_member(&mut self, item: &IdedExpr, list: &IdedExpr) {
+        if let Some(place) = self.place(item).filter(|place| self.may_write(place)) {
+            if let Some(Value::Array(items)) = self.value(list)
+                && let Some(first) = items.into_iter().next()
+            {
+                self.put(&place, first);
+            }
+            return;
+        }
+        let (Some(mut place), Some(item)) = (self.place(list), self.value(item)) else { return };
+        match (self.get(&place), item) {
+            (Some(Value::Array(items)), item) => {
+                place.push(Step::Index(items.len()));
+                self.put(&place, item);
+            }
+            (None, item) if place.first() == Some(&Step::Key("status".into())) => self.put(&place, json!([item])),
+            (_, Value::String(key)) => {
+                place.push(Step::Key(key));
+                self.put(&place, SOMETHING.into());
+            }
+            _ => {}
+        }
+    }
+
+    /// A comparison of a field, or of the size of one, with a value.
+    fn compare(&mut self, operator: &str, left: &IdedExpr, right: &IdedExpr, wanted: bool) {
+        let swapped = match operator {
+            operators::LESS => operators::GREATER,
+            operators::LESS_EQUALS => operators::GREATER_EQUALS,
+            operators::GREATER => operators::LESS,
+            operators::GREATER_EQUALS => operators::LESS_EQUALS,
+            same => same,
+        };
+        for (operator, field, value) in [(operator, left, right), (swapped, right, left)] {
+            let Some(wished) = self.value(value).and_then(|value| beside(operator, &value, wanted)) else { continue };
+            if let Some(counted) = counted(field)
+                && let (Some(place), Some(size)) = (self.place(counted), wished.as_u64().filter(|size| *size < 1000))
+            {
+                return self.put(&place, (0..size).map(|at| json!(format!("{SOMETHING}-{at}"))).collect());
+            }
+            if let Some(place) = self.place(field).filter(|place| self.may_write(place)) {
+                return self.put(&place, wished);
+            }
+        }
+    }
+
+    fn make_loop(&mut self, comprehension: &ComprehensionExpr, wanted: bool) {
+        let Some((which, condition)) = loop_of(comprehension) else { return };
+        let Some(range) = self.place(&comprehension.iter_range) else { return };
+        let there = self.get(&range).and_then(Value::as_array).map_or(0, Vec::len);
+        match (which, wanted) {
+            (Loop::Some, true) => drop(self.item(&comprehension.iter_var, &range, condition)),
+            (Loop::All, true) | (Loop::Some, false) => {
+                for at in 0..there {
+                    self.bound.push((comprehension.iter_var.clone(), [&range[..], &[Step::Index(at)]].concat()));
+                    self.make(condition, wanted);
+                    self.bound.pop();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// An item of a list that meets a condition: one that is there, or a new one, in the place of what has the same type.
+    fn item(&mut self, variable: &str, range: &Place, condition: &IdedExpr) -> Place {
+        let items = self.get(range).and_then(Value::as_array).cloned().unwrap_or_default();
+        let at = |index: usize| [&range[..], &[Step::Index(index)]].concat();
+        for index in 0..items.len() {
+            self.bound.push((variable.to_owned(), at(index)));
+            let meets = self.value(condition) == Some(Value::Bool(true));
+            self.bound.pop();
+            if meets {
+                return at(index);
+            }
+        }
+        self.put(range, items.iter().cloned().chain([json!({})]).collect());
+        self.bound.push((variable.to_owned(), at(items.len())));
+        self.make(condition, true);
+        self.bound.pop();
+        let new = self.get(&at(items.len())).cloned().unwrap_or_default();
+        let same = items.iter().position(|item| item.get("type").is_some() && item.get("type") == new.get("type"));
+        let mut items = items;
+        let index = same.unwrap_or(items.len());
+        match same {
+            Some(index) => items[index] = new,
+            None => items.push(new),
+        }
+        self.put(range, items.into());
+        at(index)
+    }
+
+    /// The place that an expression names.
+    fn place(&mut self, syntax: &IdedExpr) -> Option<Place> {
+        match &syntax.expr {
+            Expr::Ident(name) if name == "object" => Some(Vec::new()),
+            Expr::Ident(name) => {
+                self.bound.iter().rev().find(|(known, _)| known == name).map(|(_, place)| place.clone())
+            }
+            Expr::Select(select) if !select.test => {
+                let mut place = self.place(&select.operand)?;
+                place.push(Step::Key(select.field.clone()));
+                Some(place)
+            }
+            Expr::Call(call) if call.func_name == operators::INDEX => {
+                let [of, which] = &call.args[..] else { return None };
+                // `conditions.filter(c, c.type == 'Ready')[0]`
+                if let Expr::Comprehension(comprehension) = &of.expr
+                    && let Some((Loop::Filter, condition)) = loop_of(comprehension)
+                {
+                    let range = self.place(&comprehension.iter_range)?;
+                    return Some(self.item(&comprehension.iter_var, &range, condition));
+                }
+                let mut place = self.place(of)?;
+                place.push(match self.value(which)? {
+                    Value::String(key) => Step::Key(key),
+                    number => Step::Index(usize::try_from(number.as_u64()?).ok().filter(|index| *index < 1000)?),
+                });
+                Some(place)
+            }
+            _ => None,
+        }
+    }
+
+    /// What an expression is now.
+    fn value(&self, syntax: &IdedExpr) -> Option<Value> {
+        let mut variables = vec![("object", &*self.draft)];
+        for (name, place) in &self.bound {
+            variables.push((name, self.get(place)?));
+        }
+        cel::value_of(syntax, &variables)
+    }
+
+    fn may_write(&self, place: &Place) -> bool {
+        matches!(place.first(), Some(Step::Key(field)) if self.fields.contains(&field.as_str()))
+    }
+
+    fn get(&self, place: &Place) -> Option<&Value> {
+        place.iter().try_fold(&*self.draft, |value, step| match step {
+            Step::Key(key) => value.get(key),
+            Step::Index(index) => value.get(index),
+        })
+    }
+
+    fn put(&mut self, place: &Place, value: Value) {
+        if !self.may_write(place) {
+            return;
+        }
+        let mut at = &mut *self.draft;
+        for step in place {
+            at = match step {
+                Step::Key(key) => {
+                    if !at.is_object() {
+                        *at = Value::Object(Map::new());
+                    }
+                    &mut at[key.as_str()]
+                }
+                Step::Index(index) => {
+                    let mut items = at.as_array().cloned().unwrap_or_default();
+                    items.resize(items.len().max(index + 1), json!({}));
+                    *at = items.into();
+                    &mut at[*index]
+                }
+            };
+        }
+        *at = value;
+    }
+
+    fn take(&mut self, place: &Place) {
+        let Some((Step::Key(last), before)) = place.split_last().filter(|_| self.may_write(place)) else { return };
+        let mut at = &mut *self.draft;
+        for step in before {
+            let next = match step {
+                Step::Key(key) => at.get_mut(key),
+                Step::Index(index) => at.get_mut(index),
+            };
+            let Some(next) = next else { return };
+            at = next;
+        }
+        if let Some(fields) = at.as_object_mut() {
+            fields.shift_remove(last);
+        }
+    }
+}
+
+/// What a loop asks of the items of a list.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Loop {
+    /// `exists`, `exists_one`
+    Some,
+    /// `all`
+    All,
+    /// `filter`
+    Filter,
+}
+
+/// What a loop that a macro has made asks, with its condition.
+fn loop_of(comprehension: &ComprehensionExpr) -> Option<(Loop, &IdedExpr)> {
+    let Expr::Call(step) = &comprehension.loop_step.expr else { return None };
+    match (&comprehension.accu_init.expr, step.func_name.as_str(), &step.args[..]) {
+        (Expr::Literal(LiteralValue::Boolean(_)), operators::LOGICAL_OR, [_, condition]) => {
+            Some((Loop::Some, condition))
+        }
+        (Expr::Literal(LiteralValue::Boolean(_)), operators::LOGICAL_AND, [_, condition]) => {
+            Some((Loop::All, condition))
+        }
+        (Expr::Literal(LiteralValue::Int(_)), operators::CONDITIONAL, [condition, ..]) => Some((Loop::Some, condition)),
+        (Expr::List(_), operators::CONDITIONAL, [condition, ..]) => Some((Loop::Filter, condition)),
+        _ => None,
+    }
+}
+
+/// What `size(x)` or `x.size()` counts.
+fn counted(syntax: &IdedExpr) -> Option<&IdedExpr> {
+    let Expr::Call(call) = &syntax.expr else { return None };
+    (call.func_name == "size").then(|| call.target.as_deref().or(call.args.first()))?
+}
+
+/// A value that compares with another one as wanted.
+fn beside(operator: &str, value: &Value, wanted: bool) -> Option<Value> {
+    let more = |by: i64| match value {
+        Value::Number(number) => number.as_i64().map(|number| json!(number + by)).or(Some(value.clone())),
+        _ => None,
+    };
+    match (operator, wanted) {
+        (operators::EQUALS, true) | (operators::NOT_EQUALS, false) => Some(value.clone()),
+        (operators::EQUALS, false) | (operators::NOT_EQUALS, true) => match value {
+            Value::Bool(is) => Some((!is).into()),
+            Value::Number(_) => more(1),
+            _ => Some(SOMETHING.into()),
+        },
+        (operators::GREATER, true) | (operators::LESS_EQUALS, false) => more(1),
+        (operators::GREATER_EQUALS | operators::LESS_EQUALS, true) => more(0),
+        (operators::LESS | operators::GREATER, false) => more(0),
+        (operators::LESS, true) | (operators::GREATER_EQUALS, false) => more(-1),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn object() -> Value {
+        json!({"metadata": {"generation": 3}, "spec": {"instances": 3, "names": ["a", "b"]}, "status": {
+            "observedGeneration": 3, "conditions": [{"type": "Ready", "status": "True"}, {"type": "Synced", "status": "False"}]}})
+    }
+
+    #[test]
+    fn what_operators_write_is_read_off_the_expression() {
+        for expression in [
+            "object.status.phase == 'Cluster in healthy state'",
+            "has(object.status) && has(object.status.phase) && object.status.phase == 'Running'",
+            "object.status.readyInstances == object.spec.instances",
+            "object.spec.instances <= object.status.readyInstances",
+            "object.status.readyInstances > 2 && object.status.failed < 1",
+            "object.status.ready",
+            "!object.status.paused",
+            "!has(object.status.conditions)",
+            "object.status.observedGeneration >= object.metadata.generation && object.status.health == 'green'",
+            "object.status.conditions.exists(c, c.type == 'Available' && c.status == 'True')",
+            "object.status.conditions.exists(c, c.type == 'Synced' && c.status == 'True')",
+            "object.status.conditions.exists_one(c, c.type == 'Synced' && c.status == 'True')",
+            "object.status.conditions.all(c, c.status == 'True')",
+            "object.status.conditions.filter(c, c.type == 'Synced')[0].status == 'True'",
+            "!object.status.conditions.exists(c, c.type == 'Ready' && c.status == 'True')",
+            "object.status.state in ['Ready', 'Running']",
+            "'a' in object.status.members",
+            "size(object.status.endpoints) >= 2",
+            "object.status.url.size() > 0",
+            "object.status.url != ''",
+            "object.status.version.startsWith('v17')",
+            "has(object.status.x) ? object.status.x.y == 1 : false",
+            "object.status.lag < 5 || object.metadata.name == 'x'",
+            "object.metadata.name == 'x' || object.status.lag < 5",
+            "object.status['current-phase'] == 'Done'",
+            "object.status.shards[1].state == 'open'",
+            "object.spec.names.all(n, n in object.status.members)",
+        ] {
+            let whole = fulfilled(expression, &object(), &["status"]);
+            let whole = whole.unwrap_or_else(|| panic!("{expression}"));
+            assert_eq!(whole["spec"], object()["spec"], "{expression}");
+        }
+        let whole = fulfilled(
+            "object.status.conditions.exists(c, c.type == 'Synced' && c.status == 'True')",
+            &object(),
+            &["status"],
+        );
+        let types: Vec<_> =
+            whole.unwrap()["status"]["conditions"].as_array().unwrap().iter().map(|it| it["type"].clone()).collect();
+        assert_eq!(types, ["Ready", "Synced"], "each type once");
+    }
+
+    #[test]
+    fn what_something_else_fills_is_read_off_the_expression() {
+        let config = json!({"metadata": {"name": "ca"}});
+        for expression in [
+            "has(object.data) && has(object.data.ca)",
+            "has(object.data.ca) && object.data.ca != ''",
+            "'tls.crt' in object.data",
+            "object.data['tls.crt'].size() > 0",
+            "has(object.data) && 'a' in object.data && object.data.a.startsWith('b')",
+        ] {
+            assert!(fulfilled(expression, &config, &["data"]).is_some(), "{expression}");
+        }
+    }
+
+    #[test]
+    fn what_an_expression_does_not_say_is_not_made_up() {
+        for expression in [
+            "object.spec.instances == 5",
+            "object.metadata.name == 'other'",
+            "object.status.url.matches('^https://.*x$')",
+            "object.status.a == object.status.b + 1",
+            "object.status.a + 1 == 2",
+            "false",
+            "not CEL (",
+        ] {
+            assert_eq!(fulfilled(expression, &object(), &["status"]), None, "{expression}");
+        }
+    }
+}
