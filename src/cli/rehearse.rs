@@ -27,6 +27,7 @@ use crate::rebuild::event::{Event, Outcome, VERSION};
 use crate::rehearsal::accident::Accident;
 use crate::rehearsal::filling::{FilledSet, by_set};
 use crate::rehearsal::needs::needs;
+use crate::rehearsal::others::Others;
 use crate::rehearsal::record::{self, Record};
 use crate::rehearsal::{Faults, Simulation, World};
 use crate::report::document::About;
@@ -68,7 +69,14 @@ What-ifs show what an operator would see, and end with that run's exit code:
   --fail Deployment/web=never              it runs and never becomes ready
   --slow StatefulSet/postgresql-app=2h     from its start to being ready
   --slow postgresql-app=2h                 the restore of a data set
+  --slow Cluster/main=20m                  a custom resource, until its operator
+                                           calls it ready; --fail …=never, too
   --api-errors 5%                          requests that go wrong, by --seed
+
+No operator runs in a simulation. A custom resource becomes ready after some
+seconds, with what `rekindle.dev/ready` or a condition gate asks of it; Secrets,
+ConfigMaps and Services that no template makes and that the resource names, or
+that have its name before a dash, are taken to be made by its operator.
 
 Times are assumed, unless a real run of the environment has measured them: its
 journals on this machine are read, and what another one has told with -o json:
@@ -329,6 +337,7 @@ fn rehearse(
     let (plan, progress, exit, simulation) = runtime.block_on(async {
         let mut world = World::new(stage.started, stage.nodes, stage.wishes.model.clone(), true);
         world.bring(&needs(&plan));
+        world.others = Others::of(&plan);
         world.leave(stage.accident);
         let simulation = Simulation::new(world, Faults::none());
         let cluster = simulation.connect().await?;

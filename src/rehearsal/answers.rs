@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::controllers::is_ready;
+use super::controllers::operators::made_for;
 use super::request::selects;
 use super::service::Simulation;
 use super::world::World;
@@ -61,6 +62,9 @@ fn behind_service(world: &World, namespace: &str, service: &str, port: Option<&P
     let Some(object) = world.store.get(&key) else {
         return Answer::waiting(format!("there is no Service {service} in namespace {namespace}"));
     };
+    if let Some(resource) = made_for(object) {
+        return Answer::passed(format!("Service {service} is made for {resource}: taken to answer as wanted"));
+    }
     let ports = object.pointer("/spec/ports").and_then(Value::as_array);
     let known = |port: &Port| {
         ports.into_iter().flatten().any(|known| match port {

@@ -31,6 +31,7 @@ mod fulfil;
 pub mod managers;
 pub mod model;
 pub mod needs;
+pub mod others;
 pub mod patch;
 pub mod pods;
 pub mod record;

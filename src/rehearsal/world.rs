@@ -12,9 +12,11 @@ use tokio::time::Instant;
 use super::accident::Accident;
 use super::archives::Archives;
 use super::controllers::Step;
+use super::controllers::operators::{is_operated, lacks};
 use super::filling::Filled;
 use super::model::Model;
 use super::needs::Needs;
+use super::others::Others;
 use super::store::{Key, Store};
 use crate::manifest::schema::{self, Kind};
 
@@ -51,6 +53,8 @@ pub struct World {
     pub filled: Vec<Filled>,
     /// What the archives of data sets hold.
     pub archives: Archives,
+    /// What a kit counts on that operators and others make.
+    pub others: Others,
     /// Jobs that ran to completion and are deleted some time after that, with the UID of their namespace.
     done: BTreeSet<(Key, String)>,
 }
@@ -77,6 +81,7 @@ impl World {
             pulled: BTreeSet::new(),
             filled: Vec::new(),
             archives: Archives::default(),
+            others: Others::default(),
             done: BTreeSet::new(),
         };
         kinds.into_iter().for_each(|kind| world.serve(kind));
@@ -206,15 +211,14 @@ impl World {
                 .store
                 .list(&place, None)
                 .map(|((namespace, name), _)| Key::new(&kind.group, &kind.resource, namespace, name));
-            names.filter(|key| super::controllers::is_operated(self, key)).collect::<Vec<_>>()
+            names.filter(|key| is_operated(self, key)).collect::<Vec<_>>()
         };
         self.kinds.iter().flat_map(there).collect()
     }
 
     /// What waits for somebody whom nobody plays, as `Kind/name`.
     pub fn unplayed(&self) -> Vec<String> {
-        let waits = |key: &Key| self.store.get(key).is_some_and(|object| super::controllers::lacks(object));
-        let waiting = self.operated().into_iter().filter(waits);
+        let waiting = self.operated().into_iter().filter(|key| lacks(self, key));
         waiting.filter_map(|key| Some(format!("{}/{}", self.kind_of(&key)?.kind, key.name))).collect()
     }
 

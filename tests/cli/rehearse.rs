@@ -313,6 +313,27 @@ fn what_operators_and_others_write_is_read_off_the_expression_that_waits_for_it(
 }
 
 #[test]
+fn what_operators_make_for_their_resources_is_there_for_pods_and_gates() {
+    let resources = "apiVersion: cert-manager.io/v1\nkind: Certificate\nmetadata: {name: x}\nspec: {secretName: web-tls}\n---\n\
+        apiVersion: postgresql.cnpg.io/v1\nkind: Cluster\nmetadata: {name: db}\nspec: {instances: 3}\n";
+    let pods = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: shop}\nspec:\n  selector: {matchLabels: {app: shop}}\n  template:\n    \
+        metadata: {labels: {app: shop}}\n    spec:\n      containers:\n      - {name: a, image: a:1, envFrom: [{secretRef: {name: db-app}}]}\n      \
+        volumes: [{name: tls, secret: {secretName: web-tls}}]\n---\n\
+        apiVersion: rekindle.dev/v1\nkind: Gate\nmetadata: {name: database}\nspec: {tcp: {service: db-rw, port: 5432}}\n---\n\
+        apiVersion: rekindle.dev/v1\nkind: Gate\nmetadata: {name: members}\n\
+        spec: {condition: {kind: Cluster, name: db, ready: object.status.readyInstances == object.spec.instances}}\n";
+    let place = small().file("templates/storage/cr.yaml", resources).file("templates/services/shop.yaml", pods);
+    let rehearsed = place.run(&["rehearse", "local"]);
+    assert_eq!(rehearsed.code, Some(0), "{rehearsed}");
+    let words = rehearsed.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("operators make Secret/db-app, Secret/web-tls and Service/db-rw"), "{rehearsed}");
+    // Without the resource there is nobody who would.
+    let alone = small().file("templates/services/shop.yaml", pods).run(&["rehearse", "local"]);
+    assert_eq!(alone.code, Some(7), "{alone}");
+    assert!(alone.stderr.contains("not found"), "{alone}");
+}
+
+#[test]
 fn a_job_that_fails_or_takes_too_long_is_told_and_nothing_else() {
     let job = |more: &str| {
         format!(

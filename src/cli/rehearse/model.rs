@@ -15,10 +15,12 @@ use crate::manifest::mistake::nearest;
 use crate::manifest::references::is_builtin_group;
 use crate::plan::Plan;
 use crate::plan::estimate::Measured;
+use crate::rehearsal::controllers::operators;
 use crate::rehearsal::filling::{FilledSet, Rates, Via, fillings};
 use crate::rehearsal::store::Key;
 use crate::rehearsal::{Fate, Model, SERVER, World};
 use crate::report::duration::human;
+use crate::report::text::list;
 
 /// Everything about times that the flags say.
 pub struct Wishes {
@@ -230,6 +232,11 @@ pub fn assumptions(world: &World, filled: &[FilledSet]) -> Vec<String> {
     let (others, custom): (Vec<Key>, Vec<Key>) = world.operated().into_iter().partition(|key| key.group.is_empty());
     if !custom.is_empty() {
         phrases.push(format!("{} until a custom resource is what its operator calls ready", time(model.operator)));
+    }
+    let made = operators::made(world);
+    if !made.is_empty() {
+        let made: Vec<&str> = made.iter().map(String::as_str).collect();
+        phrases.push(format!("operators make {}", list(&made)));
     }
     if !others.is_empty() {
         phrases.push(format!("{} until something has filled what is waited for", time(model.operator)));

@@ -3,11 +3,10 @@
 
 mod cluster;
 pub mod jobs;
+pub mod operators;
 mod sets;
 mod statuses;
 mod workloads;
-
-pub use statuses::{is_operated, lacks};
 
 use std::time::Duration;
 
@@ -63,7 +62,7 @@ pub fn interested(world: &World, key: &Key, object: Option<&Value>) -> Vec<Step>
             | ("apiextensions.k8s.io", "customresourcedefinitions")
             | ("apiregistration.k8s.io", "apiservices")
     );
-    if (looks || statuses::is_operated(world, key)) && world.store.get(key).is_some() {
+    if (looks || operators::is_operated(world, key)) && world.store.get(key).is_some() {
         steps.push(Step::Look(key.clone()));
     }
     // A claim that is being deleted stays for as long as a pod mounts it.
@@ -107,7 +106,7 @@ pub fn run_due(world: &mut World) {
             }
             Step::Volume(key) => cluster::provide_volume(world, &key),
             Step::Address(key) => cluster::give_address(world, &key),
-            Step::Operate(key) => statuses::operate(world, &key),
+            Step::Operate(key) => operators::operate(world, &key),
             Step::Serve(key) => cluster::establish(world, &key),
             Step::Deadline(key, generation) => workloads::deadline(world, &key, generation),
         }
@@ -137,7 +136,7 @@ fn look(world: &mut World, key: &Key) {
         ("", "resourcequotas") => statuses::quota(world, key),
         ("", "replicationcontrollers") => workloads::replica_set(world, key),
         ("admissionregistration.k8s.io", "validatingadmissionpolicies") => statuses::admission_policy(world, key),
-        _ if statuses::is_operated(world, key) => statuses::changed(world, key),
+        _ if operators::is_operated(world, key) => operators::changed(world, key),
         _ => {}
     }
 }

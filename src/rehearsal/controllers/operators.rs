@@ -1,0 +1,121 @@
+//! Those whom nobody else plays: the operators of custom resources, and what fills ConfigMaps and Secrets that are waited for.
+
+use serde_json::{Value, json};
+
+use super::Step;
+use crate::health::cel;
+use crate::manifest::references::is_builtin_group;
+use crate::rehearsal::fulfil::fulfilled;
+use crate::rehearsal::store::Key;
+use crate::rehearsal::world::World;
+
+/// Annotation of a simulated Service that an operator is taken to have made, with the custom resource it is for.
+const MADE_FOR: &str = "rekindle.dev/simulated-for";
+
+/// Fields that an operator writes, and that something else fills.
+const STATUS: [&str; 1] = ["status"];
+const DATA: [&str; 2] = ["data", "binaryData"];
+
+/// Whether an object's data is waited for, which something else is to fill.
+fn is_filled(world: &World, key: &Key, object: &Value) -> bool {
+    key.group.is_empty()
+        && matches!(key.resource.as_str(), "configmaps" | "secrets")
+        && world.others.awaited(object).next().is_some()
+}
+
+/// Whether an object waits for something that its expressions do not say, so that nobody here could write it.
+pub fn lacks(world: &World, key: &Key) -> bool {
+    let Some(object) = world.store.get(key) else { return false };
+    let fields: &[&str] = if is_filled(world, key, object) { &DATA } else { &STATUS };
+    world.others.awaited(object).any(|wanted| fulfilled(wanted, object, fields).is_none())
+}
+
+/// Whether somebody looks at an object whom nothing else here plays: the operator of a custom resource with a status, or of one
+/// that is waited for; or what fills an object that is waited for.
+pub fn is_operated(world: &World, key: &Key) -> bool {
+    // Asked at every change: Kubernetes' own groups are told apart without looking through the kinds.
+    let Some(object) = world.store.get(key) else { return false };
+    if is_builtin_group(&key.group) {
+        return is_filled(world, key, object);
+    }
+    let waited_for = || world.others.awaited(object).next().is_some();
+    world.kind_of(key).is_some_and(|kind| kind.custom && (kind.has_status() || waited_for()))
+}
+
+/// An object that has changed: its operator looks at it, or what fills it does.
+pub fn changed(world: &mut World, key: &Key) {
+    let Some(object) = world.store.get(key) else { return };
+    let number = |pointer: &str| object.pointer(pointer).and_then(Value::as_u64);
+    let looks = if is_filled(world, key, object) {
+        let is_open = |wanted: &str| !cel::eval_bool(wanted, &[("object", object)]).unwrap_or(false);
+        world.others.awaited(object).any(|wanted| is_open(wanted) && fulfilled(wanted, object, &DATA).is_some())
+    } else {
+        match number("/metadata/generation") {
+            Some(generation) => number("/status/observedGeneration") != Some(generation),
+            None => object.get("status").is_none(),
+        }
+    };
+    if !looks {
+        return;
+    }
+    let name = format!("{}/{}", object["kind"].as_str().unwrap_or_default(), key.name);
+    // An operator makes no pods here that could crash; however it fails, it does not come to an end.
+    if world.model.fate(&name).is_none() {
+        world.look(Step::Operate(key.clone()), world.model.until_operated(&name));
+    }
+}
+
+/// An operator has done what a custom resource wants, or an object is filled.
+pub fn operate(world: &mut World, key: &Key) {
+    let now = world.now();
+    let Some(object) = world.store.get(key).cloned() else { return };
+    let mut whole = (*object).clone();
+    let fields: &[&str] = if is_filled(world, key, &object) {
+        &DATA
+    } else {
+        let generation = object["metadata"]["generation"].clone();
+        let ready = json!({"type": "Ready", "status": "True", "reason": "Simulated", "message": "",
+            "observedGeneration": generation, "lastTransitionTime": now});
+        whole["status"] = json!({"observedGeneration": generation, "conditions": [ready]});
+        make(world, &object);
+        &STATUS
+    };
+    for wanted in world.others.awaited(&object) {
+        whole = fulfilled(wanted, &whole, fields).unwrap_or(whole);
+    }
+    world.edit(key, |object| *object = whole);
+}
+
+/// What operators were taken to make, as `Kind/name`.
+pub fn made(world: &World) -> Vec<String> {
+    let mut made = Vec::new();
+    for resource in ["secrets", "configmaps", "services", "serviceaccounts"] {
+        let place = (String::new(), resource.to_owned());
+        let operated = world.store.list(&place, None).filter(|(_, object)| made_for(object).is_some());
+        made.extend(
+            operated.map(|((_, name), object)| format!("{}/{name}", object["kind"].as_str().unwrap_or_default())),
+        );
+    }
+    made
+}
+
+/// The custom resource that an object was made for, as `Kind/name`.
+pub fn made_for(object: &Value) -> Option<&str> {
+    object.get("metadata")?.get("annotations")?.get(MADE_FOR)?.as_str()
+}
+
+/// Makes what the kit counts on and the operator of this custom resource is taken to make.
+fn make(world: &mut World, resource: &Value) {
+    let made_for = format!(
+        "{}/{}",
+        resource["kind"].as_str().unwrap_or_default(),
+        resource["metadata"]["name"].as_str().unwrap_or_default()
+    );
+    let missing: Vec<_> = world.others.made_for(resource).cloned().collect();
+    for object in missing {
+        let namespace = object.namespace.as_deref().unwrap_or_default();
+        if let Some(key) = world.key_of("v1", &object.kind, namespace, &object.name) {
+            world.make(&key, json!({"metadata": {"annotations": {MADE_FOR: made_for}}}));
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! What a kit counts on that neither it nor Kubernetes makes: what gates ask of objects, and Secrets, ConfigMaps, Services and
+//! accounts that are named and that no template makes. Operators make these, for their custom resources. Pure.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::health::gate::{Probe, Selected};
+use crate::health::status::READY_ANNOTATION;
+use crate::manifest::ObjectKey;
+use crate::manifest::references::{Target, references};
+use crate::plan::Plan;
+
+/// Kinds that operators make for their custom resources and that others name.
+const MADE: [&str; 4] = ["Secret", "ConfigMap", "Service", "ServiceAccount"];
+
+/// What a plan counts on that others make.
+#[derive(Clone, Debug, Default)]
+pub struct Others {
+    conditions: Vec<Condition>,
+    missing: BTreeSet<ObjectKey>,
+}
+
+/// What a gate asks of one object.
+#[derive(Clone, Debug)]
+struct Condition {
+    kind: String,
+    /// Empty where the gate leaves it to the cluster.
+    api_version: String,
+    namespace: String,
+    name: String,
+    expression: String,
+}
+
+impl Others {
+    /// Reads it off a plan.
+    pub fn of(plan: &Plan) -> Self {
+        let made: BTreeSet<&ObjectKey> = plan.items().map(|item| &item.key).collect();
+        let core = |kind: &str, namespace: &str, name: &str| ObjectKey {
+            group: String::new(),
+            kind: kind.to_owned(),
+            namespace: Some(namespace.to_owned()),
+            name: name.to_owned(),
+        };
+        let mut others = Self::default();
+        let named = plan.items().flat_map(|item| references(&item.object)).filter(|reference| !reference.optional);
+        others.missing.extend(named.filter_map(|reference| match reference.target {
+            Target::Object(key) => Some(key),
+            Target::Definition { .. } | Target::Named { .. } => None,
+        }));
+        let gates = plan.phases.iter().flat_map(|phase| &phase.gates).filter(|gate| gate.skipped.is_none());
+        for gate in gates {
+            let asked = [("Service", gate.probe.service()), ("Secret", gate.probe.credentials())];
+            let asked = asked.into_iter().filter_map(|(kind, name)| Some(core(kind, &gate.namespace, name?)));
+            others.missing.extend(asked);
+            let Probe::Condition(spec) = &gate.probe else { continue };
+            let Selected::Name(name) = &spec.selected else { continue };
+            let namespace = spec.namespace.as_ref().unwrap_or(&gate.namespace);
+            others.missing.insert(core(&spec.kind, namespace, name));
+            others.conditions.push(Condition {
+                kind: spec.kind.clone(),
+                api_version: spec.api_version.clone().unwrap_or_default(),
+                namespace: namespace.clone(),
+                name: name.clone(),
+                expression: spec.ready.text().to_owned(),
+            });
+        }
+        others.missing.retain(|key| key.group.is_empty() && MADE.contains(&key.kind.as_str()) && !made.contains(key));
+        others
+    }
+
+    /// The expressions that an object is to make true: its own and those of gates.
+    pub fn awaited<'o>(&'o self, object: &'o Value) -> impl Iterator<Item = &'o str> {
+        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let own = object.get("metadata").and_then(|it| it.get("annotations")?.get(READY_ANNOTATION)?.as_str());
+        let is_meant = move |condition: &&Condition| {
+            condition.name == text("/metadata/name")
+                && condition.kind == text("/kind")
+                && (condition.api_version.is_empty() || condition.api_version == text("/apiVersion"))
+                && ["", &condition.namespace].contains(&text("/metadata/namespace"))
+        };
+        own.into_iter().chain(self.conditions.iter().filter(is_meant).map(|it| it.expression.as_str()))
+    }
+
+    /// What is missing and the operator of a custom resource is taken to make: what the resource names, and what is named after
+    /// it.
+    pub fn made_for<'o>(&'o self, resource: &'o Value) -> impl Iterator<Item = &'o ObjectKey> {
+        let text = |pointer: &str| resource.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let (name, namespace) = (text("/metadata/name"), text("/metadata/namespace"));
+        self.missing.iter().filter(move |key| {
+            let after = key.name.strip_prefix(name);
+            (namespace.is_empty() || key.namespace.as_deref() == Some(namespace))
+                && (after.is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '.']))
+                    || resource.get("spec").is_some_and(|spec| names(spec, &key.name)))
+        })
+    }
+}
+
+/// Whether a text stands anywhere in a value.
+fn names(value: &Value, name: &str) -> bool {
+    match value {
+        Value::String(text) => text == name,
+        Value::Array(items) => items.iter().any(|item| names(item, name)),
+        Value::Object(fields) => fields.values().any(|field| names(field, name)),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
+    use super::*;
+    use crate::kit::sample::rendered;
+
+    #[test]
+    fn what_no_template_makes_belongs_to_the_resource_that_names_it_or_gave_its_name() {
+        let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec:\n  containers:\n  - name: a\n    image: a:1\n    \
+                   envFrom: [{secretRef: {name: db-app}}, {secretRef: {name: own}}, {configMapRef: {name: maybe, optional: true}}]\n  \
+                   volumes: [{name: tls, secret: {secretName: web-tls}}]\n---\n\
+                   apiVersion: v1\nkind: Secret\nmetadata: {name: own}\n";
+        let gates = "apiVersion: rekindle.dev/v1\nkind: Gate\nmetadata: {name: one}\nspec: {tcp: {service: db-rw, port: 5432}}\n---\n\
+                     apiVersion: rekindle.dev/v1\nkind: Gate\nmetadata: {name: two}\n\
+                     spec: {condition: {kind: Cluster, name: db, ready: object.status.ok}}\n";
+        let stack = ("templates/stack.yaml", "name: test\nphases: [{name: storage}]\n");
+        let files = [stack, ("templates/storage/pod.yaml", pod), ("templates/storage/gates.yaml", gates)];
+        let others = Others::of(&Plan::of(&rendered(&files)).unwrap());
+        let made = |resource: &Value| others.made_for(resource).map(ToString::to_string).collect::<Vec<_>>();
+        let resource = |kind: &str, name: &str, spec: Value| json!({"apiVersion": "example.org/v1", "kind": kind, "metadata": {"name": name, "namespace": "space"}, "spec": spec});
+        let cluster = resource("Cluster", "db", json!({}));
+        assert_eq!(made(&cluster), ["Secret/db-app", "Service/db-rw"]);
+        assert_eq!(others.awaited(&cluster).collect::<Vec<_>>(), ["object.status.ok"]);
+        assert_eq!(made(&resource("Certificate", "x", json!({"secretName": "web-tls"}))), ["Secret/web-tls"]);
+        assert!(made(&resource("Cluster", "d", json!({"names": ["own", "maybe"]}))).is_empty());
+        assert_eq!(others.awaited(&resource("Cluster", "other", json!({}))).count(), 0);
+    }
+}
