@@ -219,6 +219,7 @@ impl<'a> Case<'a> {
         }
         let found = self.claims.iter().map(|claim| self.claim(claim)).collect::<Result<Vec<_>, _>>()?;
         let found = if self.begins_anew() { self.anew(found)? } else { found };
+        self.is_of_one_piece(&found)?;
         let survived = found.iter().any(|it| {
             matches!(it, Found::Decided(Choice::Adopt { .. }, _) | Found::Kept(Some(Record::From(Source::Adopt)), _))
         });
@@ -339,6 +340,41 @@ impl<'a> Case<'a> {
 
     pub(super) fn stop(&self, why: impl Into<String>, facts: Vec<String>, ways: Vec<String>) -> Stop {
         Stop { data_set: self.set.name.clone(), why: why.into(), facts, ways }
+    }
+
+    /// A part that is restored and a part that survives from before are no whole: a run that was told to restore was killed between
+    /// them. What belongs to the same restore says so by its claim or by its history.
+    fn is_of_one_piece(&self, found: &[Found<'_>]) -> Result<(), Stop> {
+        let live = |claim: &Expected| self.survey.claim(&claim.namespace, &claim.name);
+        let restored = Some(Record::From(Source::Restore));
+        let told = self.answers.of(&self.set.name).any(|answer| matches!(answer, Answer::Adopt { .. }));
+        let each = || self.claims.iter().zip(found);
+        let begun = each().find_map(|(claim, it)| match it {
+            Found::Kept(record, _) | Found::Waits(record, _) if *record == restored => live(claim),
+            _ => None,
+        });
+        let Some(begun) = begun.filter(|_| !told) else { return Ok(()) };
+        let older = each().find_map(|(claim, it)| {
+            let Found::Decided(Choice::Adopt { volume }, _) = it else { return None };
+            let volume = self.survey.volume(volume)?;
+            let history = volume.marks.as_ref().map(|marks| marks.lineage.history.as_str());
+            let same = live(claim).is_some_and(|live| live.record == restored)
+                || history == Some(begun.lineage.history.as_str());
+            (!same).then_some((claim, volume))
+        });
+        let Some((claim, volume)) = older else { return Ok(()) };
+        let facts = vec![
+            format!("{}/{} is restored, or is to be", begun.namespace, begun.name),
+            format!("pv/{}: {}", volume.name, volume.facts(self.survey.now)),
+        ];
+        let mut ways = vec![self.adopt_way(claim, &volume.name)];
+        if self.set.replicated {
+            ways.push(format!("--data {}=restore", self.set.name));
+        } else {
+            ways.extend(self.by_hand("").ways);
+        }
+        let why = format!("a part of it is restored, and what {} held survives from before", claim.place());
+        Err(self.stop(why, facts, ways))
     }
 
     /// What templates see: adopted now counts most, then what the first claim was made with.

@@ -102,7 +102,7 @@ fn volume(words: &str) -> Volume {
 }
 
 /// Words for a claim in `shop`: its name, then facts. `bound:PV`, `pending`, `pending:PV`, `lost:PV`, `deleting`,
-/// `record:WORD`, `ours`, `standby:WORD`, `uid:UID`,
+/// `record:WORD`, `ours`, `standby:WORD`, `history:NAME`, `uid:UID`,
 /// `until:SECOND`: up to when what it was restored from was archived.
 fn claim(words: &str) -> Claim {
     let mut words = words.split_whitespace();
@@ -124,6 +124,7 @@ fn claim(words: &str) -> Claim {
             "record" if value == COPY => claim.record = Some(Record::Copy),
             "record" => claim.record = Some(Record::From(Source::of(value).unwrap())),
             "standby" => claim.lineage.standby = value.into(),
+            "history" => claim.lineage.history = value.into(),
             "uid" => claim.uid = value.into(),
             "until" => {
                 let until = jiff::Timestamp::from_second(value.parse().unwrap()).unwrap();
@@ -337,6 +338,13 @@ const TABLE: &[Row] = table![
     "cut off after all claims", "replicated claims:2 backups", ["pvc data-0 pending record:restore ours", "pvc data-1 pending record:copy ours"], "", "" => "keep, keep: restore";
     "the one to copy from is there", "replicated claims:2 backups", ["pvc data-0 bound:p1 record:restore ours", "pv p1 bound holds:shop/data-0"], "", "" => "keep, copy: restore";
     "the one to copy from survives", "replicated claims:2 backups", ["pvc data-1 pending record:copy ours", "pv p1 released of:shop/data-0", "archive - base_1@50"], "", "" => "adopt p1, keep: adopt";
+    "cut off in a restore beside what survives", "claims:2 backups", ["pvc data-0 bound:p0 record:restore history:h2 ours", "pv p0 bound holds:shop/data-0", "pv p1 released of:shop/data-1"], "", "" => "stop: a part of it is restored, and what shop/data-1 held survives from before";
+    "cut off in a restore beside copies that survive", "replicated claims:2 backups", ["pvc data-0 bound:p0 record:restore history:h2 ours", "pv p0 bound holds:shop/data-0", "pv p1 released of:shop/data-1"], "", "" => "stop: a part of it is restored, and what shop/data-1 held survives from before";
+    "the same, restore is said again", "replicated claims:2 backups", ["pvc data-0 bound:p0 record:restore history:h2 ours", "pv p0 bound holds:shop/data-0", "pv p1 released of:shop/data-1"], "", "db=restore" => "keep, copy: restore, its history";
+    "the same, adopt is said", "claims:2 backups", ["pvc data-0 bound:p0 record:restore history:h2 ours", "pv p0 bound holds:shop/data-0", "pv p1 released of:shop/data-1"], "", "db=adopt:data-1=p1" => "keep, adopt p1: adopt, its history";
+    "what survives is of another restore", "claims:2 backups", ["pvc data-0 bound:p0 record:restore history:h2 ours", "pv p0 bound holds:shop/data-0", "pv p1 released of:shop/data-1 marked:shop:shop/data-1 history:h1"], "", "" => "stop: a part of it is restored, and what shop/data-1 held survives from before";
+    "what survives is of the same restore", "claims:2 backups", ["pvc data-0 bound:p0 record:restore history:h2 ours", "pv p0 bound holds:shop/data-0", "pv p1 released of:shop/data-1 marked:shop:shop/data-1 history:h2"], "", "" => "keep, adopt p1: adopt, its history";
+    "what was restored and not marked yet is being deleted", "claims:2 backups", ["pvc data-0 bound:p0 record:restore history:h2 ours", "pv p0 bound holds:shop/data-0", "pvc data-1 bound:p1 deleting record:restore history:h2 ours", "pv p1 bound holds:shop/data-1"], "", "" => "keep, adopt p1: adopt, its history";
     "what waits is kept, said", "claims:2 backups", ["pvc data-0 pending record:restore ours"], "", "db=keep" => "stop: nothing of shop/data-1 is there, and it is to be restored";
     // One survivor.
     "a released volume", "", ["pv p1 released of:shop/data-0"], "", "" => "adopt p1: adopt";

@@ -238,13 +238,13 @@ impl Kit {
 /// A user's configuration in which every environment of a kit is pinned to a bed: tests share beds, and an environment that
 /// is not pinned is refused where others live. One whose file states a pin keeps that.
 fn configuration(kit: Option<&Kit>, uid: &str) -> PathBuf {
-    static EMBEDDED: std::sync::OnceLock<tempfile::TempDir> = std::sync::OnceLock::new();
     let (root, folder) = match kit {
         Some(kit) => (kit.path(), kit.path().join(".config")),
-        None => {
-            let folder = EMBEDDED.get_or_init(|| tempfile::tempdir().unwrap()).path().join(uid);
-            (Path::new(env!("CARGO_MANIFEST_DIR")), folder)
-        }
+        // Of the embedded kit it is the same for every test of a bed.
+        None => (
+            Path::new(env!("CARGO_MANIFEST_DIR")),
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join("configuration").join(uid),
+        ),
     };
     let stack = std::fs::read_to_string(root.join("templates/stack.yaml")).unwrap_or_default();
     let stack = stack.lines().find_map(|line| line.strip_prefix("name:")).unwrap_or("none").trim().to_owned();
