@@ -1,11 +1,14 @@
 //! `rekindle env rbac`.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::settings::Context;
 use super::{CliError, Exit};
-use crate::kit::Kit;
+use crate::kit::{Environment, Kit};
+use crate::manifest::references::is_builtin_group;
 use crate::manifest::yaml::to_yaml;
 use crate::plan::Plan;
 use crate::plan::rights::{rights, roles};
@@ -39,8 +42,24 @@ pub fn run(context: &mut Context, kit: &Kit, args: &RbacArgs) -> Result<Exit, Cl
     let subject = args.subject.as_deref().map(subject).transpose()?;
     let environment = kit.environment(&args.environment, &context.overrides()?)?;
     // Rights do not depend on what a secret says.
-    let plan = Plan::of(&kit.render(&environment, &StandIns::of(kit)?)?)?;
-    for document in roles(&plan, &rights(&plan), subject.as_ref()) {
+    let rendered = kit.render(&environment, &StandIns::of(kit)?)?;
+    let plan = Plan::of(&rendered)?;
+    let mut wanted = rights(&plan);
+    // Only a cluster knows whether kinds that the kit does not define have namespaces: the roles are for either.
+    let custom = plan
+        .items()
+        .map(|item| &item.object)
+        .filter(|object| !is_builtin_group(object.group()) && plan.definition_of(object).is_none());
+    let cluster_kinds: BTreeSet<_> =
+        custom.map(|object| (object.group().to_owned(), object.kind().to_owned())).collect();
+    if !cluster_kinds.is_empty() {
+        // A kit that gives one of them a namespace knows that it has one.
+        let environment = Environment { cluster_kinds, ..environment.clone() };
+        if let Ok(rendered) = kit.render(&environment, &StandIns::of(kit)?) {
+            wanted.extend(rights(&Plan::of(&rendered)?));
+        }
+    }
+    for document in roles(&plan, &wanted, subject.as_ref()) {
         if context.json() {
             context.ui.out_json(document);
         } else {

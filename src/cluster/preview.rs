@@ -65,7 +65,7 @@ pub async fn preview(
                 Some(namespace) if !there.contains(namespace) => {
                     Preview::NotTried(format!("namespace {namespace} is made by this run"))
                 }
-                _ => try_one(cluster, item, force).await,
+                _ => try_one(cluster, plan, item, force).await,
             }
         }
     });
@@ -73,9 +73,15 @@ pub async fn preview(
     plan.phases.iter().map(|phase| tried.by_ref().take(phase.items.len()).collect()).collect()
 }
 
-async fn try_one(cluster: &Cluster, item: &Item, force: bool) -> Preview {
+async fn try_one(cluster: &Cluster, plan: &Plan, item: &Item, force: bool) -> Preview {
     let Some(kind) = cluster.kinds.of(&item.object) else {
-        return Preview::NotTried("their kind is made by this run".into());
+        let made = plan.definition_of(&item.object).is_some();
+        let why = if made {
+            "their kind is made by this run"
+        } else {
+            "the cluster has no such kind, and the kit does not define it"
+        };
+        return Preview::NotTried(why.into());
     };
     let api = cluster.api(kind, item.object.namespace());
     let before = match timed(&cluster.server, api.get_opt(item.object.name())).await {

@@ -349,17 +349,19 @@ impl<'a> Case<'a> {
         let restored = Some(Record::From(Source::Restore));
         let told = self.answers.of(&self.set.name).any(|answer| matches!(answer, Answer::Adopt { .. }));
         let each = || self.claims.iter().zip(found);
-        let begun = each().find_map(|(claim, it)| match it {
+        let begun = each().filter_map(|(claim, it)| match it {
             Found::Kept(record, _) | Found::Waits(record, _) if *record == restored => live(claim),
             _ => None,
         });
-        let Some(begun) = begun.filter(|_| !told) else { return Ok(()) };
+        let Some(begun) = begun.min_by_key(|live| live.created).filter(|_| !told) else { return Ok(()) };
         let older = each().find_map(|(claim, it)| {
             let Found::Decided(Choice::Adopt { volume }, _) = it else { return None };
             let volume = self.survey.volume(volume)?;
             let history = volume.marks.as_ref().map(|marks| marks.lineage.history.as_str());
+            // What was provisioned after the restore had begun is of it, though it may not be marked yet.
             let same = live(claim).is_some_and(|live| live.record == restored)
-                || history == Some(begun.lineage.history.as_str());
+                || history == Some(begun.lineage.history.as_str())
+                || volume.provisioned && begun.created.is_some() && volume.created >= begun.created;
             (!same).then_some((claim, volume))
         });
         let Some((claim, volume)) = older else { return Ok(()) };

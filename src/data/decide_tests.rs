@@ -52,7 +52,7 @@ fn expected(count: usize) -> Vec<Expected> {
 ///
 /// `released`, `available`, `failed`, `bound`: the phase. `of:NS/NAME`: the reference with a dead UID; `for:NS/NAME`: without
 /// one; `holds:NS/NAME`: with the UID of the living claim. `marked:ENV:NS/NAME`: our marks. `deleting`, `unreachable`,
-/// `block`, `readonly`, `delete`, `small`, `class:X`, `disk:X`.
+/// `block`, `readonly`, `provisioned`, `delete`, `small`, `class:X`, `disk:X`.
 fn volume(words: &str) -> Volume {
     let mut words = words.split_whitespace();
     let mut volume = Volume {
@@ -86,10 +86,12 @@ fn volume(words: &str) -> Volume {
             "identity" => volume.marks.as_mut().unwrap().identity = Some(format!("{DATABASE}{value}")),
             "history" => volume.marks.as_mut().unwrap().lineage.history = value.into(),
             "standby" => volume.marks.as_mut().unwrap().lineage.standby = value.into(),
+            "created" => volume.created = jiff::Timestamp::from_second(value.parse().unwrap()).ok(),
             "since" => volume.since = jiff::Timestamp::from_second(value.parse().unwrap()).ok(),
             "deleting" => volume.deleting = true,
             "unreachable" => volume.reachable = Some(false),
             "block" => volume.mode = "Block".into(),
+            "provisioned" => volume.provisioned = true,
             "readonly" => volume.read_only = true,
             "disk" => volume.disk = Some(value.into()),
             "delete" => volume.policy = "Delete".into(),
@@ -102,7 +104,7 @@ fn volume(words: &str) -> Volume {
 }
 
 /// Words for a claim in `shop`: its name, then facts. `bound:PV`, `pending`, `pending:PV`, `lost:PV`, `deleting`,
-/// `record:WORD`, `ours`, `standby:WORD`, `history:NAME`, `uid:UID`,
+/// `record:WORD`, `ours`, `standby:WORD`, `history:NAME`, `uid:UID`, `created:SECOND`,
 /// `until:SECOND`: up to when what it was restored from was archived.
 fn claim(words: &str) -> Claim {
     let mut words = words.split_whitespace();
@@ -126,6 +128,7 @@ fn claim(words: &str) -> Claim {
             "standby" => claim.lineage.standby = value.into(),
             "history" => claim.lineage.history = value.into(),
             "uid" => claim.uid = value.into(),
+            "created" => claim.created = jiff::Timestamp::from_second(value.parse().unwrap()).ok(),
             "until" => {
                 let until = jiff::Timestamp::from_second(value.parse().unwrap()).unwrap();
                 claim.lineage.archived_until = until.to_string();
@@ -344,6 +347,10 @@ const TABLE: &[Row] = table![
     "the same, adopt is said", "claims:2 backups", ["pvc data-0 bound:p0 record:restore history:h2 ours", "pv p0 bound holds:shop/data-0", "pv p1 released of:shop/data-1"], "", "db=adopt:data-1=p1" => "keep, adopt p1: adopt, its history";
     "what survives is of another restore", "claims:2 backups", ["pvc data-0 bound:p0 record:restore history:h2 ours", "pv p0 bound holds:shop/data-0", "pv p1 released of:shop/data-1 marked:shop:shop/data-1 history:h1"], "", "" => "stop: a part of it is restored, and what shop/data-1 held survives from before";
     "what survives is of the same restore", "claims:2 backups", ["pvc data-0 bound:p0 record:restore history:h2 ours", "pv p0 bound holds:shop/data-0", "pv p1 released of:shop/data-1 marked:shop:shop/data-1 history:h2"], "", "" => "keep, adopt p1: adopt, its history";
+    "what was restored and not marked yet has lost its claim", "claims:2 backups", ["pvc data-0 bound:p0 record:restore history:h2 created:100 ours", "pv p0 bound holds:shop/data-0", "pv p1 released provisioned created:101 of:shop/data-1"], "", "" => "keep, adopt p1: adopt, its history";
+    "the same, reserved already", "claims:2 backups", ["pvc data-0 bound:p0 record:restore history:h2 created:100 ours", "pv p0 bound holds:shop/data-0", "pv p1 available provisioned created:101 for:shop/data-1"], "", "" => "keep, adopt p1: adopt, its history";
+    "what was provisioned before the restore had begun", "claims:2 backups", ["pvc data-0 bound:p0 record:restore history:h2 created:100 ours", "pv p0 bound holds:shop/data-0", "pv p1 released provisioned created:99 of:shop/data-1"], "", "" => "stop: a part of it is restored, and what shop/data-1 held survives from before";
+    "what was made by hand since", "claims:2 backups", ["pvc data-0 bound:p0 record:restore history:h2 created:100 ours", "pv p0 bound holds:shop/data-0", "pv p1 available created:200 for:shop/data-1"], "", "" => "stop: a part of it is restored, and what shop/data-1 held survives from before";
     "what was restored and not marked yet is being deleted", "claims:2 backups", ["pvc data-0 bound:p0 record:restore history:h2 ours", "pv p0 bound holds:shop/data-0", "pvc data-1 bound:p1 deleting record:restore history:h2 ours", "pv p1 bound holds:shop/data-1"], "", "" => "keep, adopt p1: adopt, its history";
     "what waits is kept, said", "claims:2 backups", ["pvc data-0 pending record:restore ours"], "", "db=keep" => "stop: nothing of shop/data-1 is there, and it is to be restored";
     // One survivor.

@@ -44,6 +44,10 @@ pub struct Volume {
     pub disk: Option<String>,
     /// Whether all that it allows is reading.
     pub read_only: bool,
+    /// When the API server took it in.
+    pub created: Option<jiff::Timestamp>,
+    /// Whether a provisioner made it for a claim. Source: the annotation `pv.kubernetes.io/provisioned-by`.
+    pub provisioned: bool,
     /// Since when it is in its phase; older servers do not say.
     pub since: Option<jiff::Timestamp>,
     /// Whether some node of the cluster can mount it, as far as its node affinity says; `None` when nodes could not be read.
@@ -85,6 +89,8 @@ pub struct Claim {
     pub name: String,
     /// Its UID.
     pub uid: String,
+    /// When the API server took it in.
+    pub created: Option<jiff::Timestamp>,
     /// `Pending`, `Bound` or `Lost`.
     pub phase: String,
     /// The volume that it names.
@@ -158,7 +164,7 @@ impl Volume {
             identity: annotation(IDENTITY_ANNOTATION),
             lineage: Lineage::of(live.pointer("/metadata/annotations").and_then(Value::as_object)).lasting(),
         });
-        let since = some(live, "/status/lastPhaseTransitionTime").and_then(|time| time.parse().ok());
+        let time = |pointer: &str| some(live, pointer).and_then(|time| time.parse().ok());
         Self {
             name: text(live, "/metadata/name").to_owned(),
             uid: text(live, "/metadata/uid").to_owned(),
@@ -173,7 +179,9 @@ impl Volume {
             place: place(live),
             disk: disk(live),
             read_only: !modes(live).is_empty() && modes(live).iter().all(|mode| *mode == "ReadOnlyMany"),
-            since,
+            created: time("/metadata/creationTimestamp"),
+            provisioned: annotation("pv.kubernetes.io/provisioned-by").is_some(),
+            since: time("/status/lastPhaseTransitionTime"),
             reachable: nodes.map(|nodes| reachable(live, nodes)),
         }
     }
@@ -290,6 +298,7 @@ impl Claim {
             namespace: text(live, "/metadata/namespace").to_owned(),
             name: text(live, "/metadata/name").to_owned(),
             uid: text(live, "/metadata/uid").to_owned(),
+            created: some(live, "/metadata/creationTimestamp").and_then(|time| time.parse().ok()),
             phase: text(live, "/status/phase").to_owned(),
             volume: some(live, "/spec/volumeName"),
             deleting: live.pointer("/metadata/deletionTimestamp").is_some(),

@@ -77,6 +77,8 @@ impl CelError {
 pub fn eval_bool(expression: &str, variables: &[(&str, &Value)]) -> Result<bool, CelError> {
     evaluate(expression, variables, |value| match value {
         CelValue::Bool(answer) => Ok(answer),
+        // As an operator leaves it that has not looked yet.
+        CelValue::Null => Err(CelError::Missing("its value is null".into())),
         other => Err(CelError::NotBoolean(other.type_of().to_string())),
     })
 }

@@ -33,7 +33,7 @@ use crate::plan::decide::{Adoption, Wishes, losses, strangers};
 use crate::plan::proposal::SavedPlan;
 use crate::plan::propose::states;
 use crate::plan::standing::Standing;
-use crate::plan::{Item, Plan, PlannedPhase};
+use crate::plan::{Plan, PlannedPhase};
 use crate::secrets::redact::Redactor;
 
 /// How often and how far apart an API server is asked before it is said that it does not answer.
@@ -544,10 +544,19 @@ impl Dispatcher<'_> {
 
     /// Takes in what a watcher saw; `touched` are the objects that it is about.
     fn saw(&mut self, phase: &mut Phase<'_>, seen: Seen, touched: &mut BTreeSet<usize>) {
-        if let Seen::Trouble(_, error) = &seen {
+        if let Seen::Trouble(place, error) = &seen {
             self.cluster.doubt();
             if !error.is_transient() {
                 self.emitter.send(EventKind::Warning { message: format!("a watch is not possible: {error}") });
+                // What is only to be looked at again never will be.
+                let lost = |(index, node): (usize, &Node)| {
+                    let looked = node.state == State::Looking && place.holds(&phase.plan.items[index].key);
+                    looked.then(|| (index, format!("it cannot be looked at again: {error}")))
+                };
+                let lost: Vec<_> = phase.nodes.iter().enumerate().filter_map(lost).collect();
+                if !lost.is_empty() {
+                    phase.failure = Some(Failure::unhealthy(lost, Vec::new()));
+                }
             } else if matches!(error, ClusterError::Unreachable { .. }) && !self.unreachable {
                 self.unreachable = true;
                 self.emitter.send(EventKind::Warning { message: format!("{error}; still trying") });
@@ -562,14 +571,14 @@ impl Dispatcher<'_> {
         // Before a list is asked for nothing has been answered.
         self.unreachable &= matches!(seen, Seen::Relisting(..));
         let listed = matches!(seen, Seen::Listed(..));
+        if let Seen::Gone(key, last) = &seen
+            && let Some(index) = phase.by_key.get(key).copied()
+        {
+            self.note_run(phase, index, last);
+        }
         let changed = self.store.take(seen);
         if listed {
-            let known =
-                |(node, item): &(&mut Node, &Item)| node.state == State::Looking && self.store.is_current(&item.key);
-            for (node, _) in phase.nodes.iter_mut().zip(&phase.plan.items).filter(known) {
-                // What was ready before is judged with everything else at the phase's end.
-                node.state = if node.ready.is_some() { State::Ready } else { State::Queued };
-            }
+            self.looked_at(phase);
         }
         for key in changed {
             if let Some(index) = phase.by_key.get(&key).copied() {
@@ -579,6 +588,7 @@ impl Dispatcher<'_> {
                     if key.group.is_empty() && key.kind == "Namespace" {
                         self.store.forget_namespace(&key.name);
                     }
+                    self.doubt_namespace(phase, &key);
                 } else {
                     touched.insert(index);
                 }

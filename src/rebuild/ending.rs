@@ -50,10 +50,15 @@ impl Dispatcher<'_> {
             }
             if node.is_failing() {
                 failure.objects.push((index, node.reason.clone()));
-            } else if node.state == State::Ready
-                && let Some(status) = self.verdict(phase, index).filter(|status| !status.is_ready())
-            {
-                failure.objects.push((index, format!("not ready any more: {}", status.reason())));
+            } else if node.state == State::Ready {
+                let item = &phase.plan.items[index];
+                let broke = match self.verdict(node, item) {
+                    Some(status) if status.is_ready() => continue,
+                    Some(status) => status.reason().to_owned(),
+                    None if self.has_run_here(node, item) => continue,
+                    None => "it is gone".to_owned(),
+                };
+                failure.objects.push((index, format!("not ready any more: {broke}")));
             }
         }
         let diagnoses = failure.objects.iter().enumerate().map(|(rank, (index, _))| {

@@ -30,4 +30,6 @@ pub use skipped::Part;
 #[cfg(test)]
 mod fault_tests;
 #[cfg(test)]
+mod losing_tests;
+#[cfg(test)]
 mod reserve_tests;

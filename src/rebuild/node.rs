@@ -102,6 +102,8 @@ pub struct Node {
     pub ready: Option<Instant>,
     /// When it was looked at again, or found not to be ready any more: its patience counts from then.
     pub again: Option<Instant>,
+    /// Where it has run to its end: the UID of its namespace, where that is known. It is not made again for being gone.
+    pub ran: Option<Option<String>>,
     /// Since when its kind has been missing in the cluster.
     pub unserved: Option<Instant>,
     /// The object whose progress let this one begin.
@@ -126,6 +128,7 @@ impl Node {
             sent: None,
             ready: None,
             again: None,
+            ran: None,
             unserved: None,
             released_by: None,
             limit,

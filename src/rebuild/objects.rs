@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use super::dispatcher::Dispatcher;
 use super::event::{Action, EventKind, ObjectName, Outcome, seconds};
-use super::node::{State, Turn};
+use super::node::{Node, State, Turn};
 use super::phase::{Failure, Phase};
 use super::tasks::{self, Note};
 use crate::cluster::inventory::{Entry, owned_fields_hash};
@@ -133,7 +133,7 @@ impl Dispatcher<'_> {
             object: ObjectName::of(&phase.plan.items[index].object),
             action: Action::Unchanged,
         });
-        phase.release(index, false);
+        phase.nodes[index].ran = Some(self.namespace_uid_of(&phase.plan.items[index]));
         self.ready(phase, index, HAS_FINISHED.into());
     }
 
@@ -142,8 +142,7 @@ impl Dispatcher<'_> {
         if !self.store.get(&item.key).is_some_and(|live| is_finished_and_goes(&item.object, live)) {
             return;
         }
-        let namespace = self.namespace_of(item).and_then(|live| live.pointer("/metadata/uid")?.as_str());
-        let finished_in = namespace.map(str::to_owned);
+        let finished_in = self.namespace_uid_of(item);
         if let Some(entry) = self.inventory.entries.get_mut(&item.key) {
             entry.finished_in = finished_in;
         }
@@ -181,9 +180,12 @@ impl Dispatcher<'_> {
     }
 
     /// What an object is by what is known of it now; nothing when it is not known to be there.
-    pub(super) fn verdict(&self, phase: &Phase<'_>, index: usize) -> Option<Status> {
-        let item = &phase.plan.items[index];
+    pub(super) fn verdict(&self, node: &Node, item: &Item) -> Option<Status> {
         let live = self.store.get(&item.key)?;
+        // What this run has seen at work may go when its work is done.
+        if (node.written || node.ready.is_some()) && is_being_deleted(live) && has_run(&item.object, live) {
+            return Some(Status::Ready { reason: String::new() });
+        }
         let own = if owns_pods(&item.object) {
             let (pods, replica_sets) = self.store.family(&item.key);
             pods_of(live, &pods, &replica_sets)
@@ -200,12 +202,29 @@ impl Dispatcher<'_> {
             crd: self.plan.definition_of(&item.object),
             ..Related::default()
         };
-        let missed = phase.nodes[index].missed.as_deref();
+        let missed = node.missed.as_deref();
         Some(if missed.is_some() && missed == missed_deadline(live) {
             status(&without_deadline(live), related)
         } else {
             status(live, related)
         })
+    }
+
+    /// Notes where an object has run to its end, if it has.
+    pub(super) fn note_run(&self, phase: &mut Phase<'_>, index: usize, live: &serde_json::Value) {
+        let item = &phase.plan.items[index];
+        if has_run(&item.object, live) {
+            phase.nodes[index].ran = Some(self.namespace_uid_of(item));
+        }
+    }
+
+    /// Whether an object has run to its end in the namespace that is there now, so that nothing is missing when it is gone.
+    pub(super) fn has_run_here(&self, node: &Node, item: &Item) -> bool {
+        node.ran.as_ref().is_some_and(|ran| *ran == self.namespace_uid_of(item))
+    }
+
+    fn namespace_uid_of(&self, item: &Item) -> Option<String> {
+        self.namespace_of(item)?.pointer("/metadata/uid")?.as_str().map(str::to_owned)
     }
 
     /// Whether everything that has become ready in this phase is so still: while the rest was waited for, which may take hours,
@@ -216,14 +235,10 @@ impl Dispatcher<'_> {
         let mut broken = false;
         for index in 0..phase.nodes.len() {
             let item = &phase.plan.items[index];
-            let verdict = self.verdict(phase, index);
-            // It has run.
-            if verdict.is_none() && item.object.kind() == "Job" {
-                continue;
-            }
             let node = &mut phase.nodes[index];
-            let known = metadata_says_all(&item.object) || is_shared(&item.key) || self.store.is_current(&item.key);
-            match verdict {
+            let known = is_shared(&item.key) || self.store.is_current(&item.key);
+            match self.verdict(node, item) {
+                None if self.has_run_here(node, item) => continue,
                 Some(status) if status.is_ready() && known => continue,
                 Some(status) if status.is_ready() => {
                     node.retry(State::Looking, now);
@@ -235,11 +250,7 @@ impl Dispatcher<'_> {
                     self.judge(phase, index);
                     self.watch_for(phase, index);
                 }
-                None => {
-                    node.retry(State::Queued, now);
-                    self.tell_waiting(phase, index, "it is gone".to_owned());
-                    phase.nodes[index].ready = None;
-                }
+                None => self.send_again(phase, index),
             }
             broken = true;
         }
@@ -253,6 +264,64 @@ impl Dispatcher<'_> {
     fn look_for(&mut self, phase: &mut Phase<'_>, index: usize) {
         phase.nodes[index].reason = "the API server has not told of it again yet".into();
         self.watch_kind_of(&phase.plan.items[index].object);
+    }
+
+    /// A place has been listed: what waited to be looked at there goes on.
+    pub(super) fn looked_at(&mut self, phase: &mut Phase<'_>) {
+        for index in 0..phase.nodes.len() {
+            let item = &phase.plan.items[index];
+            if phase.nodes[index].state != State::Looking || !self.store.is_current(&item.key) {
+                continue;
+            }
+            let was_ready = phase.nodes[index].ready.is_some();
+            let gone = self.store.get(&item.key).is_none() && !self.has_run_here(&phase.nodes[index], item);
+            match (was_ready, gone) {
+                // Others may wait for it, so it is not left to the phase's end.
+                (true, true) => self.send_again(phase, index),
+                // Judged with everything else; but in a namespace that is on its way out nothing else becomes ready.
+                (true, false) => {
+                    phase.nodes[index].state = State::Ready;
+                    self.leave_namespace(phase, index);
+                }
+                (false, _) => phase.nodes[index].state = State::Queued,
+            }
+        }
+    }
+
+    /// Something is gone, perhaps with its namespace, without which it cannot be sent again.
+    pub(super) fn doubt_namespace(&mut self, phase: &mut Phase<'_>, gone: &ObjectKey) {
+        let namespace = gone.namespace.as_deref().map(ObjectKey::of_namespace);
+        let Some(index) = namespace.and_then(|key| phase.by_key.get(&key).copied()) else { return };
+        if phase.nodes[index].state != State::Ready {
+            return;
+        }
+        if !self.store.is_current(&phase.plan.items[index].key) {
+            phase.nodes[index].retry(State::Looking, Instant::now());
+            self.look_for(phase, index);
+        } else if self.store.get(&phase.plan.items[index].key).is_none() {
+            self.send_again(phase, index);
+        } else {
+            self.leave_namespace(phase, index);
+        }
+    }
+
+    /// Waits for the end of a namespace that was ready and is being deleted, to make it anew.
+    fn leave_namespace(&mut self, phase: &mut Phase<'_>, index: usize) {
+        let item = &phase.plan.items[index];
+        let goes = self.store.get(&item.key).is_some_and(is_being_deleted);
+        if goes && item.object.kind() == "Namespace" {
+            phase.ask_again();
+            phase.nodes[index].retry(State::Waiting, Instant::now());
+            self.judge(phase, index);
+        }
+    }
+
+    /// Something that was ready is gone.
+    fn send_again(&mut self, phase: &mut Phase<'_>, index: usize) {
+        phase.ask_again();
+        phase.nodes[index].retry(State::Queued, Instant::now());
+        self.tell_waiting(phase, index, "it is gone".to_owned());
+        phase.nodes[index].ready = None;
     }
 
     fn tell_waiting(&self, phase: &mut Phase<'_>, index: usize, reason: String) {
@@ -271,10 +340,13 @@ impl Dispatcher<'_> {
     /// Judges an object that is waited for.
     pub(super) fn judge(&mut self, phase: &mut Phase<'_>, index: usize) {
         let item = &phase.plan.items[index];
+        if let Some(live) = self.store.get(&item.key) {
+            self.note_run(phase, index, live);
+        }
         if phase.nodes[index].state != State::Waiting {
             return;
         }
-        let Some(verdict) = self.verdict(phase, index) else { return };
+        let Some(verdict) = self.verdict(&phase.nodes[index], item) else { return };
         match phase.nodes[index].judge(verdict, Instant::now()) {
             Turn::Nothing => {}
             Turn::Waiting(reason) => self.tell_waiting(phase, index, reason),
@@ -290,7 +362,8 @@ impl Dispatcher<'_> {
 
     pub(super) fn ready(&mut self, phase: &mut Phase<'_>, index: usize, remark: String) {
         phase.moved();
-        self.record_finished(&phase.plan.items[index]);
+        let item = &phase.plan.items[index];
+        self.record_finished(item);
         let node = &mut phase.nodes[index];
         let now = Instant::now();
         node.state = State::Ready;
@@ -301,6 +374,8 @@ impl Dispatcher<'_> {
             seconds: seconds(node.sent.map_or(std::time::Duration::ZERO, |sent| now - sent)),
             reason: remark,
         });
+        // What goes as it is done was never told to be there.
+        phase.release(index, false);
         phase.release(index, true);
     }
 
@@ -366,6 +441,18 @@ impl Dispatcher<'_> {
         self.wrote |= wrote;
         self.store.answer(item.key.clone(), live);
         self.applied(phase, index, action);
+    }
+}
+
+/// Whether an object is one that runs to an end, and has.
+fn has_run(object: &Object, live: &serde_json::Value) -> bool {
+    match (object.group(), object.kind()) {
+        ("batch", "Job") => {
+            let conditions = live.pointer("/status/conditions").and_then(serde_json::Value::as_array);
+            conditions.into_iter().flatten().any(|it| it["type"] == "Complete" && it["status"] == "True")
+        }
+        ("", "Pod") => live.pointer("/status/phase").is_some_and(|phase| phase == "Succeeded"),
+        _ => false,
     }
 }
 

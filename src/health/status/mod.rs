@@ -249,6 +249,10 @@ fn override_ready(own: Status, expression: &str, object: &Value) -> Status {
         Ok(true) => Status::ready(if own.is_ready() { own.reason().to_owned() } else { String::new() }),
         Ok(false) => not_yet(own, format!("{READY_ANNOTATION} is not true yet: {}", one_line(expression))),
         Err(error) if error.is_missing() => not_yet(own, format!("{READY_ANNOTATION} is not true yet: {error}")),
+        // What it reads may only not be what it will be.
+        Err(error) if !error.is_lasting() => {
+            not_yet(own, format!("{READY_ANNOTATION} cannot be evaluated yet: {error}"))
+        }
         Err(error) => bad_expression(&error),
     }
 }

@@ -83,6 +83,7 @@ pub fn provide_volume(world: &mut World, key: &Key) {
     let name = format!("pvc-{}", uid(&claim));
     let volume = Key::new("", "persistentvolumes", "", &name);
     let body = json!({
+        "metadata": {"annotations": {"pv.kubernetes.io/provisioned-by": text(&class, "/provisioner")}},
         "spec": {
             "capacity": {"storage": claim.pointer("/spec/resources/requests/storage")},
             "accessModes": claim.pointer("/spec/accessModes"), "storageClassName": text(&class, "/metadata/name"),

@@ -1,0 +1,106 @@
+//! What is taken away while a phase waits for something else: made again, unless it has run to its end. Against the simulated
+//! cluster, in virtual time.
+
+#![allow(clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::sync::{mpsc, watch};
+
+use super::event::{Event, EventKind};
+use super::{Options, run};
+use crate::kit::sample::rendered;
+use crate::plan::Plan;
+use crate::rehearsal::deletion::{Propagation, delete};
+use crate::rehearsal::store::Key;
+use crate::rehearsal::{Faults, Model, Simulation, World};
+
+/// A phase that waits a minute for a Deployment, when everything else is long ready.
+const KIT: &str = "apiVersion: v1\nkind: Secret\nmetadata: {name: keys}\n---\n\
+    apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {selector: {app: web}, ports: [{port: 80}]}\n---\n\
+    apiVersion: batch/v1\nkind: Job\nmetadata: {name: migrate}\nspec:\n  template:\n    spec: {restartPolicy: Never, containers: [{name: a, image: busybox:1}]}\n---\n\
+    apiVersion: v1\nkind: Pod\nmetadata: {name: once}\nspec: {restartPolicy: Never, containers: [{name: a, image: busybox:1}]}\n---\n\
+    apiVersion: v1\nkind: Namespace\nmetadata: {name: other}\n---\n\
+    apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: other}\nspec:\n  selector: {matchLabels: {app: web}}\n  template:\n    \
+    metadata: {labels: {app: web}}\n    spec: {containers: [{name: a, image: a:1}]}\n";
+
+/// Runs it, and takes something away after half a minute: the exit code, how often each object was created, and the cluster.
+async fn losing(lose: impl FnOnce(&mut World)) -> (u8, impl Fn(&str) -> usize, Simulation) {
+    let stack = ("templates/stack.yaml", "name: test\nphases: [{name: storage}]\n");
+    let plan = Plan::of(&rendered(&[stack, ("templates/storage/all.yaml", KIT)])).unwrap();
+    let mut model = Model::default();
+    model.ready.insert("Deployment/web".into(), Duration::from_secs(60));
+    let simulation = Simulation::new(World::new(jiff::Timestamp::UNIX_EPOCH, 1, model, true), Faults::none());
+    let cluster = simulation.connect().await.unwrap();
+    let (sender, mut receiver) = mpsc::unbounded_channel();
+    let (_stop, stopped) = watch::channel(false);
+    let options = Options { run: "run".into(), started: jiff::Timestamp::UNIX_EPOCH, ..Options::default() };
+    let mut run = std::pin::pin!(run(cluster, &plan, options, sender, stopped));
+    assert!(tokio::time::timeout(Duration::from_secs(40), &mut run).await.is_err());
+    lose(&mut simulation.world());
+    let exit = run.await.unwrap();
+    let mut events: Vec<Event> = Vec::new();
+    while let Some(event) = receiver.recv().await {
+        events.push(event);
+    }
+    let failed = |event: &&Event| matches!(event.kind, EventKind::ObjectFailed { .. });
+    assert!(!events.iter().any(|event| failed(&event)), "{:?}", events.iter().find(failed));
+    let created = move |name: &str| {
+        let of = |event: &&Event| matches!(&event.kind, EventKind::ObjectApplied { object, .. } if object.key().to_string() == name);
+        events.iter().filter(of).count()
+    };
+    (exit, created, simulation)
+}
+
+fn key(resource: &str, name: &str) -> Key {
+    let group = if resource == "jobs" { "batch" } else { "" };
+    Key::new(group, resource, "space", name)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_taken_away_is_made_again_and_what_has_run_is_not() {
+    let all = [("secrets", "keys"), ("services", "web"), ("jobs", "migrate"), ("pods", "once")];
+    let (exit, created, simulation) = losing(|world| {
+        world.edit(&key("pods", "once"), |pod| pod["status"]["phase"] = "Succeeded".into());
+        for (resource, name) in all {
+            assert!(delete(world, &key(resource, name), Propagation::Background).is_some(), "{name}");
+        }
+    })
+    .await;
+    assert_eq!(exit, 0);
+    assert_eq!(["Secret/keys", "Service/web", "Job/migrate", "Pod/once"].map(&created), [2, 2, 1, 1]);
+    let there = all.map(|(resource, name)| simulation.world().store.get(&key(resource, name)).is_some());
+    assert_eq!(there, [true, true, false, false]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_is_done_and_on_its_way_out_is_not_run_again() {
+    let (exit, created, _) = losing(|world| {
+        world.edit(&key("jobs", "migrate"), |job| job["metadata"]["finalizers"] = json!(["example.org/held"]));
+        delete(world, &key("jobs", "migrate"), Propagation::Background);
+    })
+    .await;
+    assert_eq!((exit, created("Job/migrate")), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_waited_for_and_goes_with_its_namespace_is_made_again_in_a_new_one() {
+    let (exit, created, _) = losing(|world| {
+        delete(world, &Key::new("", "namespaces", "", "other"), Propagation::Background);
+    })
+    .await;
+    assert_eq!(exit, 0);
+    assert_eq!(["Namespace/other", "Deployment/web", "Job/migrate"].map(&created), [2, 2, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_namespace_that_is_made_anew_gets_everything_again() {
+    let (exit, created, simulation) = losing(|world| {
+        delete(world, &Key::new("", "namespaces", "", "space"), Propagation::Background);
+    })
+    .await;
+    assert_eq!(exit, 0);
+    assert_eq!(["Namespace/space", "Secret/keys", "Service/web", "Job/migrate", "Pod/once"].map(&created), [2; 5]);
+    assert!(simulation.world().store.get(&key("jobs", "migrate")).is_some());
+}
