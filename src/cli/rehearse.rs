@@ -74,9 +74,9 @@ What-ifs show what an operator would see, and end with that run's exit code:
   --api-errors 5%                          requests that go wrong, by --seed
 
 No operator runs in a simulation. A custom resource becomes ready after some
-seconds, with what `rekindle.dev/ready` or a condition gate asks of it; Secrets,
-ConfigMaps and Services that no template makes and that the resource names, or
-that have its name before a dash, are taken to be made by its operator.
+seconds, with what `rekindle.dev/ready` or a condition gate asks of it. What no
+template makes and is named after it (db-app, db-rw) is taken to be made by its
+operator, and the Secret that a Certificate or an ExternalSecret names.
 
 Times are assumed, unless a real run of the environment has measured them: its
 journals on this machine are read, and what another one has told with -o json:

@@ -1,6 +1,8 @@
 //! What an operator, or whoever else fills an object, would write so that the expression of its `rekindle.dev/ready` becomes true.
 //! Nobody plays these programs in a simulation; what they would write is read off the expression, as far as it says so. Pure.
 
+use std::cell::Cell;
+
 use ::cel::common::ast::{CallExpr, ComprehensionExpr, Expr, IdedExpr, LiteralValue, operators};
 use serde_json::{Map, Value, json};
 
@@ -9,12 +11,23 @@ use crate::health::cel;
 /// What stands where an expression only asks whether something is there. In a Secret it is read as base64.
 const SOMETHING: &str = "simulated";
 
+/// Parts of an expression that are evaluated at most while it is read. One that needs more is not read off in reasonable time.
+const MOST_VALUES: usize = 5_000;
+
+/// Bytes of an object for which fewer are.
+const LARGE: usize = 64 << 10;
+
+/// Items of a list that are written at most.
+const MOST_ITEMS: u64 = 100;
+
 /// The object as it would be then; nothing where the expression does not say enough. Only below these fields anything is
 /// written.
 pub fn fulfilled(expression: &str, object: &Value, fields: &[&str]) -> Option<Value> {
     let mut draft = object.clone();
+    // Each evaluation takes as long as the object is large.
+    let most = MOST_VALUES / (1 + object.to_string().len() / LARGE);
     let written = cel::with_syntax(expression, |syntax| {
-        let mut writer = Writer { draft: &mut draft, fields, bound: Vec::new() };
+        let mut writer = Writer { draft: &mut draft, fields, bound: Vec::new(), left: Cell::new(most) };
         writer.make(syntax, true);
     });
     let is_true = |draft| cel::eval_bool(expression, &[("object", draft)]).unwrap_or(false);
@@ -30,17 +43,28 @@ enum Step {
 
 type Place = Vec<Step>;
 
+/// What the variable of a loop stands for.
+#[derive(Clone, Debug)]
+enum Bound {
+    /// An item of a list of the object.
+    Item(Place),
+    /// An item of a list that the expression holds.
+    Value(Value),
+}
+
 struct Writer<'a> {
     draft: &'a mut Value,
     fields: &'a [&'a str],
     /// What the variables of loops stand for.
-    bound: Vec<(String, Place)>,
+    bound: Vec<(String, Bound)>,
+    /// How many parts may still be evaluated.
+    left: Cell<usize>,
 }
 
 impl Writer<'_> {
     /// Writes what makes an expression true, or false. What cannot be read off it is left alone: the whole is asked at the end.
     fn make(&mut self, syntax: &IdedExpr, wanted: bool) {
-        if self.value(syntax) == Some(Value::Bool(wanted)) {
+        if self.left.get() == 0 || self.value(syntax) == Some(Value::Bool(wanted)) {
             return;
         }
         match &syntax.expr {
@@ -132,7 +156,8 @@ impl Writer<'_> {
         for (operator, field, value) in [(operator, left, right), (swapped, right, left)] {
             let Some(wished) = self.value(value).and_then(|value| beside(operator, &value, wanted)) else { continue };
             if let Some(counted) = counted(field)
-                && let (Some(place), Some(size)) = (self.place(counted), wished.as_u64().filter(|size| *size < 1000))
+                && let (Some(place), Some(size)) =
+                    (self.place(counted), wished.as_u64().filter(|size| *size <= MOST_ITEMS))
             {
                 return self.put(&place, (0..size).map(|at| json!(format!("{SOMETHING}-{at}"))).collect());
             }
@@ -144,13 +169,16 @@ impl Writer<'_> {
 
     fn make_loop(&mut self, comprehension: &ComprehensionExpr, wanted: bool) {
         let Some((which, condition)) = loop_of(comprehension) else { return };
-        let Some(range) = self.place(&comprehension.iter_range) else { return };
+        let Some(range) = self.place(&comprehension.iter_range) else {
+            return self.make_for_each(comprehension, (which, condition), wanted);
+        };
         let there = self.get(&range).and_then(Value::as_array).map_or(0, Vec::len);
         match (which, wanted) {
             (Loop::Some, true) => drop(self.item(&comprehension.iter_var, &range, condition)),
             (Loop::All, true) | (Loop::Some, false) => {
                 for at in 0..there {
-                    self.bound.push((comprehension.iter_var.clone(), [&range[..], &[Step::Index(at)]].concat()));
+                    let item = [&range[..], &[Step::Index(at)]].concat();
+                    self.bound.push((comprehension.iter_var.clone(), Bound::Item(item)));
                     self.make(condition, wanted);
                     self.bound.pop();
                 }
@@ -159,12 +187,32 @@ impl Writer<'_> {
         }
     }
 
+    /// The same for a list that the expression holds: `['Installed', 'Healthy'].all(t, …)`.
+    fn make_for_each(
+        &mut self,
+        comprehension: &ComprehensionExpr,
+        (which, condition): (Loop, &IdedExpr),
+        wanted: bool,
+    ) {
+        let Some(Value::Array(items)) = self.value(&comprehension.iter_range) else { return };
+        let each = match which {
+            Loop::All if wanted => items.len(),
+            Loop::Some if wanted => 1,
+            _ => 0,
+        };
+        for item in items.into_iter().take(each) {
+            self.bound.push((comprehension.iter_var.clone(), Bound::Value(item)));
+            self.make(condition, true);
+            self.bound.pop();
+        }
+    }
+
     /// An item of a list that meets a condition: one that is there, or a new one, in the place of what has the same type.
     fn item(&mut self, variable: &str, range: &Place, condition: &IdedExpr) -> Place {
         let items = self.get(range).and_then(Value::as_array).cloned().unwrap_or_default();
         let at = |index: usize| [&range[..], &[Step::Index(index)]].concat();
         for index in 0..items.len() {
-            self.bound.push((variable.to_owned(), at(index)));
+            self.bound.push((variable.to_owned(), Bound::Item(at(index))));
             let meets = self.value(condition) == Some(Value::Bool(true));
             self.bound.pop();
             if meets {
@@ -172,7 +220,7 @@ impl Writer<'_> {
             }
         }
         self.put(range, items.iter().cloned().chain([json!({})]).collect());
-        self.bound.push((variable.to_owned(), at(items.len())));
+        self.bound.push((variable.to_owned(), Bound::Item(at(items.len()))));
         self.make(condition, true);
         self.bound.pop();
         let new = self.get(&at(items.len())).cloned().unwrap_or_default();
@@ -191,9 +239,10 @@ impl Writer<'_> {
     fn place(&mut self, syntax: &IdedExpr) -> Option<Place> {
         match &syntax.expr {
             Expr::Ident(name) if name == "object" => Some(Vec::new()),
-            Expr::Ident(name) => {
-                self.bound.iter().rev().find(|(known, _)| known == name).map(|(_, place)| place.clone())
-            }
+            Expr::Ident(name) => match self.bound.iter().rev().find(|(known, _)| known == name) {
+                Some((_, Bound::Item(place))) => Some(place.clone()),
+                _ => None,
+            },
             Expr::Select(select) if !select.test => {
                 let mut place = self.place(&select.operand)?;
                 place.push(Step::Key(select.field.clone()));
@@ -211,7 +260,12 @@ impl Writer<'_> {
                 let mut place = self.place(of)?;
                 place.push(match self.value(which)? {
                     Value::String(key) => Step::Key(key),
-                    number => Step::Index(usize::try_from(number.as_u64()?).ok().filter(|index| *index < 1000)?),
+                    number => Step::Index(
+                        number
+                            .as_u64()
+                            .filter(|index| *index < MOST_ITEMS)
+                            .and_then(|index| usize::try_from(index).ok())?,
+                    ),
                 });
                 Some(place)
             }
@@ -221,9 +275,14 @@ impl Writer<'_> {
 
     /// What an expression is now.
     fn value(&self, syntax: &IdedExpr) -> Option<Value> {
+        self.left.set(self.left.get().checked_sub(1)?);
         let mut variables = vec![("object", &*self.draft)];
-        for (name, place) in &self.bound {
-            variables.push((name, self.get(place)?));
+        for (name, bound) in &self.bound {
+            let value = match bound {
+                Bound::Item(place) => self.get(place)?,
+                Bound::Value(value) => value,
+            };
+            variables.push((name, value));
         }
         cel::value_of(syntax, &variables)
     }
@@ -315,8 +374,12 @@ fn counted(syntax: &IdedExpr) -> Option<&IdedExpr> {
 
 /// A value that compares with another one as wanted.
 fn beside(operator: &str, value: &Value, wanted: bool) -> Option<Value> {
-    let more = |by: i64| match value {
-        Value::Number(number) => number.as_i64().map(|number| json!(number + by)).or(Some(value.clone())),
+    let more = |by: i32| match value {
+        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(number), _) => number.checked_add(by.into()).map(|number| json!(number)),
+            (None, Some(number)) => Some(json!(number + f64::from(by))),
+            (None, None) => None,
+        },
         _ => None,
     };
     match (operator, wanted) {
@@ -374,6 +437,8 @@ mod tests {
             "object.status['current-phase'] == 'Done'",
             "object.status.shards[1].state == 'open'",
             "object.spec.names.all(n, n in object.status.members)",
+            "['Installed', 'Healthy'].all(t, object.status.conditions.exists(c, c.type == t && c.status == 'True'))",
+            "['open', 'ajar'].exists(s, object.status.state == s)",
         ] {
             let whole = fulfilled(expression, &object(), &["status"]);
             let whole = whole.unwrap_or_else(|| panic!("{expression}"));
@@ -401,6 +466,19 @@ mod tests {
         ] {
             assert!(fulfilled(expression, &config, &["data"]).is_some(), "{expression}");
         }
+    }
+
+    #[test]
+    fn an_expression_that_asks_for_too_much_is_given_up() {
+        for expression in [
+            "size(object.status.a) >= 900 && object.status.a.all(x, object.status.a.all(y, object.status.a.all(z, z.s == x.s)))",
+            "size(object.status.a) >= 90 && object.status.a.all(x, object.status.a.all(y, object.status.a.all(z, z.s == x.s)))",
+            "object.status.x > 9223372036854775807",
+            "object.status.a[99999999].b == 1",
+        ] {
+            assert_eq!(fulfilled(expression, &object(), &["status"]), None, "{expression}");
+        }
+        assert!(fulfilled("object.status.percent > 0.99", &object(), &["status"]).is_some());
     }
 
     #[test]

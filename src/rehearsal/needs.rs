@@ -52,11 +52,17 @@ pub struct CustomKind {
 }
 
 impl CustomKind {
+    /// Its name in paths, as generators make it. Of two kinds of a group that differ only by an `s` the longer one has another.
+    fn plural(&self) -> String {
+        let lower = self.kind.to_lowercase();
+        if lower.ends_with('s') && plural(&lower) == lower { format!("{lower}es") } else { plural(&lower) }
+    }
+
     /// A definition of it that takes everything; in namespaces, since nothing says otherwise.
     pub fn definition(&self) -> Value {
         let (group, version) = self.api_version.split_once('/').unwrap_or(("", &self.api_version));
         json!({"spec": {
-            "group": group, "scope": "Namespaced", "names": {"kind": self.kind, "plural": plural(&self.kind)},
+            "group": group, "scope": "Namespaced", "names": {"kind": self.kind, "plural": self.plural()},
             "versions": [{"name": version, "served": true, "storage": true, "subresources": {"status": {}},
                 "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}],
         }})

@@ -8,11 +8,19 @@ use serde_json::Value;
 use crate::health::gate::{Probe, Selected};
 use crate::health::status::READY_ANNOTATION;
 use crate::manifest::ObjectKey;
+use crate::manifest::mistake::nearest;
 use crate::manifest::references::{Target, references};
 use crate::plan::Plan;
 
 /// Kinds that operators make for their custom resources and that others name.
 const MADE: [&str; 4] = ["Secret", "ConfigMap", "Service", "ServiceAccount"];
+
+/// Groups whose resources use what others make: monitors, routes.
+const CONSUMERS: [&str; 5] =
+    ["monitoring.coreos.com", "gateway.networking.k8s.io", "networking.istio.io", "security.istio.io", "traefik.io"];
+
+/// What kinds are called that are there to make a Secret: Certificate, ExternalSecret, SealedSecret and the like.
+const SECRET_MAKERS: [&str; 3] = ["Certificate", "Secret", "Password"];
 
 /// What a plan counts on that others make.
 #[derive(Clone, Debug, Default)]
@@ -65,7 +73,15 @@ impl Others {
                 expression: spec.ready.text().to_owned(),
             });
         }
-        others.missing.retain(|key| key.group.is_empty() && MADE.contains(&key.kind.as_str()) && !made.contains(key));
+        // What is nearly called like something that is there is a slip of the pen.
+        let is_slip = |key: &ObjectKey| {
+            let alike =
+                made.iter().filter(|it| it.kind == key.kind && it.namespace == key.namespace && it.group.is_empty());
+            nearest(&key.name, alike.map(|it| it.name.as_str())).is_some()
+        };
+        others.missing.retain(|key| {
+            key.group.is_empty() && MADE.contains(&key.kind.as_str()) && !made.contains(key) && !is_slip(key)
+        });
         others
     }
 
@@ -82,16 +98,22 @@ impl Others {
         own.into_iter().chain(self.conditions.iter().filter(is_meant).map(|it| it.expression.as_str()))
     }
 
-    /// What is missing and the operator of a custom resource is taken to make: what the resource names, and what is named after
-    /// it.
+    /// What is missing and the operator of a custom resource is taken to make: what is named after the resource, and Secrets
+    /// that it names where it is there to make one.
     pub fn made_for<'o>(&'o self, resource: &'o Value) -> impl Iterator<Item = &'o ObjectKey> {
         let text = |pointer: &str| resource.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-        let (name, namespace) = (text("/metadata/name"), text("/metadata/namespace"));
+        let (name, namespace, kind) = (text("/metadata/name"), text("/metadata/namespace"), text("/kind"));
+        let group = text("/apiVersion").split_once('/').map_or("", |(group, _)| group);
+        let makes = !CONSUMERS.contains(&group);
+        let makes_secrets = SECRET_MAKERS.iter().any(|word| kind.contains(word));
         self.missing.iter().filter(move |key| {
+            let here = namespace.is_empty() || key.namespace.as_deref() == Some(namespace);
             let after = key.name.strip_prefix(name);
-            (namespace.is_empty() || key.namespace.as_deref() == Some(namespace))
-                && (after.is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '.']))
-                    || resource.get("spec").is_some_and(|spec| names(spec, &key.name)))
+            let named_after =
+                after.is_some_and(|rest| rest.starts_with(['-', '.']) || rest.is_empty() && makes_secrets);
+            let secret = key.kind == "Secret" && makes_secrets;
+            let named = || resource.get("spec").is_some_and(|spec| names(spec, &key.name));
+            here && makes && (named_after || secret && named())
         })
     }
 }
@@ -133,6 +155,10 @@ mod tests {
         assert_eq!(others.awaited(&cluster).collect::<Vec<_>>(), ["object.status.ok"]);
         assert_eq!(made(&resource("Certificate", "x", json!({"secretName": "web-tls"}))), ["Secret/web-tls"]);
         assert!(made(&resource("Cluster", "d", json!({"names": ["own", "maybe"]}))).is_empty());
+        assert!(made(&resource("Cluster", "x", json!({"bootstrap": {"secret": "db-app"}}))).is_empty(), "it reads it");
+        let mut monitor = resource("ServiceMonitor", "db", json!({}));
+        monitor["apiVersion"] = "monitoring.coreos.com/v1".into();
+        assert!(made(&monitor).is_empty());
         assert_eq!(others.awaited(&resource("Cluster", "other", json!({}))).count(), 0);
     }
 }

@@ -210,6 +210,12 @@ fn make_pod(
     }
     let account = spec["serviceAccountName"].as_str().unwrap_or_default();
     if world.store.get(&Key::new("", "serviceaccounts", &namespace, account)).is_none() {
+        // Refused before a name was made up for it.
+        let generated = owner.get("kind").and_then(Value::as_str) != Some("StatefulSet");
+        let name = match name.rsplit_once('-').filter(|_| generated) {
+            Some((before, _)) => format!("{before}-"),
+            None => name.to_owned(),
+        };
         let why = format!(
             "pods {name:?} is forbidden: error looking up service account {namespace}/{account}: serviceaccount {account:?} not found"
         );

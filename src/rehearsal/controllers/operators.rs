@@ -74,9 +74,15 @@ pub fn operate(world: &mut World, key: &Key) {
         &DATA
     } else {
         let generation = object["metadata"]["generation"].clone();
-        let ready = json!({"type": "Ready", "status": "True", "reason": "Simulated", "message": "",
-            "observedGeneration": generation, "lastTransitionTime": now});
-        whole["status"] = json!({"observedGeneration": generation, "conditions": [ready]});
+        let condition = |kind: &str| {
+            json!({"type": kind, "status": "True", "reason": "Simulated", "message": "",
+                "observedGeneration": generation, "lastTransitionTime": now})
+        };
+        whole["status"] = if key.group == "gateway.networking.k8s.io" {
+            gateway_api(&object, condition)
+        } else {
+            json!({"observedGeneration": generation, "conditions": [condition("Ready")]})
+        };
         make(world, &object);
         &STATUS
     };
@@ -84,6 +90,38 @@ pub fn operate(world: &mut World, key: &Key) {
         whole = fulfilled(wanted, &whole, fields).unwrap_or(whole);
     }
     world.edit(key, |object| *object = whole);
+}
+
+/// What a gateway controller says of a Gateway, its class or a route. Source: the types of the Gateway API, `status`.
+fn gateway_api(object: &Value, condition: impl Fn(&str) -> Value) -> Value {
+    match object["kind"].as_str().unwrap_or_default() {
+        "GatewayClass" => json!({"conditions": [condition("Accepted")]}),
+        "Gateway" => {
+            let listeners = object.pointer("/spec/listeners").and_then(Value::as_array).into_iter().flatten();
+            let listeners: Vec<Value> = listeners
+                .map(|it| {
+                    let conditions = ["Accepted", "Programmed", "ResolvedRefs"].map(&condition);
+                    json!({"name": it["name"], "attachedRoutes": 0, "conditions": conditions})
+                })
+                .collect();
+            let conditions = ["Accepted", "Programmed"].map(condition);
+            json!({"conditions": conditions, "listeners": listeners})
+        }
+        kind if kind.ends_with("Route") => {
+            let parents = object.pointer("/spec/parentRefs").and_then(Value::as_array).into_iter().flatten();
+            let parents: Vec<Value> = parents
+                .map(|parent| {
+                    let conditions = ["Accepted", "ResolvedRefs"].map(&condition);
+                    json!({"parentRef": parent, "controllerName": "simulated", "conditions": conditions})
+                })
+                .collect();
+            json!({"parents": parents})
+        }
+        _ => {
+            let conditions = ["Ready", "Accepted"].map(condition);
+            json!({"conditions": conditions})
+        }
+    }
 }
 
 /// What operators were taken to make, as `Kind/name`.

@@ -177,6 +177,8 @@ pub fn replica_set(world: &mut World, key: &Key) {
     let patience = seconds(&object, "/spec/minReadySeconds").unwrap_or_default();
     let available = if patience.is_zero() { ready } else { available(world, key, &pods, patience) };
     world.edit(key, |set| {
+        let before = set.pointer("/status/conditions/0").filter(|it| it["message"].as_str() == refused.as_deref());
+        let since = before.map_or(json!(now), |it| it["lastTransitionTime"].clone());
         set["status"] = json!({
             "replicas": pods.len(), "fullyLabeledReplicas": pods.len(), "readyReplicas": ready, "availableReplicas": available,
             "observedGeneration": set["metadata"]["generation"],
@@ -187,7 +189,7 @@ pub fn replica_set(world: &mut World, key: &Key) {
         }
         if let Some(why) = refused {
             set["status"]["conditions"] = json!([{"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate",
-                "message": why, "lastTransitionTime": now}]);
+                "message": why, "lastTransitionTime": since}]);
         }
     });
 }
