@@ -221,7 +221,7 @@ pub fn run(context: &mut Context, args: &RehearseArgs) -> Result<Exit, CliError>
     show(context, args, &rehearsed.progress, &setting);
     for name in rehearsed.simulation.world().unplayed() {
         context.ui.say(&format!(
-            "nobody plays in a simulation what {name} waits for: its rekindle.dev/ready does not say what would be written"
+            "nobody plays in a simulation what {name} waits for: its rekindle.dev/ready does not say what would be written, or its definition does not take it"
         ));
     }
     if let Some(end) = &rehearsed.progress.end {

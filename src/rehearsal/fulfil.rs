@@ -6,6 +6,7 @@ use std::cell::Cell;
 use ::cel::common::ast::{CallExpr, ComprehensionExpr, Expr, IdedExpr, LiteralValue, operators};
 use serde_json::{Map, Value, json};
 
+use super::keeping::kept;
 use crate::health::cel;
 
 /// What stands where an expression only asks whether something is there. In a Secret it is read as base64.
@@ -20,9 +21,9 @@ const LARGE: usize = 64 << 10;
 /// Items of a list that are written at most.
 const MOST_ITEMS: u64 = 100;
 
-/// The object as it would be then; nothing where the expression does not say enough. Only below these fields anything is
-/// written.
-pub fn fulfilled(expression: &str, object: &Value, fields: &[&str]) -> Option<Value> {
+/// The object as it would be then; nothing where the expression does not say enough, or the schema of its kind does not let it
+/// be. Only below these fields anything is written.
+pub fn fulfilled(expression: &str, object: &Value, fields: &[&str], schema: &Value) -> Option<Value> {
     let mut draft = object.clone();
     // Each evaluation takes as long as the object is large.
     let most = MOST_VALUES / (1 + object.to_string().len() / LARGE);
@@ -30,6 +31,12 @@ pub fn fulfilled(expression: &str, object: &Value, fields: &[&str]) -> Option<Va
         let mut writer = Writer { draft: &mut draft, fields, bound: Vec::new(), left: Cell::new(most) };
         writer.make(syntax, true);
     });
+    for field in fields {
+        let (Some(value), Some(known)) = (draft.get(*field), schema.pointer(&format!("/properties/{field}"))) else {
+            continue;
+        };
+        draft[*field] = kept(known, value)?;
+    }
     let is_true = |draft| cel::eval_bool(expression, &[("object", draft)]).unwrap_or(false);
     (written.is_ok() && is_true(&draft)).then_some(draft)
 }
@@ -440,7 +447,7 @@ mod tests {
             "['Installed', 'Healthy'].all(t, object.status.conditions.exists(c, c.type == t && c.status == 'True'))",
             "['open', 'ajar'].exists(s, object.status.state == s)",
         ] {
-            let whole = fulfilled(expression, &object(), &["status"]);
+            let whole = fulfilled(expression, &object(), &["status"], &Value::Null);
             let whole = whole.unwrap_or_else(|| panic!("{expression}"));
             assert_eq!(whole["spec"], object()["spec"], "{expression}");
         }
@@ -448,6 +455,7 @@ mod tests {
             "object.status.conditions.exists(c, c.type == 'Synced' && c.status == 'True')",
             &object(),
             &["status"],
+            &Value::Null,
         );
         let types: Vec<_> =
             whole.unwrap()["status"]["conditions"].as_array().unwrap().iter().map(|it| it["type"].clone()).collect();
@@ -464,7 +472,7 @@ mod tests {
             "object.data['tls.crt'].size() > 0",
             "has(object.data) && 'a' in object.data && object.data.a.startsWith('b')",
         ] {
-            assert!(fulfilled(expression, &config, &["data"]).is_some(), "{expression}");
+            assert!(fulfilled(expression, &config, &["data"], &Value::Null).is_some(), "{expression}");
         }
     }
 
@@ -476,9 +484,9 @@ mod tests {
             "object.status.x > 9223372036854775807",
             "object.status.a[99999999].b == 1",
         ] {
-            assert_eq!(fulfilled(expression, &object(), &["status"]), None, "{expression}");
+            assert_eq!(fulfilled(expression, &object(), &["status"], &Value::Null), None, "{expression}");
         }
-        assert!(fulfilled("object.status.percent > 0.99", &object(), &["status"]).is_some());
+        assert!(fulfilled("object.status.percent > 0.99", &object(), &["status"], &Value::Null).is_some());
     }
 
     #[test]
@@ -492,7 +500,7 @@ mod tests {
             "false",
             "not CEL (",
         ] {
-            assert_eq!(fulfilled(expression, &object(), &["status"]), None, "{expression}");
+            assert_eq!(fulfilled(expression, &object(), &["status"], &Value::Null), None, "{expression}");
         }
     }
 }

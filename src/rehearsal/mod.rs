@@ -28,6 +28,7 @@ pub mod faults;
 pub mod fields;
 pub mod filling;
 mod fulfil;
+mod keeping;
 pub mod managers;
 pub mod model;
 pub mod needs;

@@ -27,7 +27,7 @@ fn is_filled(world: &World, key: &Key, object: &Value) -> bool {
 pub fn lacks(world: &World, key: &Key) -> bool {
     let Some(object) = world.store.get(key) else { return false };
     let fields: &[&str] = if is_filled(world, key, object) { &DATA } else { &STATUS };
-    world.others.awaited(object).any(|wanted| fulfilled(wanted, object, fields).is_none())
+    world.others.awaited(object).any(|wanted| fulfilled(wanted, object, fields, &schema(world, key)).is_none())
 }
 
 /// Whether somebody looks at an object whom nothing else here plays: the operator of a custom resource with a status, or of one
@@ -48,7 +48,10 @@ pub fn changed(world: &mut World, key: &Key) {
     let number = |pointer: &str| object.pointer(pointer).and_then(Value::as_u64);
     let looks = if is_filled(world, key, object) {
         let is_open = |wanted: &str| !cel::eval_bool(wanted, &[("object", object)]).unwrap_or(false);
-        world.others.awaited(object).any(|wanted| is_open(wanted) && fulfilled(wanted, object, &DATA).is_some())
+        world
+            .others
+            .awaited(object)
+            .any(|wanted| is_open(wanted) && fulfilled(wanted, object, &DATA, &Value::Null).is_some())
     } else {
         match number("/metadata/generation") {
             Some(generation) => number("/status/observedGeneration") != Some(generation),
@@ -86,10 +89,21 @@ pub fn operate(world: &mut World, key: &Key) {
         make(world, &object);
         &STATUS
     };
+    let schema = schema(world, key);
     for wanted in world.others.awaited(&object) {
-        whole = fulfilled(wanted, &whole, fields).unwrap_or(whole);
+        whole = fulfilled(wanted, &whole, fields, &schema).unwrap_or(whole);
     }
     world.edit(key, |object| *object = whole);
+}
+
+/// The schema of a custom resource in the version that is served, where its definition is there.
+fn schema(world: &World, key: &Key) -> Value {
+    let name = format!("{}.{}", key.resource, key.group);
+    let definition = world.store.get(&Key::new("apiextensions.k8s.io", "customresourcedefinitions", "", &name));
+    let version = world.kind_of(key).map(|kind| kind.version.clone()).unwrap_or_default();
+    let versions = definition.and_then(|it| it.pointer("/spec/versions")?.as_array());
+    let served = versions.into_iter().flatten().find(|it| it["name"] == version.as_str());
+    served.and_then(|it| it.pointer("/schema/openAPIV3Schema")).cloned().unwrap_or_default()
 }
 
 /// What a gateway controller says of a Gateway, its class or a route. Source: the types of the Gateway API, `status`.
