@@ -55,6 +55,8 @@ pub struct World {
     pub archives: Archives,
     /// What a kit counts on that operators and others make.
     pub others: Others,
+    /// Whether something else has filled a ConfigMap or Secret.
+    pub has_filled: bool,
     /// Jobs that ran to completion and are deleted some time after that, with the UID of their namespace.
     done: BTreeSet<(Key, String)>,
 }
@@ -82,6 +84,7 @@ impl World {
             filled: Vec::new(),
             archives: Archives::default(),
             others: Others::default(),
+            has_filled: false,
             done: BTreeSet::new(),
         };
         kinds.into_iter().for_each(|kind| world.serve(kind));

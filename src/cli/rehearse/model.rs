@@ -17,7 +17,6 @@ use crate::plan::Plan;
 use crate::plan::estimate::Measured;
 use crate::rehearsal::controllers::operators;
 use crate::rehearsal::filling::{FilledSet, Rates, Via, fillings};
-use crate::rehearsal::store::Key;
 use crate::rehearsal::{Fate, Model, SERVER, World};
 use crate::report::duration::human;
 use crate::report::text::list;
@@ -229,8 +228,7 @@ pub fn assumptions(world: &World, filled: &[FilledSet]) -> Vec<String> {
         "2 to 20 s from a container's start to being ready, by its image".to_owned(),
         "gates pass when the pods they ask are ready".to_owned(),
     ];
-    let (others, custom): (Vec<Key>, Vec<Key>) = world.operated().into_iter().partition(|key| key.group.is_empty());
-    if !custom.is_empty() {
+    if world.operated().iter().any(|key| !key.group.is_empty()) {
         phrases.push(format!("{} until a custom resource is what its operator calls ready", time(model.operator)));
     }
     let made = operators::made(world);
@@ -238,7 +236,7 @@ pub fn assumptions(world: &World, filled: &[FilledSet]) -> Vec<String> {
         let made: Vec<&str> = made.iter().map(String::as_str).collect();
         phrases.push(format!("operators make {}", list(&made)));
     }
-    if !others.is_empty() {
+    if world.has_filled {
         phrases.push(format!("{} until something has filled what is waited for", time(model.operator)));
     }
     let rates = Rates::default();

@@ -93,6 +93,7 @@ pub fn operate(world: &mut World, key: &Key) {
     for wanted in world.others.awaited(&object) {
         whole = fulfilled(wanted, &whole, fields, &schema).unwrap_or(whole);
     }
+    world.has_filled |= fields == DATA && whole != *object;
     world.edit(key, |object| *object = whole);
 }
 
