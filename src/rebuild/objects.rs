@@ -257,7 +257,7 @@ impl Dispatcher<'_> {
         if broken {
             phase.ask_again();
         }
-        phase.all_ready()
+        phase.failure.is_none() && phase.all_ready()
     }
 
     /// Lets an object be told of anew.
@@ -316,8 +316,15 @@ impl Dispatcher<'_> {
         }
     }
 
-    /// Something that was ready is gone.
+    /// Something that was ready is gone. A claim is never made anew here: it would begin as was decided before it held anything,
+    /// beside the volume that it has left. The next run looks at that.
     fn send_again(&mut self, phase: &mut Phase<'_>, index: usize) {
+        let key = &phase.plan.items[index].key;
+        if key.group.is_empty() && key.kind == "PersistentVolumeClaim" {
+            let objects = vec![(index, tasks::GONE.to_owned())];
+            phase.failure = Some(Failure { objects, gates: Vec::new(), outcome: Outcome::Refused, exit: 6 });
+            return;
+        }
         phase.ask_again();
         phase.nodes[index].retry(State::Queued, Instant::now());
         self.tell_waiting(phase, index, "it is gone".to_owned());

@@ -90,8 +90,8 @@ pub struct Sending {
     pub ending: tokio::sync::watch::Receiver<bool>,
 }
 
-/// Why a claim that was to be kept is not made in its own place.
-const GONE: &str = "the claim is gone since its data was looked at, and a new one would begin empty; run it again to find what survives";
+/// Why a claim is not made in its own place.
+pub const GONE: &str = "the claim is gone since its data was looked at, and a new one would begin empty; run it again to find what survives";
 
 /// Sends an object, again and again while the cluster says "later".
 pub async fn send(sending: Sending, index: usize, notes: UnboundedSender<Note>) -> Done {
