@@ -872,6 +872,17 @@ async fn what_goes_while_its_phase_waits_is_made_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_kind_that_nobody_brings_ends_the_run_after_a_while() {
+    // Of Kubernetes' own groups nothing comes late.
+    let never = ("templates/services/w.yaml", "apiVersion: v1\nkind: Widget\nmetadata: {name: w}\n");
+    let (_, exit, events, took) = rebuild(Server::default(), &plan(&[CONFIG, never])).await;
+    assert_eq!((exit, outcome(&events)), (6, Outcome::Refused));
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    // The phase's own limit is no other end than that.
+    let stack = ("templates/stack.yaml", "name: test\nphases: [{name: storage}, {name: services, timeout: 5s}]\n");
+    let late = ("templates/services/w.yaml", "apiVersion: example.org/v1\nkind: Widget\nmetadata: {name: w}\n");
+    let (_, exit, events, took) = rebuild(Server::default(), &plan(&[CONFIG, late, stack])).await;
+    assert_eq!((exit, outcome(&events)), (6, Outcome::Refused));
+    assert!(took < Duration::from_secs(6), "{took:?}");
     let widgets: String = (0..3)
         .map(|at| format!("---\napiVersion: example.org/v1\nkind: Widget\nmetadata: {{name: w{at}}}\n"))
         .collect();

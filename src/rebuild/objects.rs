@@ -14,6 +14,7 @@ use crate::cluster::observe::{has_no_status, metadata_says_all};
 use crate::cluster::watch::{self, Place};
 use crate::data::Choice;
 use crate::health::status::{Related, Status, missed_deadline, pods_of, status, without_deadline};
+use crate::manifest::references::is_builtin_group;
 use crate::manifest::{Object, ObjectKey};
 use crate::plan::Item;
 use crate::plan::decide::{HAS_FINISHED, decide_ours, is_finished_and_goes};
@@ -100,7 +101,9 @@ impl Dispatcher<'_> {
         let now = Instant::now();
         let node = &mut phase.nodes[index];
         let first = node.unserved.is_none();
-        if now - *node.unserved.get_or_insert(now) >= UNSERVED {
+        // Nobody brings kinds of Kubernetes' own groups.
+        let never = is_builtin_group(object.group());
+        if never || now - *node.unserved.get_or_insert(now) >= UNSERVED {
             let objects = vec![(index, reason)];
             phase.failure = Some(Failure { objects, gates: Vec::new(), outcome: Outcome::Refused, exit: 6 });
             return;

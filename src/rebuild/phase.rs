@@ -160,6 +160,11 @@ impl<'a> Phase<'a> {
     pub fn overdue(&self, now: Instant) -> Failure {
         let late = |node: &Node| node.deadline(&self.limits).is_some_and(|at| at <= now);
         let nodes = || self.nodes.iter().enumerate();
+        let unserved = nodes().filter(|(_, node)| node.state == State::Unserved);
+        let unserved: Vec<_> = unserved.map(|(index, node)| (index, node.reason.clone())).collect();
+        if !unserved.is_empty() {
+            return Failure { objects: unserved, gates: Vec::new(), outcome: Outcome::Refused, exit: 6 };
+        }
         let objects: Vec<_> =
             nodes().filter(|(_, node)| late(node)).map(|(index, node)| (index, node.overdue(&self.limits))).collect();
         if !objects.is_empty() {
