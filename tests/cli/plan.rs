@@ -101,6 +101,22 @@ fn a_saved_plan_that_is_none_is_refused_before_the_cluster_is_asked() {
 }
 
 #[test]
+fn roles_hold_for_kinds_of_which_only_a_cluster_knows_whether_they_have_namespaces() {
+    let issuer = "apiVersion: cert-manager.io/v1\nkind: ClusterIssuer\nmetadata: {name: letters}\n";
+    let place = Place::new()
+        .file("templates/stack.yaml", "name: shop\nphases: [{name: storage}]\n")
+        .file("environments/test.yaml", "namespace: shop\n")
+        .file("templates/storage/issuer.yaml", issuer);
+    let ran = place.run(&["env", "rbac", "test", "-o", "json"]);
+    assert_eq!(ran.code, Some(0), "{ran}");
+    let names = |document: &serde_json::Value| document["rules"].to_string().contains("clusterissuers");
+    let documents = ran.stdout.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let kinds: Vec<String> =
+        documents.filter(names).map(|it| it["kind"].as_str().unwrap_or_default().to_owned()).collect();
+    assert!(kinds.contains(&"Role".to_owned()) && kinds.contains(&"ClusterRole".to_owned()), "{ran}");
+}
+
+#[test]
 fn roles_name_whom_they_are_for() {
     let place = shop();
     let ran = place.run(&["env", "rbac", "test", "--subject", "serviceaccount:ci/deployer"]);
