@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::settings::Context;
 use super::{CliError, Exit};
 use crate::kit::{Environment, Kit};
-use crate::manifest::references::is_builtin_group;
+use crate::manifest::Object;
 use crate::manifest::yaml::to_yaml;
 use crate::plan::Plan;
 use crate::plan::rights::{rights, roles};
@@ -46,12 +46,8 @@ pub fn run(context: &mut Context, kit: &Kit, args: &RbacArgs) -> Result<Exit, Cl
     let plan = Plan::of(&rendered)?;
     let mut wanted = rights(&plan);
     // Only a cluster knows whether kinds that the kit does not define have namespaces: the roles are for either.
-    let custom = plan
-        .items()
-        .map(|item| &item.object)
-        .filter(|object| !is_builtin_group(object.group()) && plan.definition_of(object).is_none());
-    let cluster_kinds: BTreeSet<_> =
-        custom.map(|object| (object.group().to_owned(), object.kind().to_owned())).collect();
+    let kind = |object: &Object| (object.group().to_owned(), object.kind().to_owned());
+    let cluster_kinds: BTreeSet<_> = plan.of_foreign_kinds().map(kind).collect();
     if !cluster_kinds.is_empty() {
         // A kit that gives one of them a namespace knows that it has one.
         let environment = Environment { cluster_kinds, ..environment.clone() };

@@ -27,7 +27,6 @@ use crate::rebuild::event::{Event, Outcome, VERSION};
 use crate::rehearsal::accident::Accident;
 use crate::rehearsal::filling::{FilledSet, by_set};
 use crate::rehearsal::needs::needs;
-use crate::rehearsal::others::Others;
 use crate::rehearsal::record::{self, Record};
 use crate::rehearsal::{Faults, Simulation, World};
 use crate::report::document::About;
@@ -336,8 +335,7 @@ fn rehearse(
     let faults = Faults::new(args.seed, stage.wishes.model.errors);
     let (plan, progress, exit, simulation) = runtime.block_on(async {
         let mut world = World::new(stage.started, stage.nodes, stage.wishes.model.clone(), true);
-        world.bring(&needs(&plan));
-        world.others = Others::of(&plan);
+        world.bring(&plan);
         world.leave(stage.accident);
         let simulation = Simulation::new(world, Faults::none());
         let cluster = simulation.connect().await?;

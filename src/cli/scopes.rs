@@ -1,5 +1,7 @@
 //! Custom kinds of definitions that the kit does not hold: only the cluster knows which of them have no namespace.
 
+use std::collections::BTreeSet;
+
 use super::CliError;
 use crate::cluster::kinds::Kinds;
 use crate::kit::{Environment, Kit, Rendered};
@@ -34,7 +36,7 @@ pub fn without_namespaces(environment: &Environment, rendered: &Rendered, kinds:
     let objects = rendered.phases.iter().flat_map(|phase| &phase.objects);
     let wrong =
         objects.filter(|object| object.namespace().is_some() && kinds.of(object).is_some_and(|kind| !kind.namespaced));
-    let cluster_kinds: std::collections::BTreeSet<_> =
+    let cluster_kinds: BTreeSet<_> =
         wrong.map(|object| (object.group().to_owned(), object.kind().to_owned())).collect();
     (!cluster_kinds.is_empty()).then(|| Environment { cluster_kinds, ..environment.clone() })
 }

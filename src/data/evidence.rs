@@ -46,7 +46,7 @@ pub struct Volume {
     pub read_only: bool,
     /// When the API server took it in.
     pub created: Option<jiff::Timestamp>,
-    /// Whether a provisioner made it for a claim. Source: the annotation `pv.kubernetes.io/provisioned-by`.
+    /// Whether a provisioner made it for a claim.
     pub provisioned: bool,
     /// Since when it is in its phase; older servers do not say.
     pub since: Option<jiff::Timestamp>,
@@ -180,7 +180,7 @@ impl Volume {
             disk: disk(live),
             read_only: !modes(live).is_empty() && modes(live).iter().all(|mode| *mode == "ReadOnlyMany"),
             created: time("/metadata/creationTimestamp"),
-            provisioned: annotation("pv.kubernetes.io/provisioned-by").is_some(),
+            provisioned: is_provisioned(live),
             since: time("/status/lastPhaseTransitionTime"),
             reachable: nodes.map(|nodes| reachable(live, nodes)),
         }
@@ -229,6 +229,13 @@ fn place(live: &Value) -> String {
         .or_else(|| spec("local/path"))
         .or_else(|| Some(format!("{}:{}", spec("nfs/server")?, spec("nfs/path")?)))
         .unwrap_or_default()
+}
+
+/// Whether a volume was made by a provisioner, which then can take it away again. `pv.kubernetes.io/provisioned-by` is written by
+/// the external provisioners' library.
+pub fn is_provisioned(volume: &Value) -> bool {
+    let annotations = volume.get("metadata").and_then(|metadata| metadata.get("annotations"));
+    annotations.is_some_and(|it| it.get("pv.kubernetes.io/provisioned-by").is_some())
 }
 
 fn modes(live: &Value) -> Vec<&str> {

@@ -169,6 +169,12 @@ pub fn is_finished_and_goes(object: &Object, live: &Value) -> bool {
     object.body().pointer("/spec/ttlSecondsAfterFinished").is_some() && is_job_with(object, live, "Complete")
 }
 
+/// Whether an object is one that runs to an end, and has: a Job that is complete, a pod that has succeeded.
+pub fn has_run(object: &Object, live: &Value) -> bool {
+    let succeeded = || live.pointer("/status/phase").is_some_and(|phase| phase == "Succeeded");
+    is_job_with(object, live, "Complete") || (object.group(), object.kind()) == ("", "Pod") && succeeded()
+}
+
 fn is_job_with(object: &Object, live: &Value, kind: &str) -> bool {
     (object.group(), object.kind()) == ("batch", "Job") && condition(live, kind).is_some_and(|it| it.is_true())
 }

@@ -314,13 +314,6 @@ pub fn is_safe(proof: &Proof) -> bool {
     proof.policy == "Retain" || proof.volume.is_empty()
 }
 
-/// Whether a volume was made by a provisioner, which then can take it away again. `pv.kubernetes.io/provisioned-by` is written by
-/// the external provisioners' library.
-pub fn is_provisioned(volume: &Value) -> bool {
-    let annotations = volume.get("metadata").and_then(|metadata| metadata.get("annotations"));
-    annotations.is_some_and(|it| it.get("pv.kubernetes.io/provisioned-by").is_some())
-}
-
 /// What in a namespace keeps it from being deleted with the last of our data: every claim, and everything else but what
 /// Kubernetes puts into every namespace, what controllers make of other things, and what is on its way out.
 pub fn strangers(inside: &BTreeMap<ObjectKey, Value>) -> Vec<&ObjectKey> {

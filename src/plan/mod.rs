@@ -27,6 +27,7 @@ use crate::data::{DataSet, Decisions};
 use crate::health::gate::Gate;
 use crate::kit::{Environment, PhaseSettings, Rendered};
 use crate::manifest::mistake::Mistakes;
+use crate::manifest::references::is_builtin_group;
 use crate::manifest::{Object, ObjectKey};
 
 /// Annotation that allows deleting an object and making it again when a field cannot be changed in place.
@@ -143,6 +144,12 @@ impl Plan {
     /// Every object, phase by phase.
     pub fn items(&self) -> impl Iterator<Item = &Item> {
         self.phases.iter().flat_map(|phase| &phase.items)
+    }
+
+    /// The objects whose kind is neither Kubernetes' own nor defined by the kit: the cluster, or an operator, brings it.
+    pub fn of_foreign_kinds(&self) -> impl Iterator<Item = &Object> {
+        let objects = self.items().map(|item| &item.object);
+        objects.filter(|object| !is_builtin_group(object.group()) && self.definition_of(object).is_none())
     }
 
     /// The CustomResourceDefinition of the kit that makes an object's kind, if there is one.

@@ -480,7 +480,9 @@ impl Dispatcher<'_> {
                 }
             }
             Ok(Done::Kinds(kinds)) => {
-                self.cluster.kinds = kinds.unwrap_or_else(|| self.cluster.kinds.clone());
+                if let Some(kinds) = kinds {
+                    self.cluster.kinds = kinds;
+                }
                 for node in phase.nodes.iter_mut().filter(|node| node.state == State::Unserved) {
                     node.state = State::Queued;
                 }

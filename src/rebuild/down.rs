@@ -20,12 +20,11 @@ use crate::cluster::lock::Lost;
 use crate::cluster::removal::{RemovalError, pods_gone, remove, with_owned};
 use crate::cluster::volumes::{self, claim_key, volume_key};
 use crate::cluster::{Cluster, ClusterError, members};
+use crate::data::evidence::is_provisioned;
 use crate::data::memory;
 use crate::health::diagnosis::Diagnosis;
 use crate::manifest::{ObjectKey, Origin};
-use crate::plan::down::{
-    Claim, DataSet, Down, Scope, claims, down, is_bound, is_provisioned, is_safe, other_owner, proof, strangers,
-};
+use crate::plan::down::{Claim, DataSet, Down, Scope, claims, down, is_bound, is_safe, other_owner, proof, strangers};
 use crate::plan::prune::Kept;
 use crate::plan::removal::{Batch, is_workload};
 

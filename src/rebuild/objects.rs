@@ -1,10 +1,12 @@
 //! What the dispatcher does with objects: sends them, judges them, watches for what is missing.
 
+use std::time::Duration;
+
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::dispatcher::Dispatcher;
-use super::event::{Action, EventKind, ObjectName, Outcome, seconds};
+use super::event::{Action, EventKind, ObjectName, seconds};
 use super::node::{Node, State, Turn};
 use super::phase::{Failure, Phase};
 use super::tasks::{self, Note};
@@ -17,7 +19,7 @@ use crate::health::status::{Related, Status, missed_deadline, pods_of, status, w
 use crate::manifest::references::is_builtin_group;
 use crate::manifest::{Object, ObjectKey};
 use crate::plan::Item;
-use crate::plan::decide::{HAS_FINISHED, decide_ours, is_finished_and_goes};
+use crate::plan::decide::{HAS_FINISHED, decide_ours, has_run, is_finished_and_goes};
 use crate::plan::proposal::Intent;
 use crate::plan::removal;
 use crate::plan::standing::is_shared;
@@ -26,8 +28,8 @@ use crate::plan::standing::is_shared;
 const CONCURRENCY: usize = 16;
 
 /// For how long, and how far apart, a kind is asked for that the cluster does not serve.
-const UNSERVED: std::time::Duration = std::time::Duration::from_secs(20);
-const PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
+const UNSERVED: Duration = Duration::from_secs(20);
+const PAUSE: Duration = Duration::from_secs(1);
 
 impl Dispatcher<'_> {
     /// Sends what may be sent.
@@ -44,8 +46,7 @@ impl Dispatcher<'_> {
         if !kind.namespaced && item.key.namespace.is_some() {
             // Served only since this run began: the kit was rendered without knowing.
             let reason = format!("{} has no namespace in this cluster: run this again", item.object.kind());
-            let objects = vec![(index, reason)];
-            phase.failure = Some(Failure { objects, gates: Vec::new(), outcome: Outcome::Refused, exit: 6 });
+            phase.failure = Some(Failure::refused(vec![(index, reason)]));
             return;
         }
         let node = &mut phase.nodes[index];
@@ -61,8 +62,7 @@ impl Dispatcher<'_> {
             if is_shared(&item.key) || self.store.is_current(&item.key) {
                 self.applied(phase, index, Action::Unchanged);
             } else {
-                node.state = State::Looking;
-                self.look_for(phase, index);
+                self.look_again(phase, index);
             }
             return;
         }
@@ -104,8 +104,7 @@ impl Dispatcher<'_> {
         // Nobody brings kinds of Kubernetes' own groups.
         let never = is_builtin_group(object.group());
         if never || now - *node.unserved.get_or_insert(now) >= UNSERVED {
-            let objects = vec![(index, reason)];
-            phase.failure = Some(Failure { objects, gates: Vec::new(), outcome: Outcome::Refused, exit: 6 });
+            phase.failure = Some(Failure::refused(vec![(index, reason)]));
             return;
         }
         (node.state, node.sent) = (State::Unserved, Some(now));
@@ -115,7 +114,7 @@ impl Dispatcher<'_> {
         }
         let asked = phase.nodes.iter().filter(|node| node.state == State::Unserved).count() > 1;
         if !asked {
-            let pause = if first { std::time::Duration::ZERO } else { PAUSE };
+            let pause = if first { Duration::ZERO } else { PAUSE };
             self.tasks.spawn(tasks::served(self.cluster.clone(), pause));
         }
     }
@@ -234,60 +233,59 @@ impl Dispatcher<'_> {
     /// it may have broken or gone. What is not known any more is looked at, what is not ready is waited for or sent again, and
     /// gates are asked again afterwards.
     pub(super) fn stayed_ready(&mut self, phase: &mut Phase<'_>) -> bool {
-        let now = Instant::now();
-        let mut broken = false;
         for index in 0..phase.nodes.len() {
-            let item = &phase.plan.items[index];
-            let node = &mut phase.nodes[index];
-            let known = is_shared(&item.key) || self.store.is_current(&item.key);
+            let (node, item) = (&phase.nodes[index], &phase.plan.items[index]);
             match self.verdict(node, item) {
-                None if self.has_run_here(node, item) => continue,
-                Some(status) if status.is_ready() && known => continue,
-                Some(status) if status.is_ready() => {
-                    node.retry(State::Looking, now);
-                    self.look_for(phase, index);
-                    continue;
-                }
-                Some(_) => {
-                    node.retry(State::Waiting, now);
-                    self.judge(phase, index);
-                    self.watch_for(phase, index);
-                }
+                None if self.has_run_here(node, item) => {}
                 None => self.send_again(phase, index),
+                Some(status) if !status.is_ready() => self.wait_again(phase, index),
+                Some(_) if is_shared(&item.key) || self.store.is_current(&item.key) => {}
+                Some(_) => self.look_again(phase, index),
             }
-            broken = true;
-        }
-        if broken {
-            phase.ask_again();
         }
         phase.failure.is_none() && phase.all_ready()
     }
 
     /// Lets an object be told of anew.
-    fn look_for(&mut self, phase: &mut Phase<'_>, index: usize) {
+    fn look_again(&mut self, phase: &mut Phase<'_>, index: usize) {
+        phase.nodes[index].retry(State::Looking, Instant::now());
         phase.nodes[index].reason = "the API server has not told of it again yet".into();
         self.watch_kind_of(&phase.plan.items[index].object);
+    }
+
+    /// Something that was ready is not any more: it is waited for, and gates are asked again afterwards.
+    fn wait_again(&mut self, phase: &mut Phase<'_>, index: usize) {
+        phase.ask_again();
+        phase.nodes[index].retry(State::Waiting, Instant::now());
+        self.judge(phase, index);
+        self.watch_for(phase, index);
     }
 
     /// A place has been listed: what waited to be looked at there goes on.
     pub(super) fn looked_at(&mut self, phase: &mut Phase<'_>) {
         for index in 0..phase.nodes.len() {
-            let item = &phase.plan.items[index];
-            if phase.nodes[index].state != State::Looking || !self.store.is_current(&item.key) {
+            let node = &phase.nodes[index];
+            if node.state != State::Looking || !self.store.is_current(&phase.plan.items[index].key) {
                 continue;
             }
-            let was_ready = phase.nodes[index].ready.is_some();
-            let gone = self.store.get(&item.key).is_none() && !self.has_run_here(&phase.nodes[index], item);
-            match (was_ready, gone) {
-                // Others may wait for it, so it is not left to the phase's end.
-                (true, true) => self.send_again(phase, index),
-                // Judged with everything else; but in a namespace that is on its way out nothing else becomes ready.
-                (true, false) => {
-                    phase.nodes[index].state = State::Ready;
-                    self.leave_namespace(phase, index);
-                }
-                (false, _) => phase.nodes[index].state = State::Queued,
+            if node.ready.is_some() {
+                self.found_again(phase, index);
+            } else {
+                phase.nodes[index].state = State::Queued;
             }
+        }
+    }
+
+    /// Something that was ready is known as it is now. What is gone is sent at once, since others may wait for it, and in a
+    /// namespace that is on its way out nothing becomes ready; all else is judged at the phase's end.
+    fn found_again(&mut self, phase: &mut Phase<'_>, index: usize) {
+        phase.nodes[index].state = State::Ready;
+        let item = &phase.plan.items[index];
+        match self.store.get(&item.key) {
+            None if self.has_run_here(&phase.nodes[index], item) => {}
+            None => self.send_again(phase, index),
+            Some(live) if item.object.kind() == "Namespace" && is_being_deleted(live) => self.wait_again(phase, index),
+            Some(_) => {}
         }
     }
 
@@ -298,24 +296,10 @@ impl Dispatcher<'_> {
         if phase.nodes[index].state != State::Ready {
             return;
         }
-        if !self.store.is_current(&phase.plan.items[index].key) {
-            phase.nodes[index].retry(State::Looking, Instant::now());
-            self.look_for(phase, index);
-        } else if self.store.get(&phase.plan.items[index].key).is_none() {
-            self.send_again(phase, index);
+        if self.store.is_current(&phase.plan.items[index].key) {
+            self.found_again(phase, index);
         } else {
-            self.leave_namespace(phase, index);
-        }
-    }
-
-    /// Waits for the end of a namespace that was ready and is being deleted, to make it anew.
-    fn leave_namespace(&mut self, phase: &mut Phase<'_>, index: usize) {
-        let item = &phase.plan.items[index];
-        let goes = self.store.get(&item.key).is_some_and(is_being_deleted);
-        if goes && item.object.kind() == "Namespace" {
-            phase.ask_again();
-            phase.nodes[index].retry(State::Waiting, Instant::now());
-            self.judge(phase, index);
+            self.look_again(phase, index);
         }
     }
 
@@ -324,8 +308,7 @@ impl Dispatcher<'_> {
     fn send_again(&mut self, phase: &mut Phase<'_>, index: usize) {
         let key = &phase.plan.items[index].key;
         if key.group.is_empty() && key.kind == "PersistentVolumeClaim" {
-            let objects = vec![(index, tasks::GONE.to_owned())];
-            phase.failure = Some(Failure { objects, gates: Vec::new(), outcome: Outcome::Refused, exit: 6 });
+            phase.failure = Some(Failure::refused(vec![(index, tasks::GONE.to_owned())]));
             return;
         }
         phase.ask_again();
@@ -381,7 +364,7 @@ impl Dispatcher<'_> {
         self.emitter.send(EventKind::ObjectReady {
             phase: phase.plan.name.clone(),
             object: ObjectName::of(&phase.plan.items[index].object),
-            seconds: seconds(node.sent.map_or(std::time::Duration::ZERO, |sent| now - sent)),
+            seconds: seconds(node.sent.map_or(Duration::ZERO, |sent| now - sent)),
             reason: remark,
         });
         // What goes as it is done was never told to be there.
@@ -417,7 +400,7 @@ impl Dispatcher<'_> {
         if self.store.take_doubt(&place) || !self.watchers.contains_key(&place) {
             let former = self.watchers.remove(&place);
             // Pods and ReplicaSets, which are not in the kit, have a status.
-            let mut ours = self.plan.phases.iter().flat_map(|phase| &phase.items).filter(|item| place.holds(&item.key));
+            let mut ours = self.plan.items().filter(|item| place.holds(&item.key));
             let metadata_only =
                 has_no_status(&place.group, &place.kind) && ours.all(|item| metadata_says_all(&item.object));
             let seen = self.seen.clone();
@@ -451,18 +434,6 @@ impl Dispatcher<'_> {
         self.wrote |= wrote;
         self.store.answer(item.key.clone(), live);
         self.applied(phase, index, action);
-    }
-}
-
-/// Whether an object is one that runs to an end, and has.
-fn has_run(object: &Object, live: &serde_json::Value) -> bool {
-    match (object.group(), object.kind()) {
-        ("batch", "Job") => {
-            let conditions = live.pointer("/status/conditions").and_then(serde_json::Value::as_array);
-            conditions.into_iter().flatten().any(|it| it["type"] == "Complete" && it["status"] == "True")
-        }
-        ("", "Pod") => live.pointer("/status/phase").is_some_and(|phase| phase == "Succeeded"),
-        _ => false,
     }
 }
 

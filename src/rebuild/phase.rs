@@ -45,6 +45,11 @@ impl Failure {
     pub fn unhealthy(objects: Vec<(usize, String)>, gates: Vec<(usize, String)>) -> Self {
         Self { objects, gates, outcome: Outcome::Unhealthy, exit: 7 }
     }
+
+    /// The cluster does not take them.
+    pub fn refused(objects: Vec<(usize, String)>) -> Self {
+        Self { objects, gates: Vec::new(), outcome: Outcome::Refused, exit: 6 }
+    }
 }
 
 /// A phase under way.
@@ -163,7 +168,7 @@ impl<'a> Phase<'a> {
         let unserved = nodes().filter(|(_, node)| node.state == State::Unserved);
         let unserved: Vec<_> = unserved.map(|(index, node)| (index, node.reason.clone())).collect();
         if !unserved.is_empty() {
-            return Failure { objects: unserved, gates: Vec::new(), outcome: Outcome::Refused, exit: 6 };
+            return Failure::refused(unserved);
         }
         let objects: Vec<_> =
             nodes().filter(|(_, node)| late(node)).map(|(index, node)| (index, node.overdue(&self.limits))).collect();

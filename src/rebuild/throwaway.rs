@@ -11,10 +11,10 @@ use crate::cluster::removal::{RemovalError, remove};
 use crate::cluster::system::record_name;
 use crate::cluster::volumes::{claims, set_policy, volume_key, volumes};
 use crate::cluster::{Cluster, ClusterError, SYSTEM_NAMESPACE, inventory, lock, members};
+use crate::data::evidence::is_provisioned;
 use crate::data::memory;
 use crate::manifest::ObjectKey;
 use crate::plan::Plan;
-use crate::plan::down::is_provisioned;
 
 /// How long a namespace with everything in it, or a volume, may take to go. While pods are left, the namespace controller looks
 /// again only after half of the longest grace among them.

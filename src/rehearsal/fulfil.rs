@@ -185,9 +185,7 @@ impl Writer<'_> {
             (Loop::All, true) | (Loop::Some, false) => {
                 for at in 0..there {
                     let item = [&range[..], &[Step::Index(at)]].concat();
-                    self.bound.push((comprehension.iter_var.clone(), Bound::Item(item)));
-                    self.make(condition, wanted);
-                    self.bound.pop();
+                    self.within(&comprehension.iter_var, Bound::Item(item), |it| it.make(condition, wanted));
                 }
             }
             _ => {}
@@ -208,31 +206,23 @@ impl Writer<'_> {
             _ => 0,
         };
         for item in items.into_iter().take(each) {
-            self.bound.push((comprehension.iter_var.clone(), Bound::Value(item)));
-            self.make(condition, true);
-            self.bound.pop();
+            self.within(&comprehension.iter_var, Bound::Value(item), |it| it.make(condition, true));
         }
     }
 
     /// An item of a list that meets a condition: one that is there, or a new one, in the place of what has the same type.
     fn item(&mut self, variable: &str, range: &Place, condition: &IdedExpr) -> Place {
-        let items = self.get(range).and_then(Value::as_array).cloned().unwrap_or_default();
+        let mut items = self.get(range).and_then(Value::as_array).cloned().unwrap_or_default();
         let at = |index: usize| [&range[..], &[Step::Index(index)]].concat();
         for index in 0..items.len() {
-            self.bound.push((variable.to_owned(), Bound::Item(at(index))));
-            let meets = self.value(condition) == Some(Value::Bool(true));
-            self.bound.pop();
-            if meets {
+            if self.within(variable, Bound::Item(at(index)), |it| it.value(condition)) == Some(Value::Bool(true)) {
                 return at(index);
             }
         }
         self.put(range, items.iter().cloned().chain([json!({})]).collect());
-        self.bound.push((variable.to_owned(), Bound::Item(at(items.len()))));
-        self.make(condition, true);
-        self.bound.pop();
+        self.within(variable, Bound::Item(at(items.len())), |it| it.make(condition, true));
         let new = self.get(&at(items.len())).cloned().unwrap_or_default();
         let same = items.iter().position(|item| item.get("type").is_some() && item.get("type") == new.get("type"));
-        let mut items = items;
         let index = same.unwrap_or(items.len());
         match same {
             Some(index) => items[index] = new,
@@ -240,6 +230,14 @@ impl Writer<'_> {
         }
         self.put(range, items.into());
         at(index)
+    }
+
+    /// Does something inside a loop.
+    fn within<T>(&mut self, variable: &str, bound: Bound, work: impl FnOnce(&mut Self) -> T) -> T {
+        self.bound.push((variable.to_owned(), bound));
+        let done = work(self);
+        self.bound.pop();
+        done
     }
 
     /// The place that an expression names.

@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use super::accident::requested;
 use crate::manifest::Object;
 use crate::manifest::kinds::plural;
-use crate::manifest::references::is_builtin_group;
 use crate::plan::Plan;
 
 /// What a rebuild needs.
@@ -95,7 +94,9 @@ fn template(object: &Object) -> Option<(&Value, usize)> {
 
 /// Reads the needs off a plan.
 pub fn needs(plan: &Plan) -> Needs {
-    let mut needs = Needs { nodes: 1, claims: plan.claims.len(), ..Needs::default() };
+    let kind = |object: &Object| CustomKind { kind: object.kind().into(), api_version: object.api_version().into() };
+    let kinds = plan.of_foreign_kinds().map(kind).collect();
+    let mut needs = Needs { nodes: 1, claims: plan.claims.len(), kinds, ..Needs::default() };
     needs.bytes = plan.claims.iter().map(requested).fold(0, u64::saturating_add);
     for object in plan.phases.iter().flat_map(|phase| &phase.items).map(|item| &item.object) {
         let body = object.body();
@@ -104,9 +105,6 @@ pub fn needs(plan: &Plan) -> Needs {
             "Ingress" => needs.hosts.extend(list(body, "/spec/rules").map(|rule| text(rule, "/host").to_owned())),
             "Service" => needs.load_balancer |= text(body, "/spec/type") == "LoadBalancer",
             _ => {}
-        }
-        if !is_builtin_group(object.group()) && plan.definition_of(object).is_none() {
-            needs.kinds.insert(CustomKind { kind: object.kind().into(), api_version: object.api_version().into() });
         }
         let Some((spec, replicas)) = template(object) else { continue };
         let containers = list(spec, "/initContainers").chain(list(spec, "/containers"));

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::health::gate::{Probe, Selected};
-use crate::health::status::READY_ANNOTATION;
+use crate::health::status::ready_expression;
 use crate::manifest::ObjectKey;
 use crate::manifest::mistake::nearest;
 use crate::manifest::references::{Target, references};
@@ -88,14 +88,15 @@ impl Others {
     /// The expressions that an object is to make true: its own and those of gates.
     pub fn awaited<'o>(&'o self, object: &'o Value) -> impl Iterator<Item = &'o str> {
         let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-        let own = object.get("metadata").and_then(|it| it.get("annotations")?.get(READY_ANNOTATION)?.as_str());
         let is_meant = move |condition: &&Condition| {
             condition.name == text("/metadata/name")
                 && condition.kind == text("/kind")
                 && (condition.api_version.is_empty() || condition.api_version == text("/apiVersion"))
                 && ["", &condition.namespace].contains(&text("/metadata/namespace"))
         };
-        own.into_iter().chain(self.conditions.iter().filter(is_meant).map(|it| it.expression.as_str()))
+        ready_expression(object)
+            .into_iter()
+            .chain(self.conditions.iter().filter(is_meant).map(|it| it.expression.as_str()))
     }
 
     /// What is missing and the operator of a custom resource is taken to make: what is named after the resource, and Secrets

@@ -15,10 +15,11 @@ use super::controllers::Step;
 use super::controllers::operators::{is_operated, lacks};
 use super::filling::Filled;
 use super::model::Model;
-use super::needs::Needs;
+use super::needs::needs;
 use super::others::Others;
 use super::store::{Key, Store};
 use crate::manifest::schema::{self, Kind};
+use crate::plan::Plan;
 
 /// The simulated cluster.
 pub struct World {
@@ -149,8 +150,11 @@ impl World {
         format!("{number:08x}-51e0-4000-8000-{:012x}", number.wrapping_mul(0x9E37_79B9_7F4A_7C15) & 0xFFFF_FFFF_FFFF)
     }
 
-    /// Brings what a rebuild counts on and does not make: storage classes, as most clusters have them, and custom kinds.
-    pub fn bring(&mut self, needs: &Needs) {
+    /// Brings what a plan counts on and does not make: storage classes, as most clusters have them, and custom kinds with those
+    /// who work on them.
+    pub fn bring(&mut self, plan: &Plan) {
+        self.others = Others::of(plan);
+        let needs = needs(plan);
         for kind in &needs.kinds {
             schema::kinds_of(&kind.definition()).into_iter().for_each(|kind| self.serve(Arc::new(kind)));
         }

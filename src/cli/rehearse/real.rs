@@ -28,7 +28,6 @@ use crate::rebuild::event::{EventKind, Outcome, VERSION};
 use crate::rebuild::prune::exit_for;
 use crate::rebuild::throwaway::{Removed, has_records, take_away, taken};
 use crate::rehearsal::needs::needs;
-use crate::rehearsal::others::Others;
 use crate::rehearsal::record::{self, Record};
 use crate::rehearsal::{Faults, Model, Simulation, World};
 use crate::report::duration::human;
@@ -297,8 +296,7 @@ fn simulated(plan: &Plan) -> Option<f64> {
         let started = jiff::Timestamp::now();
         let needs = needs(plan);
         let mut world = World::new(started, needs.nodes.max(1), Model::default(), true);
-        world.bring(&needs);
-        world.others = Others::of(plan);
+        world.bring(plan);
         let simulation = Simulation::new(world, Faults::none());
         let cluster = simulation.connect().await.ok()?;
         let options = Options { started, stand_in: Some(simulation.answers()), ..Options::default() };

@@ -143,6 +143,11 @@ pub struct Related<'a> {
     pub ready_expression: Option<&'a str>,
 }
 
+/// The expression of an object's own annotation [`READY_ANNOTATION`].
+pub fn ready_expression(object: &Value) -> Option<&str> {
+    object.get("metadata")?.get("annotations")?.get(READY_ANNOTATION)?.as_str()
+}
+
 /// Judges an object.
 pub fn status(object: &Value, related: Related<'_>) -> Status {
     if text(object, "/kind").is_empty() {
@@ -151,9 +156,7 @@ pub fn status(object: &Value, related: Related<'_>) -> Status {
     if object.pointer("/metadata/deletionTimestamp").is_some_and(|time| !time.is_null()) {
         return terminating(object);
     }
-    let expression = related.ready_expression.or_else(|| {
-        object.get("metadata").and_then(|it| it.get("annotations")).and_then(|it| it.get(READY_ANNOTATION))?.as_str()
-    });
+    let expression = related.ready_expression.or_else(|| ready_expression(object));
     let own = match fields::unobserved(object) {
         // Controllers of built-in kinds keep the observed generation. Some custom ones never do, and only the author
         // of an expression that reads a generation can know.

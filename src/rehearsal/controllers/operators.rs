@@ -16,6 +16,12 @@ const MADE_FOR: &str = "rekindle.dev/simulated-for";
 const STATUS: [&str; 1] = ["status"];
 const DATA: [&str; 2] = ["data", "binaryData"];
 
+/// An object as `Kind/name`.
+fn name_of(object: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    format!("{}/{}", text(&object["kind"]), text(&object["metadata"]["name"]))
+}
+
 /// Whether an object's data is waited for, which something else is to fill.
 fn is_filled(world: &World, key: &Key, object: &Value) -> bool {
     key.group.is_empty()
@@ -61,7 +67,7 @@ pub fn changed(world: &mut World, key: &Key) {
     if !looks {
         return;
     }
-    let name = format!("{}/{}", object["kind"].as_str().unwrap_or_default(), key.name);
+    let name = name_of(object);
     // An operator makes no pods here that could crash; however it fails, it does not come to an end.
     if world.model.fate(&name).is_none() {
         world.look(Step::Operate(key.clone()), world.model.until_operated(&name));
@@ -145,9 +151,7 @@ pub fn made(world: &World) -> Vec<String> {
     for resource in ["secrets", "configmaps", "services", "serviceaccounts"] {
         let place = (String::new(), resource.to_owned());
         let operated = world.store.list(&place, None).filter(|(_, object)| made_for(object).is_some());
-        made.extend(
-            operated.map(|((_, name), object)| format!("{}/{name}", object["kind"].as_str().unwrap_or_default())),
-        );
+        made.extend(operated.map(|(_, object)| name_of(object)));
     }
     made
 }
@@ -159,11 +163,7 @@ pub fn made_for(object: &Value) -> Option<&str> {
 
 /// Makes what the kit counts on and the operator of this custom resource is taken to make.
 fn make(world: &mut World, resource: &Value) {
-    let made_for = format!(
-        "{}/{}",
-        resource["kind"].as_str().unwrap_or_default(),
-        resource["metadata"]["name"].as_str().unwrap_or_default()
-    );
+    let made_for = name_of(resource);
     let missing: Vec<_> = world.others.made_for(resource).cloned().collect();
     for object in missing {
         let namespace = object.namespace.as_deref().unwrap_or_default();
