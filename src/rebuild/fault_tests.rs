@@ -900,3 +900,27 @@ async fn a_kind_that_nobody_brings_ends_the_run_after_a_while() {
         "{failed:?}"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_can_never_be_looked_at_again_ends_the_phase_at_once() {
+    let secret = ("templates/services/s.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\n");
+    let late = ("templates/services/a.yaml", CONFIG.1);
+    let gone = Fault::Answer(404, "the server could not find the requested resource", None);
+    // The first two lists are the survey's, the third is the watcher's.
+    let lists = [Fault::Pass, Fault::Pass].into_iter().chain(std::iter::repeat_n(gone, 100));
+    let server = Server {
+        faults: vec![
+            (CONFIG_PATH, [Fault::Answer(503, "starting", Some(30))].into()),
+            ("GET /api/v1/namespaces/space/secrets", lists.collect()),
+        ],
+        ..Server::default()
+    };
+    let (_, exit, events, took) = rebuild(server, &plan(&[secret, late])).await;
+    assert_eq!((exit, outcome(&events)), (7, Outcome::Unhealthy));
+    let failed = events.iter().find_map(|event| match &event.kind {
+        EventKind::ObjectFailed { object, reason, .. } => Some(format!("{}: {reason}", object.name)),
+        _ => None,
+    });
+    assert!(failed.as_ref().is_some_and(|told| told.starts_with("s: it cannot be looked at again: ")), "{failed:?}");
+    assert!(took < Duration::from_secs(40), "{took:?}");
+}

@@ -165,15 +165,16 @@ impl<'a> Phase<'a> {
     pub fn overdue(&self, now: Instant) -> Failure {
         let late = |node: &Node| node.deadline(&self.limits).is_some_and(|at| at <= now);
         let nodes = || self.nodes.iter().enumerate();
-        let unserved = nodes().filter(|(_, node)| node.state == State::Unserved);
-        let unserved: Vec<_> = unserved.map(|(index, node)| (index, node.reason.clone())).collect();
-        if !unserved.is_empty() {
-            return Failure::refused(unserved);
-        }
+        let is_unserved = |(index, _): &(usize, String)| self.nodes[*index].state == State::Unserved;
         let objects: Vec<_> =
             nodes().filter(|(_, node)| late(node)).map(|(index, node)| (index, node.overdue(&self.limits))).collect();
-        if !objects.is_empty() {
+        if !objects.is_empty() && !objects.iter().all(is_unserved) {
             return Failure::unhealthy(objects, Vec::new());
+        }
+        // A kind that nobody serves is a refusal, whatever was the end of patience.
+        let unserved: Vec<_> = nodes().map(|(index, node)| (index, node.reason.clone())).filter(is_unserved).collect();
+        if !unserved.is_empty() {
+            return Failure::refused(unserved);
         }
         let limit = if self.began + self.limits.phase <= now {
             format!("the phase's limit of {} is reached", human(self.limits.phase.as_secs_f64()))
@@ -270,5 +271,26 @@ mod tests {
         let failure = phase.overdue(Instant::now());
         assert_eq!(failure.objects.len(), 2);
         assert_eq!(failure.objects[0].1, "nothing has changed for 10 m");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_overdue_is_named_beside_a_kind_that_is_still_asked_for() {
+        let planned = planned();
+        let mut phase = Phase::begin(&planned);
+        phase.nodes[0].state = State::Waiting;
+        phase.nodes[0].limit = Duration::from_secs(5);
+        phase.nodes[1].state = State::Unserved;
+        phase.nodes[1].reason = "the cluster has no such kind".into();
+        for index in [0, 1] {
+            phase.nodes[index].sent = Some(Instant::now());
+        }
+        tokio::time::advance(Duration::from_secs(5)).await;
+        let failure = phase.overdue(Instant::now());
+        assert_eq!((failure.outcome, failure.objects.len(), failure.objects[0].0), (Outcome::Unhealthy, 1, 0));
+        // The limit of its own, or of the phase, is a refusal.
+        phase.nodes[0].state = State::Ready;
+        tokio::time::advance(phase.limits.phase).await;
+        let failure = phase.overdue(Instant::now());
+        assert_eq!(failure, Failure::refused(vec![(1, "the cluster has no such kind".into())]));
     }
 }

@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 use super::keeping::kept;
 use crate::health::cel;
 
-/// What stands where an expression only asks whether something is there. In a Secret it is read as base64.
-const SOMETHING: &str = "simulated";
+/// What stands where an expression only asks whether something is there. It is base64 as well, as values of a Secret are.
+const SOMETHING: &str = "simulate";
 
 /// Parts of an expression that are evaluated at most while it is read. One that needs more is not read off in reasonable time.
 const MOST_VALUES: usize = 5_000;
@@ -75,7 +75,7 @@ impl Writer<'_> {
             return;
         }
         match &syntax.expr {
-            Expr::Call(call) => self.make_call(call, syntax, wanted),
+            Expr::Call(call) if call.func_name != operators::INDEX => self.make_call(call, syntax, wanted),
             Expr::Select(select) if select.test => {
                 let Some(mut place) = self.place(&select.operand) else { return };
                 place.push(Step::Key(select.field.clone()));
@@ -119,11 +119,7 @@ impl Writer<'_> {
                 }
             }
             (operator, [left, right], _) => self.compare(operator, left, right, wanted),
-            _ => {
-                if let Some(place) = self.place(syntax) {
-                    self.put(&place, wanted.into());
-                }
-            }
+            _ => {}
         }
     }
 
@@ -440,6 +436,8 @@ mod tests {
             "object.status.lag < 5 || object.metadata.name == 'x'",
             "object.metadata.name == 'x' || object.status.lag < 5",
             "object.status['current-phase'] == 'Done'",
+            "object.status['is-ready']",
+            "!object.status['is-held'] && has(object.status.url)",
             "object.status.shards[1].state == 'open'",
             "object.spec.names.all(n, n in object.status.members)",
             "['Installed', 'Healthy'].all(t, object.status.conditions.exists(c, c.type == t && c.status == 'True'))",
@@ -472,6 +470,12 @@ mod tests {
         ] {
             assert!(fulfilled(expression, &config, &["data"], &Value::Null).is_some(), "{expression}");
         }
+        let secret = fulfilled("'tls.crt' in object.data", &config, &["data"], &Value::Null).unwrap();
+        let value = secret["data"]["tls.crt"].as_str().unwrap();
+        assert!(
+            value.len().is_multiple_of(4) && value.bytes().all(|it| it.is_ascii_alphanumeric()),
+            "base64 as well: {value}"
+        );
     }
 
     #[test]
