@@ -479,6 +479,16 @@ mod tests {
     }
 
     #[test]
+    fn what_the_schema_does_not_take_is_not_written() {
+        let phase = json!({"type": "string", "enum": ["Pending", "Running"]});
+        let schema = json!({"properties": {"status": {"type": "object", "properties": {"phase": phase}}}});
+        let written = |expression: &str| fulfilled(expression, &json!({"spec": {}}), &["status"], &schema);
+        assert!(written("object.status.phase == 'Running'").is_some());
+        assert_eq!(written("object.status.phase == 'Runing'"), None);
+        assert_eq!(written("object.status.raedy"), None);
+    }
+
+    #[test]
     fn an_expression_that_asks_for_too_much_is_given_up() {
         for expression in [
             "size(object.status.a) >= 900 && object.status.a.all(x, object.status.a.all(y, object.status.a.all(z, z.s == x.s)))",

@@ -140,3 +140,17 @@ pub fn needs(plan: &Plan) -> Needs {
 
 /// The annotation of a default StorageClass, as a part of a JSON pointer.
 pub const DEFAULT_CLASS: &str = "storageclass.kubernetes.io~1is-default-class";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_that_differ_by_an_s_have_paths_of_their_own() {
+        let plural = |kind: &str| CustomKind { kind: kind.into(), api_version: "example.org/v1".into() }.plural();
+        assert_eq!(
+            ["Thing", "Things", "Policy", "Mesh", "Box"].map(plural),
+            ["things", "thingses", "policies", "meshs", "boxes"]
+        );
+    }
+}

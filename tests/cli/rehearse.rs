@@ -313,6 +313,22 @@ fn what_operators_and_others_write_is_read_off_the_expression_that_waits_for_it(
 }
 
 #[test]
+fn gateways_and_routes_are_accepted_and_make_nothing() {
+    let gateway = "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: web}\n\
+        spec: {gatewayClassName: x, listeners: [{name: http, port: 80, protocol: HTTP}]}\n---\n\
+        apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: web}\n\
+        spec: {parentRefs: [{name: web}], rules: [{backendRefs: [{name: web, port: 80}]}]}\n";
+    let place = small().file("templates/storage/gateway.yaml", gateway);
+    let rehearsed = place.run(&["rehearse", "local"]);
+    assert_eq!(rehearsed.code, Some(0), "{rehearsed}");
+    // What nobody makes is missing, though a route has its name.
+    let gate = "apiVersion: rekindle.dev/v1\nkind: Gate\nmetadata: {name: front}\nspec: {timeout: 5s, tcp: {service: web-front, port: 80}}\n";
+    let missing = place.file("templates/storage/gate.yaml", gate).run(&["rehearse", "local"]);
+    assert_eq!(missing.code, Some(7), "{missing}");
+    assert!(missing.stderr.contains("there is no Service web-front"), "{missing}");
+}
+
+#[test]
 fn what_operators_make_for_their_resources_is_there_for_pods_and_gates() {
     let resources = "apiVersion: cert-manager.io/v1\nkind: Certificate\nmetadata: {name: x}\nspec: {secretName: web-tls}\n---\n\
         apiVersion: postgresql.cnpg.io/v1\nkind: Cluster\nmetadata: {name: db}\nspec: {instances: 3}\n";

@@ -218,6 +218,8 @@ fn custom_resources() {
         (CUSTOM, "CEL over a stale generation", "{metadata: {generation: 2, annotations: {rekindle.dev/ready: object.status.live}}, status: {observedGeneration: 1, live: true}}", "progressing", "generation 1 of 2"),
         (CUSTOM, "CEL that answers for the generation", "{metadata: {generation: 2, annotations: {rekindle.dev/ready: 'object.status.live && object.metadata.generation > 0'}}, status: {observedGeneration: 1, live: true}}", "ready", "*"),
         (CUSTOM, "CEL of a wrong name, stale", "{metadata: {generation: 2, annotations: {rekindle.dev/ready: objekt.status.live}}, status: {observedGeneration: 1}}", "failed", "`objekt` is not known here, only `object`"),
+        (CUSTOM, "CEL over what is null", "{metadata: {annotations: {rekindle.dev/ready: object.status.live}}, status: {live: null}}", "progressing", "rekindle.dev/ready is not true yet: its value is null"),
+        (CUSTOM, "CEL over a list that is null", "{metadata: {annotations: {rekindle.dev/ready: 'object.status.all.exists(it, it.live)'}}, status: {all: null}}", "progressing", "rekindle.dev/ready cannot be evaluated yet: "),
         (CUSTOM, "CEL that gives a number", "{metadata: {annotations: {rekindle.dev/ready: '1 + 1'}}, status: {x: 1}}", "failed", "of type int"),
     ]);
 }
