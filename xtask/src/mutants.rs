@@ -129,8 +129,8 @@ const MUTANTS: &[Mutant] = &[
     mutant(
         "what was ready once counts as ready",
         "src/rebuild/objects.rs",
-        "Some(status) if status.is_ready() && known => continue,",
-        "Some(_) => continue,\n                Some(status) if status.is_ready() && known => continue,",
+        "Some(status) if !status.is_ready() => self.wait_again(phase, index),",
+        "Some(_) => {}\n                Some(status) if !status.is_ready() => self.wait_again(phase, index),",
     ),
     mutant(
         "declared edges are forgotten",
