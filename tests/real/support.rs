@@ -266,6 +266,11 @@ fn configuration(kit: Option<&Kit>, uid: &str) -> PathBuf {
     folder
 }
 
+/// The home folder of what tests run: nothing is left outside the target folder.
+pub fn home() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("home")
+}
+
 /// The binary in a cleared environment; `test` among the arguments is the kit's environment, which belongs to the
 /// bed.
 pub fn rekindle(kit: Option<&Kit>, kubeconfig: &Path, arguments: &[&str]) -> Command {
@@ -274,7 +279,7 @@ pub fn rekindle(kit: Option<&Kit>, kubeconfig: &Path, arguments: &[&str]) -> Com
         Some(kit) if *argument == "test" => kit.environment.clone(),
         _ => (*argument).to_owned(),
     };
-    command.env_clear().env("HOME", "/nonexistent").stdin(Stdio::null()).args(arguments.iter().map(truly));
+    command.env_clear().env("HOME", home()).stdin(Stdio::null()).args(arguments.iter().map(truly));
     command.arg("--kubeconfig").arg(kubeconfig);
     command.env("XDG_STATE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join(STATE));
     let uid = BED.lock().unwrap().clone();
@@ -337,7 +342,7 @@ impl Ran {
         let line = self.raw.1.lines().find_map(|line| line.trim_start().strip_prefix(label));
         let line = line.unwrap_or_else(|| panic!("no {label:?} in:\n{}", self.stderr)).trim();
         let mut command = Command::new("sh");
-        command.env_clear().env("HOME", "/nonexistent").stdin(Stdio::null()).args(["-c", line]);
+        command.env_clear().env("HOME", home()).stdin(Stdio::null()).args(["-c", line]);
         command.env("XDG_STATE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join(STATE));
         if let Some((_, kit)) = line.split_once("--kit ") {
             let kit = kit.split_whitespace().next().unwrap_or_default();

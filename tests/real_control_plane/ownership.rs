@@ -14,8 +14,9 @@ fn kubectl(bed: &Bed, arguments: &[&str], document: &str) -> String {
     let Some(program) = std::env::var_os("REKINDLE_TEST_KUBECTL").map(PathBuf::from) else {
         panic!("REKINDLE_TEST_KUBECTL is not set: run these tests with cargo xtask test");
     };
+    let home = tempfile::tempdir().unwrap();
     let mut command = Command::new(program);
-    command.env_clear().env("HOME", "/nonexistent").arg("--kubeconfig").arg(&bed.kubeconfig).args(arguments);
+    command.env_clear().env("HOME", home.path()).arg("--kubeconfig").arg(&bed.kubeconfig).args(arguments);
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("kubectl runs");
     std::io::Write::write_all(&mut child.stdin.take().unwrap(), document.as_bytes()).unwrap();

@@ -321,9 +321,10 @@ fn kubectl_sees_an_apply_set_and_does_not_prune_by_it() {
     assert_eq!(annotation("contains-group-kinds"), "ConfigMap,Deployment.apps,Namespace");
     assert_eq!(annotation("additional-namespaces"), space.name.as_str());
     assert!(annotation("tooling").as_str().unwrap().starts_with("rekindle/v"));
+    let home = tempfile::tempdir().unwrap();
     let kubectl = |arguments: &[&str]| {
         let mut command = std::process::Command::new(&kubectl);
-        command.env_clear().env("HOME", "/nonexistent").env("KUBECTL_APPLYSET", "true");
+        command.env_clear().env("HOME", home.path()).env("KUBECTL_APPLYSET", "true");
         command.arg("--kubeconfig").arg(&bed.kubeconfig).args(arguments).output().unwrap()
     };
     let selector = format!("applyset.kubernetes.io/part-of={id}");

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::support::{Bed, Kit, Ran, Space, finish, run};
+use super::support::{Bed, Kit, Ran, Space, finish, home, run};
 use super::{BED, shared};
 
 /// What the stack file gives a failing pull and a crashing container.
@@ -205,7 +205,7 @@ fn a_broken_third_phase_is_explained_in_time_and_a_mended_one_goes_on() {
     let mut again = failed.named_command("again, from where it stopped:");
     let line = format!("{} -o json", again.get_args().last().unwrap().to_str().unwrap());
     again = std::process::Command::new("sh");
-    again.env_clear().env("HOME", "/nonexistent").args(["-c", &line]);
+    again.env_clear().env("HOME", home()).args(["-c", &line]);
     let mended = finish(again).exit(0);
     let end = mended.last();
     let written: Vec<_> = end["phases"].as_array().unwrap().iter().map(|phase| phase["written"].clone()).collect();
