@@ -163,10 +163,10 @@ pub fn is_failed_job(object: &Object, live: &Value) -> bool {
     is_job_with(object, live, "Failed")
 }
 
-/// A Job that has run to completion and will be deleted by itself: `spec.ttlSecondsAfterFinished` is set, and
-/// `status.conditions` has `Complete` with status `True`. One that is suspended is ready too, but has not run.
-pub fn is_finished_and_goes(object: &Object, live: &Value) -> bool {
-    object.body().pointer("/spec/ttlSecondsAfterFinished").is_some() && is_job_with(object, live, "Complete")
+/// A Job that is deleted by itself once it is done: `spec.ttlSecondsAfterFinished` is set.
+pub fn is_deleted_when_done(object: &Object) -> bool {
+    (object.group(), object.kind()) == ("batch", "Job")
+        && object.body().pointer("/spec/ttlSecondsAfterFinished").is_some()
 }
 
 /// Whether an object is one that runs to an end, and has: a Job that is complete, a pod that has succeeded.
@@ -413,10 +413,10 @@ mod tests {
         let live =
             |condition: &str, status: &str| json!({"status": {"conditions": [{"type": condition, "status": status}]}});
         let goes = job(json!({"ttlSecondsAfterFinished": 0}));
-        assert!(is_finished_and_goes(&goes, &live("Complete", "True")));
-        assert!(!is_finished_and_goes(&goes, &live("Complete", "False")));
-        assert!(!is_finished_and_goes(&goes, &live("Suspended", "True")));
-        assert!(!is_finished_and_goes(&goes, &live("Failed", "True")));
-        assert!(!is_finished_and_goes(&job(json!({})), &live("Complete", "True")));
+        assert!(is_deleted_when_done(&goes) && !is_deleted_when_done(&job(json!({}))));
+        assert!(has_run(&goes, &live("Complete", "True")));
+        assert!(!has_run(&goes, &live("Complete", "False")));
+        assert!(!has_run(&goes, &live("Suspended", "True")));
+        assert!(!has_run(&goes, &live("Failed", "True")));
     }
 }

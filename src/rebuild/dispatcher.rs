@@ -365,7 +365,7 @@ impl Dispatcher<'_> {
     }
 
     /// How the environment's lock was lost, if it was.
-    fn lost(&self) -> Option<Lost> {
+    pub(super) fn lost(&self) -> Option<Lost> {
         self.options.lock.as_ref().and_then(|lock| lock.borrow().clone())
     }
 
@@ -573,9 +573,11 @@ impl Dispatcher<'_> {
         // Before a list is asked for nothing has been answered.
         self.unreachable &= matches!(seen, Seen::Relisting(..));
         let listed = matches!(seen, Seen::Listed(..));
-        if let Seen::Gone(key, last) = &seen
-            && let Some(index) = phase.by_key.get(key).copied()
-        {
+        let last = match &seen {
+            Seen::Gone(key, last) if !self.store.is_newer(key, last) => Some((phase.by_key.get(key).copied(), last)),
+            _ => None,
+        };
+        if let Some((Some(index), last)) = last {
             self.note_run(phase, index, last);
         }
         let changed = self.store.take(seen);
@@ -585,8 +587,7 @@ impl Dispatcher<'_> {
         for key in changed {
             if let Some(index) = phase.by_key.get(&key).copied() {
                 if self.store.get(&key).is_none() && phase.nodes[index].state == State::Waiting {
-                    // Somebody deleted it, or what we sent met its own deletion: it is sent again.
-                    phase.nodes[index].state = State::Queued;
+                    self.gone_while_waited_for(phase, index);
                     if key.group.is_empty() && key.kind == "Namespace" {
                         self.store.forget_namespace(&key.name);
                     }

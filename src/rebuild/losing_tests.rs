@@ -12,7 +12,7 @@ use super::event::{Event, EventKind};
 use super::{Options, run};
 use crate::kit::sample::rendered;
 use crate::plan::Plan;
-use crate::rehearsal::deletion::{Propagation, delete};
+use crate::rehearsal::deletion::{Propagation, delete, settle};
 use crate::rehearsal::store::Key;
 use crate::rehearsal::{Faults, Model, Simulation, World};
 
@@ -31,13 +31,25 @@ const CLAIM: &str = "---\napiVersion: v1\nkind: PersistentVolumeClaim\nmetadata:
 
 /// Runs it and more, and takes something away after half a minute: the exit code, how often each object was created, and the cluster.
 async fn losing(more: &str, lose: impl FnOnce(&mut World)) -> (u8, impl Fn(&str) -> usize, Simulation) {
+    losing_slowly(more, lose, |_| ()).await
+}
+
+/// The same, and half a minute later, when everything else is ready, what comes of it.
+async fn losing_slowly(
+    more: &str,
+    lose: impl FnOnce(&mut World),
+    then: impl FnOnce(&mut World),
+) -> (u8, impl Fn(&str) -> usize, Simulation) {
     let stack = ("templates/stack.yaml", "name: test\nphases: [{name: storage}]\n");
     let plan = Plan::of(&rendered(&[stack, ("templates/storage/all.yaml", &[KIT, more].concat())])).unwrap();
     let mut model = Model::default();
     model.ready.insert("Deployment/web".into(), Duration::from_secs(60));
+    model.ready.insert("Job/slow".into(), Duration::from_secs(60));
     let mut world = World::new(jiff::Timestamp::UNIX_EPOCH, 1, model, true);
     let class = json!({"provisioner": "simulated", "reclaimPolicy": "Retain", "volumeBindingMode": "Immediate"});
     world.make(&Key::new("storage.k8s.io", "storageclasses", "", "fast"), class);
+    let class = json!({"provisioner": "simulated", "volumeBindingMode": "WaitForFirstConsumer"});
+    world.make(&Key::new("storage.k8s.io", "storageclasses", "", "patient"), class);
     let simulation = Simulation::new(world, Faults::none());
     let cluster = simulation.connect().await.unwrap();
     let (sender, mut receiver) = mpsc::unbounded_channel();
@@ -46,7 +58,13 @@ async fn losing(more: &str, lose: impl FnOnce(&mut World)) -> (u8, impl Fn(&str)
     let mut run = std::pin::pin!(run(cluster, &plan, options, sender, stopped));
     assert!(tokio::time::timeout(Duration::from_secs(40), &mut run).await.is_err());
     lose(&mut simulation.world());
-    let exit = run.await.unwrap();
+    let exit = match tokio::time::timeout(Duration::from_secs(60), &mut run).await {
+        Ok(exit) => exit.unwrap(),
+        Err(_) => {
+            then(&mut simulation.world());
+            run.await.unwrap()
+        }
+    };
     let mut events: Vec<Event> = Vec::new();
     while let Some(event) = receiver.recv().await {
         events.push(event);
@@ -88,6 +106,37 @@ async fn a_claim_that_was_taken_away_is_not_begun_empty_beside_its_volume() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_claim_that_a_pod_still_held_is_not_begun_empty_when_it_is_gone() {
+    let claim = key("persistentvolumeclaims", "data");
+    let hold = |world: &mut World| {
+        world.edit(&claim, |claim| claim["metadata"]["finalizers"] = json!(["example.org/held"]));
+        delete(world, &claim, Propagation::Background);
+    };
+    let release = |world: &mut World| {
+        assert!(world.store.get(&claim).is_some(), "it is held until now");
+        world.edit(&claim, |claim| claim["metadata"]["finalizers"] = json!([]));
+        settle(world, &claim);
+    };
+    let (exit, created, simulation) = losing_slowly(CLAIM, hold, release).await;
+    assert_eq!((exit, created("PersistentVolumeClaim/data")), (6, 1));
+    assert!(simulation.world().store.get(&claim).is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_is_seen_done_and_gone_at_once_is_not_run_again() {
+    let slow = "---\napiVersion: batch/v1\nkind: Job\nmetadata: {name: slow}\nspec:\n  ttlSecondsAfterFinished: 0\n  template:\n    \
+        spec: {restartPolicy: Never, containers: [{name: a, image: busybox:1}]}\n";
+    let (exit, created, _) = losing(slow, |world| {
+        world.edit(&key("jobs", "slow"), |job| {
+            job["status"]["conditions"] = json!([{"type": "Complete", "status": "True"}])
+        });
+        delete(world, &key("jobs", "slow"), Propagation::Background);
+    })
+    .await;
+    assert_eq!((exit, created("Job/slow")), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_job_that_is_done_and_on_its_way_out_is_not_run_again() {
     let (exit, created, _) = losing("", |world| {
         world.edit(&key("jobs", "migrate"), |job| job["metadata"]["finalizers"] = json!(["example.org/held"]));
@@ -123,4 +172,13 @@ async fn a_namespace_that_is_made_anew_gets_everything_again() {
     .await;
     assert_eq!((exit, created("PersistentVolumeClaim/data")), (6, 1));
     assert!(simulation.world().store.get(&key("persistentvolumeclaims", "data")).is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_class_of_the_kit_that_is_looked_at_again_does_not_hide_those_of_the_cluster() {
+    let more = "---\napiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata: {name: own}\nprovisioner: simulated\n---\n\
+        apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: later}\n\
+        spec: {storageClassName: patient, accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}\n";
+    let (exit, created, _) = losing(more, |_| ()).await;
+    assert_eq!((exit, created("PersistentVolumeClaim/later")), (0, 1));
 }

@@ -19,7 +19,7 @@ use crate::health::status::{Related, Status, missed_deadline, pods_of, status, w
 use crate::manifest::references::is_builtin_group;
 use crate::manifest::{Object, ObjectKey};
 use crate::plan::Item;
-use crate::plan::decide::{HAS_FINISHED, decide_ours, has_run, is_finished_and_goes};
+use crate::plan::decide::{HAS_FINISHED, decide_ours, has_run, is_deleted_when_done};
 use crate::plan::proposal::Intent;
 use crate::plan::removal;
 use crate::plan::standing::is_shared;
@@ -139,14 +139,13 @@ impl Dispatcher<'_> {
         self.ready(phase, index, HAS_FINISHED.into());
     }
 
-    /// Records of a Job that will be deleted by itself that it has run to completion.
-    fn record_finished(&mut self, item: &Item) {
-        if !self.store.get(&item.key).is_some_and(|live| is_finished_and_goes(&item.object, live)) {
-            return;
-        }
-        let finished_in = self.namespace_uid_of(item);
-        if let Some(entry) = self.inventory.entries.get_mut(&item.key) {
-            entry.finished_in = finished_in;
+    /// Records of a Job that will be deleted by itself that it has run to its end.
+    fn record_finished(&mut self, node: &Node, item: &Item) {
+        if is_deleted_when_done(&item.object)
+            && self.has_run_here(node, item)
+            && let Some(entry) = self.inventory.entries.get_mut(&item.key)
+        {
+            entry.finished_in = node.ran.clone().flatten();
         }
     }
 
@@ -166,6 +165,10 @@ impl Dispatcher<'_> {
     pub(super) fn applied(&mut self, phase: &mut Phase<'_>, index: usize, action: Action) {
         phase.moved();
         phase.nodes[index].state = State::Waiting;
+        if action == Action::Replaced {
+            // What has run was the one before.
+            phase.nodes[index].ran = None;
+        }
         self.emitter.send(EventKind::ObjectApplied {
             phase: phase.plan.name.clone(),
             object: ObjectName::of(&phase.plan.items[index].object),
@@ -303,6 +306,17 @@ impl Dispatcher<'_> {
         }
     }
 
+    /// Something that is waited for is gone: it has done its work, or somebody deleted it, or what we sent met its own deletion.
+    pub(super) fn gone_while_waited_for(&mut self, phase: &mut Phase<'_>, index: usize) {
+        if self.has_run_here(&phase.nodes[index], &phase.plan.items[index]) {
+            self.ready(phase, index, String::new());
+        } else if phase.nodes[index].ready.is_some() {
+            self.send_again(phase, index);
+        } else {
+            phase.nodes[index].state = State::Queued;
+        }
+    }
+
     /// Something that was ready is gone. A claim is never made anew here: it would begin as was decided before it held anything,
     /// beside the volume that it has left. The next run looks at that.
     fn send_again(&mut self, phase: &mut Phase<'_>, index: usize) {
@@ -355,8 +369,7 @@ impl Dispatcher<'_> {
 
     pub(super) fn ready(&mut self, phase: &mut Phase<'_>, index: usize, remark: String) {
         phase.moved();
-        let item = &phase.plan.items[index];
-        self.record_finished(item);
+        self.record_finished(&phase.nodes[index], &phase.plan.items[index]);
         let node = &mut phase.nodes[index];
         let now = Instant::now();
         node.state = State::Ready;
@@ -388,8 +401,9 @@ impl Dispatcher<'_> {
     fn watch_kind_of(&mut self, object: &Object) {
         if let Some(kind) = self.cluster.kinds.of(object).cloned() {
             let ours = self.plan.selector.as_str();
-            // Pods and ReplicaSets of workloads carry no label of ours, so these kinds are watched whole.
-            let labels = (!matches!(object.kind(), "Pod" | "ReplicaSet")).then_some(ours);
+            // Pods and ReplicaSets of workloads carry no label of ours, nor do the classes of claims that are another's, so these
+            // kinds are watched whole.
+            let labels = (!matches!(object.kind(), "Pod" | "ReplicaSet" | "StorageClass")).then_some(ours);
             self.watch(&kind, object.namespace(), labels);
         }
     }

@@ -170,6 +170,12 @@ impl Store {
         self.controlled.retain(|key, _| key.namespace.as_deref() != Some(namespace));
     }
 
+    /// Whether what is known by a name is newer than the last of an object that is gone: it was made again since.
+    pub fn is_newer(&self, key: &ObjectKey, last: &Value) -> bool {
+        let known = self.objects.get(key).and_then(revision);
+        matches!((known, revision(last)), (Some(known), Some(last)) if last < known)
+    }
+
     /// Takes in what a watcher saw; returns the keys whose object changed or went.
     pub fn take(&mut self, seen: Seen) -> Vec<ObjectKey> {
         match seen {
@@ -183,9 +189,7 @@ impl Store {
                 vec![key]
             }
             Seen::Gone(key, last) => {
-                // One that was made again since has a newer version.
-                let known = self.objects.get(&key).and_then(revision);
-                if matches!((known, revision(&last)), (Some(known), Some(last)) if last < known) {
+                if self.is_newer(&key, &last) {
                     return Vec::new();
                 }
                 self.remove(&key);
