@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::DATA_ANNOTATION;
 use super::claims::Expected;
-use super::decision::{Choice, ClaimDecision, Decisions};
+use super::decision::{Choice, ClaimDecision, Decisions, SeenClaim};
 use super::evidence::Claim;
 use super::lineage::Lineage;
 use super::survey::{Survey, is_ending};
@@ -52,6 +52,7 @@ pub async fn prepare(
     if decisions.sets.iter().flat_map(|set| &set.claims).all(kept) {
         return Ok(());
     }
+    as_decided_upon(decisions, &Survey::read(cluster, claims).await?)?;
     // What is about to be lost first, all of it, before anything is waited for.
     for (_, name) in decisions.adopted() {
         retain(cluster, name).await?;
@@ -66,6 +67,26 @@ pub async fn prepare(
         if let Some(live) = live.filter(|live| !live.deleting && live.environment.as_deref() != Some(environment)) {
             record(cluster, claim, &set.lineage, live).await?;
         }
+    }
+    Ok(())
+}
+
+/// Whether the claims are what was decided upon. Until a run has the lock, which may take hours, another one may have made them
+/// and filled them: what is done now would be done to its data.
+fn as_decided_upon(decisions: &Decisions, survey: &Survey) -> Result<(), ClusterError> {
+    for claim in decisions.sets.iter().flat_map(|set| &set.claims).filter(|claim| claim.choice != Choice::Keep) {
+        let Some(live) = survey.claim(&claim.namespace, &claim.name).filter(|live| !live.deleting) else { continue };
+        // One without a volume that a StatefulSet of an earlier run has made meanwhile begins as is decided now.
+        let begins_alike = matches!(claim.choice, Choice::Empty | Choice::Copy)
+            && live.volume.is_none()
+            && live.record.is_some_and(|record| record.word() == claim.choice.word());
+        if begins_alike || decisions.seen.get(&claim.place()) == Some(&SeenClaim::of(live)) {
+            continue;
+        }
+        let (place, choice) = (claim.place(), claim.choice.word());
+        let what =
+            live.volume.as_ref().map_or_else(|| "is there".to_owned(), |volume| format!("is bound to pv/{volume}"));
+        return Err(ClusterError::Data(format!("{place} {what} since it was decided about ({choice})")));
     }
     Ok(())
 }
@@ -228,17 +249,125 @@ async fn record(
     lineage: &Lineage,
     live: &Claim,
 ) -> Result<(), ClusterError> {
+    let Some(body) = on_claim(decision, lineage, live)? else { return Ok(()) };
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(cluster.client.clone(), &live.namespace);
+    let written: Result<_, ClusterError> =
+        timed(&cluster.server, claims.patch(&live.name, &parameters(), &Patch::Merge::<&Value>(&body))).await;
+    written.map(drop)
+}
+
+/// What is written on a claim that is there; nothing where it is kept.
+fn on_claim(decision: &ClaimDecision, lineage: &Lineage, live: &Claim) -> Result<Option<Value>, ClusterError> {
     let mut annotations = serde_json::Map::new();
     annotations.insert(DATA_ANNOTATION.into(), decision.choice.word().into());
     lineage.write(&mut annotations);
     let mut body = json!({"metadata": {"uid": live.uid, "annotations": annotations}});
     match &decision.choice {
-        Choice::Keep => return Ok(()),
+        Choice::Keep => return Ok(None),
         Choice::Adopt { volume } if live.volume.is_none() => body["spec"] = json!({"volumeName": volume}),
+        Choice::Adopt { volume } if live.volume.as_deref() != Some(volume) => {
+            let (place, other) = (decision.place(), live.volume.as_deref().unwrap_or_default());
+            return Err(ClusterError::Data(format!("{place} is bound to pv/{other} since it was looked at")));
+        }
         Choice::Adopt { .. } | Choice::Restore { .. } | Choice::Copy | Choice::Empty => {}
     }
-    let claims: Api<PersistentVolumeClaim> = Api::namespaced(cluster.client.clone(), &live.namespace);
-    let written: Result<_, ClusterError> =
-        timed(&cluster.server, claims.patch(&live.name, &parameters(), &Patch::Merge::<&Value>(&body))).await;
-    written.map(drop)
+    Ok(Some(body))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::data::Source;
+    use crate::data::decision::Decision;
+    use crate::data::evidence::Record;
+    use crate::data::memory::Comeback;
+
+    fn claim(uid: &str, volume: Option<&str>) -> Claim {
+        Claim {
+            namespace: "shop".into(),
+            name: "data".into(),
+            uid: uid.into(),
+            created: None,
+            phase: "Pending".into(),
+            volume: volume.map(str::to_owned),
+            deleting: false,
+            record: None,
+            lineage: Lineage::default(),
+            environment: None,
+            spec: json!({}),
+        }
+    }
+
+    fn decision(choice: Choice) -> ClaimDecision {
+        ClaimDecision { namespace: "shop".into(), name: "data".into(), choice, reason: String::new() }
+    }
+
+    fn adopt() -> Choice {
+        Choice::Adopt { volume: "pv-x".into() }
+    }
+
+    #[test]
+    fn a_claim_that_has_changed_since_it_was_looked_at_is_not_touched() {
+        let unbound = || Some(claim("1", None));
+        let restore = || Choice::Restore { backup: "base_1".into() };
+        let table = [
+            (restore(), None, None, None),
+            (
+                restore(),
+                None,
+                Some(claim("1", Some("pv-y"))),
+                Some("shop/data is bound to pv/pv-y since it was decided about (restore)"),
+            ),
+            (Choice::Empty, None, unbound(), Some("shop/data is there since it was decided about (empty)")),
+            (Choice::Empty, None, Some(Claim { record: Some(Record::From(Source::Empty)), ..claim("1", None) }), None),
+            (
+                Choice::Empty,
+                None,
+                Some(Claim { record: Some(Record::From(Source::Restore)), ..claim("1", None) }),
+                Some("shop/data is there since it was decided about (empty)"),
+            ),
+            (Choice::Keep, None, unbound(), None),
+            (adopt(), unbound(), unbound(), None),
+            (adopt(), unbound(), Some(claim("2", None)), Some("shop/data is there since it was decided about (adopt)")),
+            (
+                adopt(),
+                unbound(),
+                Some(claim("1", Some("pv-y"))),
+                Some("shop/data is bound to pv/pv-y since it was decided about (adopt)"),
+            ),
+            (adopt(), unbound(), None, None),
+            (adopt(), None, Some(Claim { deleting: true, ..claim("1", None) }), None),
+        ];
+        for (choice, seen, now, error) in table {
+            let case = format!("{choice:?}, {seen:?}, {now:?}");
+            let set = Decision {
+                data_set: "db".into(),
+                source: Source::Adopt,
+                claims: vec![decision(choice)],
+                lineage: Lineage::default(),
+                recovery_point: None,
+                restored_bytes: None,
+                confirm: false,
+                promoted: false,
+                comeback: Comeback::No,
+            };
+            let seen = seen.map(|live| ("shop/data".to_owned(), SeenClaim::of(&live)));
+            let decisions = Decisions { sets: vec![set], seen: BTreeMap::from_iter(seen), ..Decisions::default() };
+            let survey = Survey { claims: now.into_iter().collect(), ..Survey::default() };
+            let found = as_decided_upon(&decisions, &survey).err().map(|error| error.to_string());
+            assert_eq!(found.as_deref(), error, "{case}");
+        }
+    }
+
+    #[test]
+    fn a_claim_that_another_volume_came_to_first_is_not_recorded_as_adopted() {
+        let written = |volume| on_claim(&decision(adopt()), &Lineage::default(), &claim("1", volume));
+        assert_eq!(written(None).unwrap().unwrap()["spec"]["volumeName"], "pv-x");
+        assert_eq!(written(Some("pv-x")).unwrap().unwrap()["metadata"]["annotations"][DATA_ANNOTATION], "adopt");
+        let error = written(Some("pv-y")).unwrap_err().to_string();
+        assert_eq!(error, "shop/data is bound to pv/pv-y since it was looked at");
+    }
 }

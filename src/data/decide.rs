@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::Source;
 use super::answers::{Answer, Answers};
 use super::claims::Expected;
-use super::decision::{Choice, ClaimDecision, Decision, Decisions, Left, Policy, Stop};
+use super::decision::{Choice, ClaimDecision, Decision, Decisions, Left, Policy, SeenClaim, Stop};
 use super::evidence::{
     Candidate, Claim, Evidence, Marks, Record, Volume, candidates, contradiction, obstacle, remarks,
 };
@@ -47,6 +47,8 @@ pub fn decide_all(
     }
     decisions.left = left(&decisions, claims, survey, policy);
     decisions.memories.clone_from(&survey.memories);
+    let seen = survey.claims.iter().map(|live| (format!("{}/{}", live.namespace, live.name), SeenClaim::of(live)));
+    decisions.seen = seen.collect();
     Ok(decisions)
 }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::claims::Expected;
+use super::evidence::Claim;
 use super::lineage::Lineage;
 use super::memory::{Comeback, Memories, Memory};
 use super::{COPY, Source};
@@ -153,6 +154,22 @@ pub struct Decisions {
     pub settled: BTreeSet<String>,
     /// What is remembered of the data sets.
     pub memories: Memories,
+    /// The claims that were there, as `namespace/name`: before anything is done about one it must still be the same.
+    pub seen: BTreeMap<String, SeenClaim>,
+}
+
+/// What makes a claim the one that was decided upon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenClaim {
+    uid: String,
+    volume: Option<String>,
+}
+
+impl SeenClaim {
+    /// The claim as it lives.
+    pub fn of(live: &Claim) -> Self {
+        Self { uid: live.uid.clone(), volume: live.volume.clone() }
+    }
 }
 
 impl Decisions {
