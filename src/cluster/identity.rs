@@ -1,5 +1,6 @@
 //! The cluster's identity: the UID of its namespace `kube-system`, which is made once and lives as long as the cluster.
 
+use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -21,7 +22,9 @@ const LOOK: Duration = Duration::from_secs(5);
 /// When the identity was last read.
 #[derive(Debug, Default)]
 pub struct Verified {
-    last: Mutex<Option<Instant>>,
+    last: std::sync::Mutex<Option<Instant>>,
+    /// Held while it is read before writes: of many that want to write at once, one asks.
+    asking: Mutex<()>,
     doubted: AtomicBool,
     doubt: Notify,
 }
@@ -46,8 +49,19 @@ impl Cluster {
     /// # Errors
     /// [`ClusterError::WrongCluster`] when another cluster answers; else those of the request.
     pub async fn verify_identity(&self) -> Result<(), ClusterError> {
-        let mut last = self.verified.last.lock().await;
-        self.verify(&mut last).await
+        // Never behind one that asks before a write: on a connection that hangs that may take longer than a lock holds.
+        self.set_verified(None);
+        let found = read(&self.client, &self.server).await?;
+        if found != self.uid {
+            let (server, expected) = (self.server.clone(), self.uid.clone());
+            return Err(ClusterError::WrongCluster { server, expected, found });
+        }
+        self.set_verified(Some(Instant::now()));
+        Ok(())
+    }
+
+    fn set_verified(&self, moment: Option<Instant>) {
+        *self.verified.last.lock().unwrap_or_else(PoisonError::into_inner) = moment;
     }
 
     /// The same, unless it has been done a moment ago and nothing has gone wrong since. To be called before each write.
@@ -55,12 +69,12 @@ impl Cluster {
     /// # Errors
     /// As [`Cluster::verify_identity`].
     pub async fn verify_before_write(&self) -> Result<(), ClusterError> {
-        // Held while it is read: of many that want to write at once, one asks.
-        let mut last = self.verified.last.lock().await;
+        let _asking = self.verified.asking.lock().await;
         let doubted = self.verified.doubted.swap(false, Ordering::Relaxed);
-        match *last {
+        let last = *self.verified.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match last {
             Some(moment) if !doubted && moment.elapsed() < FRESH => Ok(()),
-            _ => self.verify(&mut last).await,
+            _ => self.verify_identity().await,
         }
     }
 
@@ -84,17 +98,6 @@ impl Cluster {
                 Ok(()) => {}
             }
         }
-    }
-
-    async fn verify(&self, last: &mut Option<Instant>) -> Result<(), ClusterError> {
-        *last = None;
-        let found = read(&self.client, &self.server).await?;
-        if found != self.uid {
-            let (server, expected) = (self.server.clone(), self.uid.clone());
-            return Err(ClusterError::WrongCluster { server, expected, found });
-        }
-        *last = Some(Instant::now());
-        Ok(())
     }
 }
 
@@ -150,5 +153,26 @@ mod tests {
             assert_eq!((expected.as_str(), found.as_str()), ("one", "two"), "every time from then on");
         }
         assert!(cluster.verify_identity().await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_keeper_of_a_lock_does_not_wait_behind_a_connection_that_hangs() {
+        let asked = Arc::new(Mutex::new(0));
+        let count = asked.clone();
+        let service = tower::service_fn(move |_: Request<Body>| {
+            let first = std::mem::replace(&mut *count.lock().unwrap(), 1) == 0;
+            async move {
+                if first {
+                    std::future::pending::<()>().await;
+                }
+                let body = json!({"metadata": {"name": "kube-system", "uid": "one"}});
+                Ok::<_, std::convert::Infallible>(Response::new(Body::from(body.to_string().into_bytes())))
+            }
+        });
+        let cluster = Cluster { client: Client::new(service, "default"), ..cluster(&Arc::default(), &Arc::default()) };
+        let mut writer = std::pin::pin!(cluster.verify_before_write());
+        assert!(tokio::time::timeout(Duration::from_millis(100), &mut writer).await.is_err());
+        assert_eq!(*asked.lock().unwrap(), 1);
+        tokio::time::timeout(Duration::from_secs(2), cluster.verify_identity()).await.unwrap().unwrap();
     }
 }

@@ -40,10 +40,12 @@ pub(crate) fn server(answers: Vec<(&'static str, StatusCode, Value)>) -> (Client
 }
 
 /// A cluster with such an API server, which serves these kinds: `apiVersion`, kind, plural, and whether in namespaces.
+/// It is the one that is expected, where the answers say nothing of its identity.
 pub(crate) fn cluster(
     kinds: &[(&str, &str, &str, bool)],
-    answers: Vec<(&'static str, StatusCode, Value)>,
+    mut answers: Vec<(&'static str, StatusCode, Value)>,
 ) -> (Cluster, Asked) {
+    answers.push(("/api/v1/namespaces/kube-system", StatusCode::OK, json!({"metadata": {"uid": "one"}})));
     let (client, asked) = server(answers);
     let served = kinds.iter().map(|(api_version, kind, plural, namespaced)| {
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));

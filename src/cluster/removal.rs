@@ -80,7 +80,11 @@ pub async fn remove(
     let mut waits = Waits::new(note);
     loop {
         if !asked {
-            match timed(&cluster.server, api.delete(&key.name, &params)).await {
+            let deleted = match cluster.verify_before_write().await {
+                Ok(()) => timed(&cluster.server, api.delete(&key.name, &params)).await,
+                Err(error) => Err(error),
+            };
+            match deleted {
                 Ok(_) => asked = true,
                 // Gone, or another one is there by that name now.
                 Err(ClusterError::Status { code: 404 | 409, .. }) => asked = true,
@@ -321,5 +325,24 @@ mod tests {
         assert!(error.expect("it fails").contains("pgdata-db-0") && !deleted);
         let (_, deleted) = remove(StatusCode::OK, json!({"items": []})).await;
         assert!(deleted, "one that owns none goes");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_deleted_in_another_cluster() {
+        let key = ObjectKey {
+            group: String::new(),
+            kind: "ConfigMap".into(),
+            namespace: Some("shop".into()),
+            name: "a".into(),
+        };
+        let other = json!({"metadata": {"uid": "two"}});
+        let answers = vec![
+            ("/api/v1/namespaces/kube-system", StatusCode::OK, other),
+            ("/api/v1/namespaces/shop", StatusCode::NOT_FOUND, failure(404, "gone")),
+        ];
+        let (cluster, asked) = cluster(&[("v1", "ConfigMap", "configmaps", true)], answers);
+        let error = remove(&cluster, &key, "u", Duration::from_secs(1), |_| ()).await.expect_err("another one answers");
+        assert!(matches!(error, RemovalError::Cluster(ClusterError::WrongCluster { .. })), "{error}");
+        assert!(!asked.lock().unwrap().iter().any(|asked| asked.starts_with("DELETE")));
     }
 }

@@ -79,16 +79,32 @@ pub async fn volumes<'a>(
     Ok(volumes)
 }
 
+/// The policy that decides what becomes of a volume when its claim goes.
+pub fn reclaim_policy(volume: &Value) -> &str {
+    volume.pointer("/spec/persistentVolumeReclaimPolicy").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Sets the policy `Retain` of the volume with this UID, and returns the volume as it is read back afterwards; nothing when it
+/// does not keep it.
+///
+/// # Errors
+/// As [`set_policy`].
+pub async fn retain(cluster: &Cluster, name: &str, uid: &str) -> Result<Option<Value>, ClusterError> {
+    let read = set_policy(cluster, name, uid, "Retain").await?;
+    Ok(read.filter(|volume| reclaim_policy(volume) == "Retain"))
+}
+
 /// Sets the reclaim policy of the volume with this UID, and returns the volume as it is read back afterwards.
 ///
 /// # Errors
-/// When the cluster refuses it, or there is another volume of that name.
+/// When the cluster refuses it, there is another volume of that name, or another cluster answers.
 pub async fn set_policy(cluster: &Cluster, name: &str, uid: &str, policy: &str) -> Result<Option<Value>, ClusterError> {
     let key = volume_key(name);
     let Some(kind) = cluster.kinds.stable(&key.group, &key.kind) else { return Ok(None) };
     let body = json!({"metadata": {"uid": uid}, "spec": {"persistentVolumeReclaimPolicy": policy}});
     let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
     let patch = Patch::Merge(&body);
+    cluster.verify_before_write().await?;
     timed(&cluster.server, cluster.api(kind, None).patch(name, &params, &patch)).await?;
     members::read(cluster, &key, true).await
 }

@@ -68,6 +68,7 @@ pub async fn mark(
         let mut body = marks;
         body["metadata"]["uid"] = uid.into();
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+        cluster.verify_before_write().await?;
         timed(&cluster.server, volumes.patch(&name, &params, &Patch::Merge(&body))).await?;
     }
     Ok(())

@@ -279,21 +279,18 @@ impl Taking<'_> {
             let Some(volume) = self.survey.volume_of(&claim) else { continue };
             let text = |pointer: &str| volume.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
             let (name, uid) = (text("/metadata/name"), text("/metadata/uid"));
-            let before = text("/spec/persistentVolumeReclaimPolicy");
+            let before = volumes::reclaim_policy(volume).to_owned();
             if before == "Retain" {
                 continue;
             }
-            let set = volumes::set_policy(&self.cluster, &name, &uid, "Retain");
+            let set = volumes::retain(&self.cluster, &name, &uid);
             let read = match self.unless_stopped(set).await? {
                 Ok(read) => read,
                 Err(error) => {
                     return Err(self.failed("", name_of(&self.cluster, &volume_key(&name)), &error.into()));
                 }
             };
-            let safe = |volume: &Value| {
-                volume.pointer("/spec/persistentVolumeReclaimPolicy").and_then(Value::as_str) == Some("Retain")
-            };
-            let Some(read) = read.filter(safe) else {
+            let Some(read) = read else {
                 let object = name_of(&self.cluster, &volume_key(&name));
                 let message = "it does not keep the policy Retain, so nothing was deleted".to_owned();
                 let _ = self.failed("", object, &RemovalError::Stuck(message));
@@ -499,7 +496,11 @@ impl Taking<'_> {
         if !self.survey.recorded || self.survey.record == self.record || !self.is_locked() {
             return;
         }
-        match self.survey.record.store(&self.cluster, &self.scope.environment).await {
+        let stored = match self.cluster.verify_identity().await {
+            Ok(()) => self.survey.record.store(&self.cluster, &self.scope.environment).await,
+            Err(error) => Err(error),
+        };
+        match stored {
             Ok(()) => self.record = self.survey.record.clone(),
             Err(error) => {
                 let message = format!("the inventory was not written, it still names what is gone: {error}");

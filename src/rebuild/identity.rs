@@ -71,7 +71,9 @@ impl Dispatcher<'_> {
     pub(super) async fn remember(&mut self, outcome: Outcome) {
         let written: usize = self.summaries.iter().map(|summary| summary.written).sum();
         let Some(binding) = self.options.binding.clone().filter(|_| written > 0) else { return };
-        if matches!(outcome, Outcome::WrongCluster | Outcome::Unreachable | Outcome::LockLost) {
+        // The record is another's to write as soon as the lock is.
+        if matches!(outcome, Outcome::WrongCluster | Outcome::Unreachable | Outcome::LockLost) || self.lost().is_some()
+        {
             return;
         }
         let name = serde_json::to_value(outcome).ok();

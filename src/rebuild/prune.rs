@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use serde_json::Value;
 
 use super::dispatcher::{Dispatcher, Stop};
 use super::down::lost;
@@ -13,6 +14,7 @@ use super::node::Limits;
 use crate::cluster::inventory::{Inventory, owned_fields_hash};
 use crate::cluster::observe::environment_of;
 use crate::cluster::removal::{RemovalError, may_own_claims, owned_claim, remove};
+use crate::cluster::volumes::{self, volume_key};
 use crate::cluster::{Cluster, ClusterError, members};
 use crate::health::diagnosis::Diagnosis;
 use crate::kit::PhaseSettings;
@@ -20,6 +22,10 @@ use crate::manifest::{ObjectKey, Origin};
 use crate::plan::Plan;
 use crate::plan::prune::{Candidate, Prune, left, prune};
 use crate::plan::standing::Standing;
+
+fn text(object: &Value, pointer: &str) -> String {
+    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
 
 /// Deletions under way at once.
 const CONCURRENCY: usize = 16;
@@ -149,12 +155,71 @@ impl Dispatcher<'_> {
         };
         for batch in found.batches {
             let limit = self.limit(&batch.phase);
+            self.retain_beside(&batch.phase, &batch.keys).await?;
             let goes = batch.keys.into_iter().filter_map(|key| uid(&key).map(|uid| (key, uid))).collect();
             self.delete(&batch.phase, goes, limit).await?;
         }
         // What could not be listed was told; looking again would not find it.
         self.inventory.incomplete = false;
         Ok(())
+    }
+
+    /// An operator may delete the claims of what it ran when its resource goes, also claims that do not name the resource as their
+    /// owner. Which these are only the operator knows, so the volumes of all claims beside it that are not the kit's keep their
+    /// bytes.
+    async fn retain_beside(&mut self, phase: &str, goes: &[ObjectKey]) -> Result<(), Stop> {
+        let beside = goes.iter().filter(|key| may_own_claims(key)).filter_map(|key| key.namespace.clone());
+        let namespaces: BTreeSet<String> = beside.collect();
+        let mut stop = self.stop.clone();
+        let retained = tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => return Err(Stop { outcome: Outcome::Interrupted, exit: 130 }),
+            stop = lost(self.options.lock.clone()) => return Err(stop),
+            retained = self.retain_in(&namespaces) => retained,
+        };
+        let first = goes.iter().find(|key| may_own_claims(key));
+        match (retained, first) {
+            (Err(error), Some(first)) => Err(self.cannot_delete(phase, name_of(&self.cluster, first), &error)),
+            _ => Ok(()),
+        }
+    }
+
+    async fn retain_in(&self, namespaces: &BTreeSet<String>) -> Result<(), RemovalError> {
+        for claim in volumes::claims(&self.cluster, namespaces).await? {
+            let (namespace, name) = (text(&claim, "/metadata/namespace"), text(&claim, "/metadata/name"));
+            if self.plan.claims.iter().any(|it| it.namespace == namespace && it.name == name) {
+                continue;
+            }
+            let key = volume_key(&text(&claim, "/spec/volumeName"));
+            if key.name.is_empty() {
+                continue;
+            }
+            let Some(volume) = members::read(&self.cluster, &key, true).await? else { continue };
+            let before = volumes::reclaim_policy(&volume).to_owned();
+            if before == "Retain" {
+                continue;
+            }
+            if volumes::retain(&self.cluster, &key.name, &text(&volume, "/metadata/uid")).await?.is_none() {
+                return Err(RemovalError::Stuck(format!(
+                    "pv/{} of the claim {name} does not keep the policy Retain",
+                    key.name
+                )));
+            }
+            self.emitter.send(EventKind::VolumeRetained { volume: key.name, namespace, claim: name, before });
+        }
+        Ok(())
+    }
+
+    /// Tells what could not be deleted, and how the run stops therefore.
+    fn cannot_delete(&self, phase: &str, object: ObjectName, error: &RemovalError) -> Stop {
+        self.emitter.send(EventKind::ObjectFailed {
+            phase: phase.to_owned(),
+            object,
+            origin: Origin::default(),
+            reason: error.to_string(),
+            diagnosis: Diagnosis::default(),
+        });
+        stop_for(error)
     }
 
     fn limit(&self, phase: &str) -> Duration {
@@ -219,16 +284,7 @@ impl Dispatcher<'_> {
         match result {
             Ok(()) => Ok(()),
             Err(None) => Err(self.halted().unwrap_or(Stop { outcome: Outcome::Interrupted, exit: 130 })),
-            Err(Some((object, error))) => {
-                self.emitter.send(EventKind::ObjectFailed {
-                    phase: phase.to_owned(),
-                    object,
-                    origin: Origin::default(),
-                    reason: error.to_string(),
-                    diagnosis: Diagnosis::default(),
-                });
-                Err(stop_for(&error))
-            }
+            Err(Some((object, error))) => Err(self.cannot_delete(phase, object, &error)),
         }
     }
 }
