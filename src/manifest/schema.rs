@@ -369,6 +369,14 @@ fn custom_type(schema: &Value) -> Type {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::manifest::references::is_builtin_group;
+
+    #[test]
+    fn every_recorded_kind_is_one_of_kubernetes_itself() {
+        let others: Vec<String> =
+            record().kinds.iter().filter(|kind| !is_builtin_group(&kind.group)).map(|kind| kind.qualified()).collect();
+        assert!(others.is_empty(), "{others:?}");
+    }
 
     #[test]
     fn the_record_can_be_read_and_knows_what_apply_needs() {

@@ -1,10 +1,10 @@
 //! `cargo xtask record-schemas`: what the simulated control plane knows of the real one's kinds and types.
 //!
-//! Recorded from the API server of a testbed: its kinds (discovery) and, of its OpenAPI documents, what server-side apply and
+//! Recorded from the API server of a testbed: its own kinds (discovery) and, of its OpenAPI documents, what server-side apply and
 //! strict validation need: fields, list-map keys, atomic parts, required fields and those defaults that belong to list-map
 //! keys. One compressed JSON file, compiled into the binary; `src/manifest/schema.rs` reads it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::Path;
 
@@ -50,6 +50,7 @@ pub fn record(args: &RecordArgs) -> Result<()> {
 fn read(api: &Api) -> Result<Value> {
     let version = api.get("/version")?;
     let index = api.get("/openapi/v3")?;
+    let defined = groups_of_definitions(api)?;
     let (mut kinds, mut types) = (Vec::new(), BTreeMap::new());
     for path in index["paths"].as_object().into_iter().flatten().map(|(path, _)| path) {
         let (group, version) = match path.split('/').collect::<Vec<_>>()[..] {
@@ -57,7 +58,7 @@ fn read(api: &Api) -> Result<Value> {
             ["apis", group, version] => (group, version),
             _ => continue,
         };
-        if LEFT_OUT.contains(&group) {
+        if LEFT_OUT.contains(&group) || defined.contains(group) {
             continue;
         }
         let document = api.get(&format!("/openapi/v3/{path}"))?;
@@ -79,6 +80,13 @@ fn read(api: &Api) -> Result<Value> {
         }
     }
     Ok(json!({"kubernetes": version["gitVersion"], "kinds": kinds, "types": types}))
+}
+
+/// Groups that definitions have brought: they are no part of Kubernetes, and tests may have left some in a testbed.
+fn groups_of_definitions(api: &Api) -> Result<BTreeSet<String>> {
+    let definitions = api.get("/apis/apiextensions.k8s.io/v1/customresourcedefinitions")?;
+    let definitions = definitions["items"].as_array().into_iter().flatten();
+    Ok(definitions.filter_map(|it| it["spec"]["group"].as_str().map(str::to_owned)).collect())
 }
 
 fn is_kind(schema: &Value, group: &str, version: &str, kind: &str) -> bool {
