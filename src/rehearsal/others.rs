@@ -9,15 +9,23 @@ use crate::health::gate::{Probe, Selected};
 use crate::health::status::ready_expression;
 use crate::manifest::ObjectKey;
 use crate::manifest::mistake::nearest;
-use crate::manifest::references::{Target, references};
+use crate::manifest::references::{Target, is_builtin_group, references};
 use crate::plan::Plan;
 
 /// Kinds that operators make for their custom resources and that others name.
 const MADE: [&str; 4] = ["Secret", "ConfigMap", "Service", "ServiceAccount"];
 
-/// Groups whose resources use what others make: monitors, routes.
-const CONSUMERS: [&str; 5] =
-    ["monitoring.coreos.com", "gateway.networking.k8s.io", "networking.istio.io", "security.istio.io", "traefik.io"];
+/// Groups whose resources use what others make, and often have its name: monitors, routes, scalers, policies.
+const CONSUMERS: [&str; 8] = [
+    "monitoring.coreos.com",
+    "gateway.networking.k8s.io",
+    "networking.istio.io",
+    "security.istio.io",
+    "traefik.io",
+    "keda.sh",
+    "autoscaling.k8s.io",
+    "cilium.io",
+];
 
 /// What kinds are called that are there to make a Secret: Certificate, ExternalSecret, SealedSecret and the like.
 const SECRET_MAKERS: [&str; 3] = ["Certificate", "Secret", "Password"];
@@ -73,11 +81,14 @@ impl Others {
                 expression: spec.ready.text().to_owned(),
             });
         }
-        // What is nearly called like something that is there is a slip of the pen.
+        let resources: Vec<&Value> =
+            plan.items().filter(|item| !is_builtin_group(item.object.group())).map(|item| item.object.body()).collect();
+        // What is nearly called like something that is there is a slip of the pen, unless an operator would make it.
         let is_slip = |key: &ObjectKey| {
             let alike =
                 made.iter().filter(|it| it.kind == key.kind && it.namespace == key.namespace && it.group.is_empty());
             nearest(&key.name, alike.map(|it| it.name.as_str())).is_some()
+                && !resources.iter().any(|resource| makes(resource, key))
         };
         others.missing.retain(|key| {
             key.group.is_empty() && MADE.contains(&key.kind.as_str()) && !made.contains(key) && !is_slip(key)
@@ -99,24 +110,30 @@ impl Others {
             .chain(self.conditions.iter().filter(is_meant).map(|it| it.expression.as_str()))
     }
 
-    /// What is missing and the operator of a custom resource is taken to make: what is named after the resource, and Secrets
-    /// that it names where it is there to make one.
+    /// What is missing and the operator of a custom resource is taken to make.
     pub fn made_for<'o>(&'o self, resource: &'o Value) -> impl Iterator<Item = &'o ObjectKey> {
-        let text = |pointer: &str| resource.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-        let (name, namespace, kind) = (text("/metadata/name"), text("/metadata/namespace"), text("/kind"));
-        let group = text("/apiVersion").split_once('/').map_or("", |(group, _)| group);
-        let makes = !CONSUMERS.contains(&group);
-        let makes_secrets = SECRET_MAKERS.iter().any(|word| kind.contains(word));
-        self.missing.iter().filter(move |key| {
-            let here = namespace.is_empty() || key.namespace.as_deref() == Some(namespace);
-            let after = key.name.strip_prefix(name);
-            let named_after =
-                after.is_some_and(|rest| rest.starts_with(['-', '.']) || rest.is_empty() && makes_secrets);
-            let secret = key.kind == "Secret" && makes_secrets;
-            let named = || resource.get("spec").is_some_and(|spec| names(spec, &key.name));
-            here && makes && (named_after || secret && named())
-        })
+        self.missing.iter().filter(|key| makes(resource, key))
     }
+}
+
+/// Whether the operator of a custom resource is taken to make an object: what is named after the resource, a Secret or ConfigMap
+/// of its very name (KafkaUser, ObjectBucketClaim, Bundle), and Secrets that it names where it is there to make one.
+fn makes(resource: &Value, key: &ObjectKey) -> bool {
+    let text = |pointer: &str| resource.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let (name, namespace) = (text("/metadata/name"), text("/metadata/namespace"));
+    let group = text("/apiVersion").split_once('/').map_or("", |(group, _)| group);
+    let here = namespace.is_empty() || key.namespace.as_deref() == Some(namespace);
+    if CONSUMERS.contains(&group) || !here {
+        return false;
+    }
+    let named_after = match key.name.strip_prefix(name) {
+        Some("") => matches!(key.kind.as_str(), "Secret" | "ConfigMap"),
+        Some(rest) => rest.starts_with(['-', '.']),
+        None => false,
+    };
+    let makes_secrets = || SECRET_MAKERS.iter().any(|word| text("/kind").contains(word));
+    let named = || resource.get("spec").is_some_and(|spec| names(spec, &key.name));
+    named_after || key.kind == "Secret" && makes_secrets() && named()
 }
 
 /// Whether a text stands anywhere in a value.
@@ -161,5 +178,50 @@ mod tests {
         monitor["apiVersion"] = "monitoring.coreos.com/v1".into();
         assert!(made(&monitor).is_empty());
         assert_eq!(others.awaited(&resource("Cluster", "other", json!({}))).count(), 0);
+    }
+
+    #[test]
+    fn what_a_resource_of_the_kit_would_make_is_no_slip_of_the_pen() {
+        let pod = |from: &str| {
+            format!(
+                "apiVersion: v1\nkind: Pod\nmetadata: {{name: web}}\nspec:\n  containers:\n  - name: a\n    image: a:1\n    \
+                 envFrom: [{{secretRef: {{name: {from}}}}}]\n"
+            )
+        };
+        let own = |kind: &str, name: &str| format!("---\napiVersion: v1\nkind: {kind}\nmetadata: {{name: {name}}}\n");
+        let resource = |kind: &str, name: &str| {
+            format!("---\napiVersion: example.org/v1\nkind: {kind}\nmetadata: {{name: {name}}}\nspec: {{}}\n")
+        };
+        let missing = |files: &[String]| {
+            let text = files.concat();
+            let stack = ("templates/stack.yaml", "name: test\nphases: [{name: storage}]\n");
+            let plan = Plan::of(&rendered(&[stack, ("templates/storage/all.yaml", &text)])).unwrap();
+            Others::of(&plan).missing.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        for (wanted, there, by) in [
+            ("db-app", "db-backup", resource("Cluster", "db")),
+            ("web-tls", "web", resource("Certificate", "web")),
+            ("queue-user", "queue-users", resource("KafkaUser", "queue-user")),
+        ] {
+            assert_eq!(missing(&[pod(wanted), own("Secret", there), by.clone()]), [format!("Secret/{wanted}")]);
+            assert!(missing(&[pod(wanted), own("Secret", there)]).is_empty(), "nobody would make {wanted}");
+        }
+    }
+
+    #[test]
+    fn a_secret_or_config_map_of_exactly_a_resources_name_is_its_own() {
+        let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec:\n  containers:\n  - name: a\n    image: a:1\n    \
+                   envFrom: [{secretRef: {name: bucket}}, {configMapRef: {name: bucket}}]\n  serviceAccountName: bucket\n";
+        let stack = ("templates/stack.yaml", "name: test\nphases: [{name: storage}]\n");
+        let others = Others::of(&Plan::of(&rendered(&[stack, ("templates/storage/pod.yaml", pod)])).unwrap());
+        let made = |api_version: &str, namespace: Option<&str>| {
+            let resource = json!({"apiVersion": api_version, "kind": "Claim", "metadata": {"name": "bucket", "namespace": namespace}});
+            others.made_for(&resource).map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let both = ["ConfigMap/bucket", "Secret/bucket"];
+        assert_eq!(made("objectbucket.io/v1alpha1", Some("space")), both);
+        assert_eq!(made("trust.cert-manager.io/v1alpha1", None), both, "one for all namespaces");
+        assert!(made("objectbucket.io/v1alpha1", Some("elsewhere")).is_empty());
+        assert!(made("keda.sh/v1alpha1", Some("space")).is_empty(), "it acts on what has its name");
     }
 }
