@@ -312,6 +312,26 @@ fn what_operators_and_others_write_is_read_off_the_expression_that_waits_for_it(
     assert!(told.stderr.contains(nobody) && !told.stderr.contains("what Certificate/web waits"), "{told}");
 }
 
+/// Webhooks that wait for cert-manager's injector.
+const WEBHOOKS: &str = "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingWebhookConfiguration\n\
+    metadata: {name: shop-orders, annotations: {cert-manager.io/inject-ca-from-secret: shop/orders-ca}}\nwebhooks:\n\
+    - name: orders.shop.example\n  admissionReviewVersions: [v1]\n  sideEffects: None\n  \
+    clientConfig: {service: {name: api, namespace: shop, path: /check}}\n  \
+    rules: [{apiGroups: [shop.example], apiVersions: [v1], operations: [CREATE], resources: [orders]}]\n";
+
+#[test]
+fn webhooks_get_the_bundle_that_they_wait_for() {
+    let place = small().file("templates/services/webhooks.yaml", WEBHOOKS);
+    let rehearsed = place.run(&["rehearse", "local"]);
+    assert_eq!(rehearsed.code, Some(0), "{rehearsed}");
+    let words = rehearsed.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("5.0 s until webhooks have got their CA bundle"), "{rehearsed}");
+    assert!(!words.contains("what its operator calls ready"), "{rehearsed}");
+    let failed = place.run(&["rehearse", "local", "--fail", "ValidatingWebhookConfiguration/shop-orders=never"]);
+    assert_eq!(failed.code, Some(7), "{failed}");
+    assert!(failed.stderr.contains("orders.shop.example waits for its CA bundle"), "{failed}");
+}
+
 #[test]
 fn gateways_and_routes_are_accepted_and_make_nothing() {
     let gateway = "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: web}\n\

@@ -151,8 +151,11 @@ struct Names {
 impl Names {
     fn of(plan: &Plan) -> Self {
         const PODS: [&str; 6] = ["Deployment", "StatefulSet", "DaemonSet", "Job", "Pod", "ReplicaSet"];
-        let operated =
-            |object: &Object| !is_builtin_group(object.group()) || object.annotation(READY_ANNOTATION).is_some();
+        let operated = |object: &Object| {
+            !is_builtin_group(object.group())
+                || object.annotation(READY_ANNOTATION).is_some()
+                || operators::gets_bundles(object.group(), object.body())
+        };
         let objects = plan.items().map(|item| &item.object);
         let made = objects.filter(|object| PODS.contains(&object.kind()) || operated(object));
         let restored = plan.data_sets.iter().filter(|set| set.lookup().is_some() || set.follow().is_some());
@@ -228,13 +231,16 @@ pub fn assumptions(world: &World, filled: &[FilledSet]) -> Vec<String> {
         "2 to 20 s from a container's start to being ready, by its image".to_owned(),
         "gates pass when the pods they ask are ready".to_owned(),
     ];
-    if world.operated().iter().any(|key| !key.group.is_empty()) {
+    if world.operated().iter().any(|key| !is_builtin_group(&key.group)) {
         phrases.push(format!("{} until a custom resource is what its operator calls ready", time(model.operator)));
     }
     let made = operators::made(world);
     if !made.is_empty() {
         let made: Vec<&str> = made.iter().map(String::as_str).collect();
         phrases.push(format!("operators make {}", list(&made)));
+    }
+    if operators::injects(world) {
+        phrases.push(format!("{} until webhooks have got their CA bundle", time(model.operator)));
     }
     if world.has_filled {
         phrases.push(format!("{} until something has filled what is waited for", time(model.operator)));

@@ -38,22 +38,27 @@ pub fn service(object: &Value) -> Status {
     }
 }
 
-/// A webhook configuration has no status. One that waits for its certificate bundle (cert-manager's
-/// `cert-manager.io/inject-ca-from…` annotations) would make the API server refuse whatever it matches.
+/// A webhook configuration has no status. One that waits for its certificate bundle would make the API server refuse whatever it
+/// matches.
 pub fn webhooks(object: &Value) -> Status {
-    let injected = object
-        .pointer("/metadata/annotations")
-        .and_then(Value::as_object)
-        .is_some_and(|annotations| annotations.keys().any(|key| key.starts_with("cert-manager.io/inject-")));
-    let bare = items(object, "/webhooks").iter().find(|webhook| {
-        webhook.pointer("/clientConfig/service").is_some() && text(webhook, "/clientConfig/caBundle").is_empty()
-    });
-    match bare {
-        Some(webhook) if injected => {
+    match items(object, "/webhooks").iter().find(|webhook| lacks_bundle(webhook)) {
+        Some(webhook) if is_injected(object) => {
             Status::progressing(format!("webhook {} waits for its CA bundle", one_line(text(webhook, "/name"))))
         }
         _ => Status::ready(""),
     }
+}
+
+/// Whether somebody else writes an object's CA bundles: cert-manager, by its annotations `cert-manager.io/inject-…`. Source:
+/// https://cert-manager.io/docs/concepts/ca-injector/
+pub fn is_injected(object: &Value) -> bool {
+    let annotations = object.pointer("/metadata/annotations").and_then(Value::as_object);
+    annotations.is_some_and(|annotations| annotations.keys().any(|key| key.starts_with("cert-manager.io/inject-")))
+}
+
+/// Whether a webhook of the cluster has nothing yet that its certificate is checked with.
+pub fn lacks_bundle(webhook: &Value) -> bool {
+    webhook.pointer("/clientConfig/service").is_some() && text(webhook, "/clientConfig/caBundle").is_empty()
 }
 
 /// A ValidatingAdmissionPolicy. Read: observedGeneration, `status.typeChecking`.

@@ -25,6 +25,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::cel;
+pub use api::{is_injected, lacks_bundle};
 pub use fields::condition;
 use fields::{items, number, one_line, text};
 pub use owned::pods_of;

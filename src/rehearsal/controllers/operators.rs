@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::Step;
 use crate::health::cel;
+use crate::health::status::{is_injected, lacks_bundle};
 use crate::manifest::references::is_builtin_group;
 use crate::rehearsal::fulfil::fulfilled;
 use crate::rehearsal::store::Key;
@@ -12,9 +13,33 @@ use crate::rehearsal::world::World;
 /// Annotation of a simulated Service that an operator is taken to have made, with the custom resource it is for.
 const MADE_FOR: &str = "rekindle.dev/simulated-for";
 
-/// Fields that an operator writes, and that something else fills.
-const STATUS: [&str; 1] = ["status"];
-const DATA: [&str; 2] = ["data", "binaryData"];
+/// The group of webhook configurations.
+const ADMISSION: &str = "admissionregistration.k8s.io";
+
+/// The CA bundle that webhooks get: the base64 of `simulated`.
+const BUNDLE: &str = "c2ltdWxhdGVk";
+
+/// What of an object somebody writes whom nothing else here plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// The status of a custom resource.
+    Status,
+    /// The data of a ConfigMap or Secret that is waited for.
+    Data,
+    /// The CA bundles of webhooks.
+    Bundles,
+}
+
+impl Part {
+    /// The fields that it consists of and that an expression may ask for.
+    fn fields(self) -> &'static [&'static str] {
+        match self {
+            Self::Status => &["status"],
+            Self::Data => &["data", "binaryData"],
+            Self::Bundles => &[],
+        }
+    }
+}
 
 /// An object as `Kind/name`.
 fn name_of(object: &Value) -> String {
@@ -22,47 +47,70 @@ fn name_of(object: &Value) -> String {
     format!("{}/{}", text(&object["kind"]), text(&object["metadata"]["name"]))
 }
 
-/// Whether an object's data is waited for, which something else is to fill.
-fn is_filled(world: &World, key: &Key, object: &Value) -> bool {
-    key.group.is_empty()
-        && matches!(key.resource.as_str(), "configmaps" | "secrets")
-        && world.others.awaited(object).next().is_some()
+/// What somebody writes to an object: the operator of a custom resource with a status, or of one that is waited for; what fills an
+/// object that is waited for; and what injects CA bundles.
+fn part(world: &World, key: &Key, object: &Value) -> Option<Part> {
+    let waited_for = || world.others.awaited(object).next().is_some();
+    // Asked at every change: Kubernetes' own groups are told apart without looking through the kinds.
+    if is_builtin_group(&key.group) {
+        return match (key.group.as_str(), key.resource.as_str()) {
+            ("", "configmaps" | "secrets") => waited_for().then_some(Part::Data),
+            (group, _) => gets_bundles(group, object).then_some(Part::Bundles),
+        };
+    }
+    let kind = world.kind_of(key).filter(|kind| kind.custom)?;
+    // Health waits for a status that only stands in the schema, too.
+    let has_status =
+        || kind.has_status() || schema(world, key).is_some_and(|schema| schema.pointer("/properties/status").is_some());
+    (has_status() || waited_for()).then_some(Part::Status)
+}
+
+/// Whether an object of a group has webhooks whose CA bundles something else writes.
+pub fn gets_bundles(group: &str, object: &Value) -> bool {
+    group == ADMISSION && is_injected(object)
 }
 
 /// Whether an object waits for something that its expressions do not say, so that nobody here could write it.
 pub fn lacks(world: &World, key: &Key) -> bool {
     let Some(object) = world.store.get(key) else { return false };
-    let fields: &[&str] = if is_filled(world, key, object) { &DATA } else { &STATUS };
-    world.others.awaited(object).any(|wanted| fulfilled(wanted, object, fields, &schema(world, key)).is_none())
+    let fields = part(world, key, object).map_or(&[][..], Part::fields);
+    let schema = schema(world, key).unwrap_or(&Value::Null);
+    world.others.awaited(object).any(|wanted| fulfilled(wanted, object, fields, schema).is_none())
 }
 
-/// Whether somebody looks at an object whom nothing else here plays: the operator of a custom resource with a status, or of one
-/// that is waited for; or what fills an object that is waited for.
+/// Whether somebody looks at an object whom nothing else here plays.
 pub fn is_operated(world: &World, key: &Key) -> bool {
-    // Asked at every change: Kubernetes' own groups are told apart without looking through the kinds.
-    let Some(object) = world.store.get(key) else { return false };
-    if is_builtin_group(&key.group) {
-        return is_filled(world, key, object);
-    }
-    let waited_for = || world.others.awaited(object).next().is_some();
-    world.kind_of(key).is_some_and(|kind| kind.custom && (kind.has_status() || waited_for()))
+    world.store.get(key).is_some_and(|object| part(world, key, object).is_some())
+}
+
+/// Whether anybody has waited for the CA bundles of webhooks.
+pub fn injects(world: &World) -> bool {
+    world.operated().iter().any(|key| key.group == ADMISSION)
+}
+
+/// Whether an expression that waits for an object does not hold yet, and can be made to.
+fn is_open(world: &World, key: &Key, object: &Value, part: Part) -> bool {
+    let schema = schema(world, key).unwrap_or(&Value::Null);
+    let is_open = |wanted: &str| !cel::eval_bool(wanted, &[("object", object)]).unwrap_or(false);
+    world
+        .others
+        .awaited(object)
+        .any(|wanted| is_open(wanted) && fulfilled(wanted, object, part.fields(), schema).is_some())
 }
 
 /// An object that has changed: its operator looks at it, or what fills it does.
 pub fn changed(world: &mut World, key: &Key) {
     let Some(object) = world.store.get(key) else { return };
-    let number = |pointer: &str| object.pointer(pointer).and_then(Value::as_u64);
-    let looks = if is_filled(world, key, object) {
-        let is_open = |wanted: &str| !cel::eval_bool(wanted, &[("object", object)]).unwrap_or(false);
-        world
-            .others
-            .awaited(object)
-            .any(|wanted| is_open(wanted) && fulfilled(wanted, object, &DATA, &Value::Null).is_some())
-    } else {
-        match number("/metadata/generation") {
-            Some(generation) => number("/status/observedGeneration") != Some(generation),
-            None => object.get("status").is_none(),
-        }
+    let Some(part) = part(world, key, object) else { return };
+    let generation = object.pointer("/metadata/generation").and_then(Value::as_u64);
+    let looks = match part {
+        Part::Data => is_open(world, key, object, part),
+        Part::Bundles => webhooks(object).any(lacks_bundle),
+        Part::Status => match (generation, object.get("status").and_then(observed)) {
+            (Some(generation), Some(observed)) => observed != generation,
+            // A status that holds no generation does not say what was seen.
+            _ => object.get("status").is_none() || is_open(world, key, object, part),
+        },
     };
     if !looks {
         return;
@@ -74,43 +122,76 @@ pub fn changed(world: &mut World, key: &Key) {
     }
 }
 
+/// The generation that a status says was seen, be it only in a condition.
+fn observed(status: &Value) -> Option<u64> {
+    match status {
+        Value::Object(fields) => {
+            let own = fields.get("observedGeneration").and_then(Value::as_u64);
+            own.or_else(|| fields.values().find_map(observed))
+        }
+        Value::Array(items) => items.iter().find_map(observed),
+        _ => None,
+    }
+}
+
+/// The webhooks of a configuration.
+fn webhooks(object: &Value) -> impl Iterator<Item = &Value> {
+    object.get("webhooks").and_then(Value::as_array).into_iter().flatten()
+}
+
 /// An operator has done what a custom resource wants, or an object is filled.
 pub fn operate(world: &mut World, key: &Key) {
-    let now = world.now();
     let Some(object) = world.store.get(key).cloned() else { return };
+    let Some(part) = part(world, key, &object) else { return };
     let mut whole = (*object).clone();
-    let fields: &[&str] = if is_filled(world, key, &object) {
-        &DATA
-    } else {
-        let generation = object["metadata"]["generation"].clone();
-        let condition = |kind: &str| {
-            json!({"type": kind, "status": "True", "reason": "Simulated", "message": "",
-                "observedGeneration": generation, "lastTransitionTime": now})
-        };
-        whole["status"] = if key.group == "gateway.networking.k8s.io" {
-            gateway_api(&object, condition)
-        } else {
-            json!({"observedGeneration": generation, "conditions": [condition("Ready")]})
-        };
-        make(world, &object);
-        &STATUS
-    };
-    let schema = schema(world, key);
-    for wanted in world.others.awaited(&object) {
-        whole = fulfilled(wanted, &whole, fields, &schema).unwrap_or(whole);
+    match part {
+        Part::Data => {}
+        Part::Bundles => {
+            let webhooks = whole.get_mut("webhooks").and_then(Value::as_array_mut).into_iter().flatten();
+            webhooks.filter(|it| lacks_bundle(it)).for_each(|it| it["clientConfig"]["caBundle"] = BUNDLE.into());
+        }
+        Part::Status => {
+            whole["status"] = written_status(world, key, &object);
+            make(world, &object);
+        }
     }
-    world.has_filled |= fields == DATA && whole != *object;
+    let schema = schema(world, key).unwrap_or(&Value::Null);
+    for wanted in world.others.awaited(&object) {
+        whole = fulfilled(wanted, &whole, part.fields(), schema).unwrap_or(whole);
+    }
+    world.has_filled |= part == Part::Data && whole != *object;
     world.edit(key, |object| *object = whole);
 }
 
+/// What an operator says of its resource when all is well.
+fn written_status(world: &World, key: &Key, object: &Value) -> Value {
+    let now = world.now();
+    let generation = &object["metadata"]["generation"];
+    let condition = |kind: &str| {
+        json!({"type": kind, "status": "True", "reason": "Simulated", "message": "",
+            "observedGeneration": generation, "lastTransitionTime": now})
+    };
+    if key.group == "gateway.networking.k8s.io" {
+        return gateway_api(object, condition);
+    }
+    let mut ready = condition("Ready");
+    // A status without a path of its own is part of what a generation counts: who wrote one there would never have seen the last.
+    if world.kind_of(key).is_some_and(|kind| kind.has_status()) {
+        json!({"observedGeneration": generation, "conditions": [ready]})
+    } else {
+        ready.as_object_mut().map(|ready| ready.shift_remove("observedGeneration"));
+        json!({"conditions": [ready]})
+    }
+}
+
 /// The schema of a custom resource in the version that is served, where its definition is there.
-fn schema(world: &World, key: &Key) -> Value {
+fn schema<'w>(world: &'w World, key: &Key) -> Option<&'w Value> {
     let name = format!("{}.{}", key.resource, key.group);
-    let definition = world.store.get(&Key::new("apiextensions.k8s.io", "customresourcedefinitions", "", &name));
+    let definition = world.store.get(&Key::new("apiextensions.k8s.io", "customresourcedefinitions", "", &name))?;
     let version = world.kind_of(key).map(|kind| kind.version.clone()).unwrap_or_default();
-    let versions = definition.and_then(|it| it.pointer("/spec/versions")?.as_array());
-    let served = versions.into_iter().flatten().find(|it| it["name"] == version.as_str());
-    served.and_then(|it| it.pointer("/schema/openAPIV3Schema")).cloned().unwrap_or_default()
+    let versions = definition.pointer("/spec/versions").and_then(Value::as_array).into_iter().flatten();
+    let served = versions.into_iter().find(|it| it["name"] == version.as_str());
+    served.and_then(|it| it.pointer("/schema/openAPIV3Schema"))
 }
 
 /// What a gateway controller says of a Gateway, its class or a route. Source: the types of the Gateway API, `status`.
@@ -172,3 +253,7 @@ fn make(world: &mut World, resource: &Value) {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "operators_tests.rs"]
+mod tests;
