@@ -58,6 +58,8 @@ pub struct World {
     pub others: Others,
     /// Whether something else has filled a ConfigMap or Secret.
     pub has_filled: bool,
+    /// Custom resources, as `Kind/name`, by which gates were answered that ask the pods of their operator.
+    pub answered_by: BTreeSet<String>,
     /// Jobs that ran to completion and are deleted some time after that, with the UID of their namespace.
     done: BTreeSet<(Key, String)>,
 }
@@ -86,6 +88,7 @@ impl World {
             archives: Archives::default(),
             others: Others::default(),
             has_filled: false,
+            answered_by: BTreeSet::new(),
             done: BTreeSet::new(),
         };
         kinds.into_iter().for_each(|kind| world.serve(kind));

@@ -349,6 +349,53 @@ fn gateways_and_routes_are_accepted_and_make_nothing() {
 }
 
 #[test]
+fn hosts_are_asked_where_a_controller_would_send_the_gates_path() {
+    let ingress = "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: web}\nspec:\n  rules:\n  - host: \"*.shop.example\"\n    \
+        http:\n      paths:\n      - {path: /, pathType: Prefix, backend: {service: {name: nobody, port: {number: 80}}}}\n      \
+        - {path: /api, pathType: Prefix, backend: {service: {name: api, port: {number: 8080}}}}\n      \
+        - {path: /files, pathType: Prefix, backend: {resource: {apiGroup: shop.example, kind: Bucket, name: files}}}\n---\n\
+        apiVersion: v1\nkind: Service\nmetadata: {name: nobody}\nspec: {selector: {app: nobody}, ports: [{port: 80}]}\n";
+    let gate = |target: &str| {
+        format!(
+            "apiVersion: rekindle.dev/v1\nkind: Gate\nmetadata: {{name: front}}\nspec: {{timeout: 5s, http: {{{target}}}}}\n"
+        )
+    };
+    let mut place = small().file("templates/services/ingress.yaml", ingress);
+    for (target, told) in [
+        ("ingress: A.Shop.example, path: /api/v1", None),
+        ("ingress: a.shop.example, path: \"/api?x=/\"", None),
+        ("ingress: a.shop.example, path: /files/x", None),
+        ("ingress: elsewhere.example, address: gateway.example, path: /", None),
+        ("ingress: a.shop.example, path: /apis", Some("no pod for Service nobody")),
+        ("ingress: a.b.shop.example, path: /api", Some("no Ingress in namespace shop has a rule for a.b.shop.example")),
+    ] {
+        place = place.file("templates/services/gate.yaml", &gate(target));
+        let rehearsed = place.run(&["rehearse", "local"]);
+        match told {
+            None => assert_eq!(rehearsed.code, Some(0), "{target}: {rehearsed}"),
+            Some(told) => {
+                assert!(rehearsed.code == Some(7) && rehearsed.stderr.contains(told), "{target}: {rehearsed}")
+            }
+        }
+    }
+}
+
+#[test]
+fn what_runs_in_pods_of_an_operator_is_asked_by_its_resource() {
+    let gate = "apiVersion: postgresql.cnpg.io/v1\nkind: Cluster\nmetadata: {name: db}\nspec: {instances: 3}\n---\n\
+        apiVersion: rekindle.dev/v1\nkind: Gate\nmetadata: {name: members}\n\
+        spec: {timeout: 30s, exec: {selector: {cnpg.io/cluster: db}, command: [pg_isready]}}\n";
+    let place = small().file("templates/storage/cr.yaml", gate);
+    let rehearsed = place.run(&["rehearse", "local"]);
+    assert_eq!(rehearsed.code, Some(0), "{rehearsed}");
+    let words = rehearsed.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("pods of Cluster/db answer when it is ready"), "{rehearsed}");
+    let other = small().file("templates/storage/cr.yaml", &gate.replace("cluster: db", "cluster: other"));
+    let missing = other.run(&["rehearse", "local"]);
+    assert!(missing.code == Some(7) && missing.stderr.contains("there is no pod for the pod"), "{missing}");
+}
+
+#[test]
 fn what_operators_make_for_their_resources_is_there_for_pods_and_gates() {
     let resources = "apiVersion: cert-manager.io/v1\nkind: Certificate\nmetadata: {name: x}\nspec: {secretName: web-tls}\n---\n\
         apiVersion: postgresql.cnpg.io/v1\nkind: Cluster\nmetadata: {name: db}\nspec: {instances: 3}\n";

@@ -239,6 +239,11 @@ pub fn assumptions(world: &World, filled: &[FilledSet]) -> Vec<String> {
         let made: Vec<&str> = made.iter().map(String::as_str).collect();
         phrases.push(format!("operators make {}", list(&made)));
     }
+    if !world.answered_by.is_empty() {
+        let resources: Vec<&str> = world.answered_by.iter().map(String::as_str).collect();
+        let is = if resources.len() == 1 { "it is" } else { "these are" };
+        phrases.push(format!("pods of {} answer when {is} ready", list(&resources)));
+    }
     if operators::injects(world) {
         phrases.push(format!("{} until webhooks have got their CA bundle", time(model.operator)));
     }

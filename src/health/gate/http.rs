@@ -192,7 +192,7 @@ async fn address_of(asker: &Asker, namespace: &str, host: &str) -> Result<Addres
     let found = ingresses.list(&ListParams::default()).await.map_err(|error| api_text(&error))?;
     let ours: Vec<&Ingress> = found.items.iter().filter(|ingress| serves(ingress, host)).collect();
     let Some(first) = ours.first() else {
-        return Err(format!("no Ingress in namespace {namespace} has a rule for {host}"));
+        return Err(no_rule(namespace, host));
     };
     let addresses = ours.iter().flat_map(|ingress| {
         let balancer = ingress.status.as_ref().and_then(|status| status.load_balancer.as_ref());
@@ -204,13 +204,23 @@ async fn address_of(asker: &Asker, namespace: &str, host: &str) -> Result<Addres
         .ok_or_else(|| format!("Ingress {} has no address yet", first.name_any()))
 }
 
-/// Whether an Ingress has a rule for a host, by name or as `*.` and exactly one more label.
+/// Whether an Ingress has a rule for a host.
 fn serves(ingress: &Ingress, host: &str) -> bool {
     let rules = ingress.spec.iter().flat_map(|spec| spec.rules.iter().flatten());
-    rules.filter_map(|rule| rule.host.as_deref()).any(|rule| match rule.strip_prefix("*.") {
+    rules.filter_map(|rule| rule.host.as_deref()).any(|rule| is_for_host(rule, host))
+}
+
+/// Whether a rule's host means a host: by name or as `*.` and exactly one more label.
+pub fn is_for_host(rule: &str, host: &str) -> bool {
+    match rule.strip_prefix("*.") {
         Some(parent) => host.split_once('.').is_some_and(|(_, rest)| rest.eq_ignore_ascii_case(parent)),
         None => rule.eq_ignore_ascii_case(host),
-    })
+    }
+}
+
+/// What is said where no Ingress has a rule for a host.
+pub fn no_rule(namespace: &str, host: &str) -> String {
+    format!("no Ingress in namespace {namespace} has a rule for {host}")
 }
 
 /// TLS that takes any certificate, but still makes the other side prove that it holds the certificate's key.

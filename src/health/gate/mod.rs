@@ -23,6 +23,7 @@ use crate::manifest::Origin;
 pub use answer::Answer;
 pub use asker::{Asker, StandIn};
 pub use fields::GateMistake;
+pub use http::{is_for_host, no_rule};
 pub use spec::{
     Address, Condition, Exec, Expression, Http, HttpTarget, Pattern, Port, Postgres, Probe, Redis, Selected, Statuses,
     Tcp, Wanted,

@@ -98,12 +98,10 @@ fn is_open(world: &World, key: &Key, object: &Value, part: Part) -> bool {
         .any(|wanted| is_open(wanted) && fulfilled(wanted, object, part.fields(), schema).is_some())
 }
 
-/// An object that has changed: its operator looks at it, or what fills it does.
-pub fn changed(world: &mut World, key: &Key) {
-    let Some(object) = world.store.get(key) else { return };
-    let Some(part) = part(world, key, object) else { return };
+/// Whether there is something to write to an object still.
+fn is_due(world: &World, key: &Key, object: &Value, part: Part) -> bool {
     let generation = object.pointer("/metadata/generation").and_then(Value::as_u64);
-    let looks = match part {
+    match part {
         Part::Data => is_open(world, key, object, part),
         Part::Bundles => webhooks(object).any(lacks_bundle),
         Part::Status => match (generation, object.get("status").and_then(observed)) {
@@ -111,8 +109,19 @@ pub fn changed(world: &mut World, key: &Key) {
             // A status that holds no generation does not say what was seen.
             _ => object.get("status").is_none() || is_open(world, key, object, part),
         },
-    };
-    if !looks {
+    }
+}
+
+/// Whether what is written to an object stands there.
+pub fn is_done(world: &World, key: &Key) -> bool {
+    let Some(object) = world.store.get(key) else { return false };
+    part(world, key, object).is_some_and(|part| !is_due(world, key, object, part))
+}
+
+/// An object that has changed: its operator looks at it, or what fills it does.
+pub fn changed(world: &mut World, key: &Key) {
+    let Some(object) = world.store.get(key) else { return };
+    if !part(world, key, object).is_some_and(|part| is_due(world, key, object, part)) {
         return;
     }
     let name = name_of(object);
