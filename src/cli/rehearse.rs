@@ -2,6 +2,7 @@
 
 mod before;
 mod model;
+mod names;
 mod real;
 mod serve;
 
@@ -68,8 +69,9 @@ What-ifs show what an operator would see, and end with that run's exit code:
   --fail Deployment/web=never              it runs and never becomes ready
   --slow StatefulSet/postgresql-app=2h     from its start to being ready
   --slow postgresql-app=2h                 the restore of a data set
-  --slow Cluster/main=20m                  a custom resource, until its operator
-                                           calls it ready; --fail …=never, too
+  --slow Cluster/main=20m                  a custom resource that is waited for,
+                                           until its operator calls it ready;
+                                           --fail …=never, too
   --api-errors 5%                          requests that go wrong, by --seed
 
 No operator runs in a simulation. A custom resource becomes ready after some
@@ -344,7 +346,7 @@ fn rehearse(
         let mut plan = data::decided(context, &stage.answers, draft, plan, &reach).await?;
         before::tell_what_is_supposed(&mut plan.data, stage.accident, protected);
         data::show(context, &plan.data);
-        simulation.world().model = stage.wishes.model(&plan, &plan.data);
+        simulation.world().model = stage.wishes.model(&plan, &plan.data)?;
         simulation.go_wrong(faults);
         let redactor = context.ui.redactor_mut().clone();
         let mut view = View::new(context);

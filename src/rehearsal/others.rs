@@ -35,6 +35,10 @@ const SECRET_MAKERS: [&str; 3] = ["Certificate", "Secret", "Password"];
 pub struct Others {
     conditions: Vec<Condition>,
     missing: BTreeSet<ObjectKey>,
+    /// Kinds of which gates ask whatever has some labels.
+    selected: BTreeSet<String>,
+    /// Values of the labels of pods in which gates run a program.
+    labels: BTreeSet<String>,
 }
 
 /// What a gate asks of one object.
@@ -69,8 +73,14 @@ impl Others {
             let asked = [("Service", gate.probe.service()), ("Secret", gate.probe.credentials())];
             let asked = asked.into_iter().filter_map(|(kind, name)| Some(core(kind, &gate.namespace, name?)));
             others.missing.extend(asked);
+            if let Probe::Exec(spec) = &gate.probe {
+                others.labels.extend(spec.selector.values().cloned());
+            }
             let Probe::Condition(spec) = &gate.probe else { continue };
-            let Selected::Name(name) = &spec.selected else { continue };
+            let Selected::Name(name) = &spec.selected else {
+                others.selected.insert(spec.kind.clone());
+                continue;
+            };
             let namespace = spec.namespace.as_ref().unwrap_or(&gate.namespace);
             others.missing.insert(core(&spec.kind, namespace, name));
             others.conditions.push(Condition {
@@ -108,6 +118,16 @@ impl Others {
         ready_expression(object)
             .into_iter()
             .chain(self.conditions.iter().filter(is_meant).map(|it| it.expression.as_str()))
+    }
+
+    /// Whether anything waits for the operator of a custom resource: an expression, a gate that asks what it makes or runs, or
+    /// somebody who names what it makes.
+    pub fn wait_for(&self, resource: &Value) -> bool {
+        let text = |pointer: &str| resource.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        self.awaited(resource).next().is_some()
+            || self.made_for(resource).next().is_some()
+            || self.selected.contains(text("/kind"))
+            || self.labels.contains(text("/metadata/name"))
     }
 
     /// What is missing and the operator of a custom resource is taken to make.

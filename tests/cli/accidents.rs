@@ -179,6 +179,10 @@ fn wishes_about_survivors_that_mean_nothing_are_put_right() {
             &["--survivors", "survivors.yaml", "--lose-volume", "nothing-like-it"],
             "known: pv-db-0, pv-cache-0, db, cache, data-db-0",
         ),
+        (
+            &["--survivors", "survivors.yaml", "--slow", "db=2h"],
+            "data set db is adopted, not restored: --slow changes nothing",
+        ),
         (&["--lose-volume", "db"], "without --survivors every volume is lost already"),
         (&["--survivors", "nowhere.yaml"], "kubectl get pv -o yaml > survivors.yaml"),
         (&["--survivors", "survivors.yaml", "--data", "bd=restore"], "the kit has no data set bd"),

@@ -96,6 +96,43 @@ fn wishes_that_mean_nothing_are_put_right() {
 }
 
 #[test]
+fn wishes_without_effect_are_refused() {
+    let definition = "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: routes.shop.example}\nspec:\n  \
+        group: shop.example\n  scope: Namespaced\n  names: {kind: Route, plural: routes}\n  versions:\n  - name: v1\n    served: true\n    \
+        storage: true\n    schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}\n---\n\
+        apiVersion: shop.example/v1\nkind: Route\nmetadata: {name: a}\n---\n\
+        apiVersion: cert-manager.io/v1\nkind: Certificate\nmetadata: {name: web}\n---\n\
+        apiVersion: db.example/v1\nkind: Cluster\nmetadata: {name: db}\n---\n\
+        apiVersion: v1\nkind: Service\nmetadata: {name: front, annotations: {rekindle.dev/ready: \"has(object.spec)\"}}\nspec: {ports: [{port: 80}]}\n";
+    let place = small().file("templates/storage/things.yaml", definition);
+    for (wish, told) in [
+        (["--fail", "Certificate/web=never"], "nothing waits for Certificate/web: --fail changes nothing"),
+        (["--slow", "Cluster/db=20m"], "give it the annotation rekindle.dev/ready"),
+        (["--slow", "Route/a=20m"], "nothing waits for Route/a: --slow changes nothing"),
+        (
+            ["--fail", "Service/front=never"],
+            "a simulation gives Service/front no time of its own: --fail changes nothing",
+        ),
+        (["--slow", "ConfigMap/raw=1m"], "nothing waits for ConfigMap/raw: --slow changes nothing"),
+    ] {
+        let outcome = place.run(&["rehearse", "local", wish[0], wish[1]]);
+        assert_eq!(outcome.code, Some(2), "{outcome}");
+        assert!(outcome.stderr.contains(told), "{told:?} is missing: {outcome}");
+    }
+    // What waits for something that an operator makes waits for the resource.
+    let gate = "apiVersion: rekindle.dev/v1\nkind: Gate\nmetadata: {name: database}\nspec: {tcp: {service: db-rw, port: 5432}}\n";
+    let outcome = place.file("templates/storage/gate.yaml", gate).run(&[
+        "rehearse",
+        "local",
+        "--slow",
+        "Cluster/db=2m",
+        "-o",
+        "json",
+    ]);
+    assert!(last_event(&outcome)["seconds"].as_f64().unwrap() > 120.0, "{outcome}");
+}
+
+#[test]
 fn without_a_key_stand_ins_take_the_place_of_secrets() {
     let kit = small().file("secrets/schema.yaml", "password: {description: a, required: true}\n").file(
         "templates/storage/secret.yaml.tera",

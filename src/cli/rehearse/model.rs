@@ -6,12 +6,10 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::RehearseArgs;
+use super::names::Names;
 use crate::cli::{CliError, Exit, plain};
-use crate::data::Decisions;
 use crate::data::claims::Maker;
-use crate::health::status::READY_ANNOTATION;
-use crate::manifest::Object;
-use crate::manifest::mistake::nearest;
+use crate::data::{Choice, Decisions};
 use crate::manifest::references::is_builtin_group;
 use crate::plan::Plan;
 use crate::plan::estimate::Measured;
@@ -115,7 +113,25 @@ impl Wishes {
     }
 
     /// The model with what is done about data. A measured time counts only where as much was restored as is now.
-    pub fn model(self, plan: &Plan, decisions: &Decisions) -> Model {
+    ///
+    /// # Errors
+    /// Exit 2 where the restore of a data set was given a time and there is none.
+    pub fn model(self, plan: &Plan, decisions: &Decisions) -> Result<Model, CliError> {
+        for name in self.restores.keys() {
+            let Some(decision) = decisions.of_set(name) else { continue };
+            let is_restored = |choice: &Choice| matches!(choice, Choice::Restore { .. });
+            if decision.claims.iter().any(|claim| is_restored(&claim.choice)) {
+                continue;
+            }
+            let fate = match decision.claims.first().map(|claim| &claim.choice) {
+                Some(Choice::Adopt { .. }) => "is adopted",
+                Some(Choice::Keep) => "is there",
+                _ => "begins empty",
+            };
+            let message = format!("data set {name} {fate}, not restored: --slow changes nothing");
+            let hint = format!("leave it out, or let it be restored:   --data {name}=restore");
+            return Err(CliError::new(Exit::Usage, message).hint(hint));
+        }
         let mut model = self.model;
         model.fillings = fillings(decisions, &plan.claims, Rates::default(), &self.restores);
         for claim in &plan.claims {
@@ -130,7 +146,7 @@ impl Wishes {
                 model.measured.remove(&workload);
             }
         }
-        model
+        Ok(model)
     }
 }
 
@@ -138,55 +154,6 @@ impl Wishes {
 pub fn holds_data(plan: &Plan, step: &str) -> bool {
     let mut claims = plan.claims.iter().filter(|claim| claim.data_set.is_some());
     claims.any(|claim| matches!(&claim.maker, Maker::StatefulSet { name, .. } if step == format!("StatefulSet/{name}")))
-}
-
-/// What can be named in wishes.
-struct Names {
-    /// What takes its time to be ready, as `Kind/name`: what makes pods, custom resources, and what something else fills.
-    workloads: Vec<String>,
-    /// Data sets whose backups are looked up.
-    restored: Vec<String>,
-}
-
-impl Names {
-    fn of(plan: &Plan) -> Self {
-        const PODS: [&str; 6] = ["Deployment", "StatefulSet", "DaemonSet", "Job", "Pod", "ReplicaSet"];
-        let operated = |object: &Object| {
-            !is_builtin_group(object.group())
-                || object.annotation(READY_ANNOTATION).is_some()
-                || operators::gets_bundles(object.group(), object.body())
-        };
-        let objects = plan.items().map(|item| &item.object);
-        let made = objects.filter(|object| PODS.contains(&object.kind()) || operated(object));
-        let restored = plan.data_sets.iter().filter(|set| set.lookup().is_some() || set.follow().is_some());
-        Self {
-            workloads: made.map(|object| format!("{}/{}", object.kind(), object.name())).collect(),
-            restored: restored.map(|set| set.name.clone()).collect(),
-        }
-    }
-
-    fn check(&self, flag: &str, name: &str, value: &str, more: &[String]) -> Result<(), CliError> {
-        let known = || self.workloads.iter().chain(more).map(String::as_str);
-        if known().any(|known| known == name) {
-            return Ok(());
-        }
-        let message = format!("--{flag} {name}={value}: the kit has nothing that takes its time by the name {name}");
-        let error = CliError::new(Exit::Usage, message);
-        // A name without its kind, or another name of the same kind.
-        let bare = known().find(|known| known.split_once('/').is_some_and(|(_, bare)| bare == name));
-        let near = match name.split_once('/') {
-            Some((kind, bare)) if known().any(|known| known.starts_with(&format!("{kind}/"))) => {
-                let of_kind = || known().filter_map(|known| known.split_once('/').filter(|(of, _)| *of == kind));
-                let near = nearest(bare, of_kind().map(|(_, bare)| bare));
-                near.and_then(|near| known().find(|known| *known == format!("{kind}/{near}")))
-            }
-            _ => nearest(name, known()),
-        };
-        Err(match bare.or(near) {
-            Some(near) => error.hint(format!("did you mean --{flag} {near}={value}?")),
-            None => error.hint(format!("what takes its time: {}", self.workloads.join(", "))),
-        })
-    }
 }
 
 fn twice(flag: &str, name: &str) -> CliError {

@@ -87,7 +87,7 @@ fn without_status(object: &Value, crd: Option<&Value>) -> Status {
 }
 
 /// Whether the definition has a status for the object's version: as a subresource or in its schema.
-fn promises_status(object: &Value, crd: &Value) -> bool {
+pub fn promises_status(object: &Value, crd: &Value) -> bool {
     let version = text(object, "/apiVersion").rsplit('/').next().unwrap_or_default();
     let versions = items(crd, "/spec/versions");
     let served = versions.iter().find(|it| text(it, "/name") == version).or(versions.first());

@@ -28,6 +28,7 @@ use super::cel;
 pub use api::{is_injected, lacks_bundle};
 pub use fields::condition;
 use fields::{items, number, one_line, text};
+pub use generic::promises_status;
 pub use owned::pods_of;
 pub(super) use owned::{is_owned_by, owner};
 pub(super) use pods::{running_unready, troubles};
