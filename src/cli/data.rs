@@ -23,7 +23,7 @@ use crate::report::text::{count, list};
 use crate::secrets::SecretSource;
 
 /// What a person has decided about data; `up` and `plan` have these flags.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Debug, Default, PartialEq)]
 pub struct DataArgs {
     /// Decide where a data set comes from: adopt:VOLUME, adopt:CLAIM=VOLUME, restore, restore:BACKUP, empty or keep (repeatable)
     #[arg(long = "data", value_name = "DATASET=ANSWER")]

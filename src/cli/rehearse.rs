@@ -99,9 +99,9 @@ changed since.
 
 With --serve the simulated cluster stays afterwards, for kubectl, until Ctrl-C:
 get, describe, apply, diff, patch, scale, rollout, wait and delete. No container
-runs, so that logs are empty and exec is refused; events are not kept; what
-kubectl sends as protobuf (create deployment, autoscale) is not read. Its clock
-is ahead by what the rebuild took.
+runs, so that logs are empty and exec is refused; of events only warnings are
+there; what kubectl sends as protobuf (create deployment, autoscale) is not
+read. Its clock is ahead by what the rebuild took.
 
 Examples:
   rekindle rehearse production
@@ -184,10 +184,12 @@ impl RehearseArgs {
         slow.chain(fail).chain(errors).chain(nodes).collect()
     }
 
-    /// Whether the cluster is another than the environment wants, or something is made to go wrong or to take long.
+    /// Whether the cluster is another than the environment wants, or data is decided about as nobody would without being asked, or
+    /// something is made to go wrong or to take long.
     fn is_what_if(&self) -> bool {
-        let made = self.api_errors.is_some() || self.nodes.is_some();
-        made || [&self.fail, &self.slow, &self.lose_volume].iter().any(|it| !it.is_empty())
+        let made = self.api_errors.is_some() || self.nodes.is_some() || self.survivors.is_some();
+        made || self.data != DataArgs::default()
+            || [&self.fail, &self.slow, &self.lose_volume].iter().any(|it| !it.is_empty())
     }
 }
 

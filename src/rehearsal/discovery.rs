@@ -1,8 +1,10 @@
 //! Which kinds there are, as the API server tells: aggregated, and one answer a group version.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use kube::core::Version;
 use serde_json::{Value, json};
 
 use crate::manifest::schema::Kind;
@@ -17,6 +19,12 @@ fn gvk(kind: &Kind) -> Value {
 /// The kind that a part of a kind is told as.
 fn answered(kind: &Kind, part: &str) -> Value {
     if part == "scale" { json!({"group": "autoscaling", "version": "v1", "kind": "Scale"}) } else { gvk(kind) }
+}
+
+/// Where a version stands among those of its group: stable ones before beta and alpha, newer ones first. Source: "Version priority"
+/// of Kubernetes' documentation of CustomResourceDefinitions.
+fn rank(version: &str) -> impl Ord + use<> {
+    Reverse(Version::parse(version).priority())
 }
 
 /// The answer to `GET /api` (`core`) or `GET /apis` for those who take an `APIGroupDiscoveryList`.
@@ -38,10 +46,10 @@ pub fn aggregated(kinds: &[Arc<Kind>], core: bool) -> Value {
     let items: Vec<Value> = groups
         .into_iter()
         .map(|(group, versions)| {
-            // The newest version first; names of versions sort the other way round.
+            let mut versions: Vec<_> = versions.into_iter().collect();
+            versions.sort_by_cached_key(|(version, _)| rank(version));
             let versions: Vec<Value> = versions
                 .into_iter()
-                .rev()
                 .map(|(version, resources)| json!({"version": version, "resources": resources, "freshness": "Current"}))
                 .collect();
             json!({"metadata": {"name": group}, "versions": versions})
@@ -56,12 +64,13 @@ pub fn groups(kinds: &[Arc<Kind>]) -> Value {
     for kind in kinds.iter().filter(|kind| !kind.group.is_empty()) {
         let versions = groups.entry(&kind.group).or_default();
         if !versions.contains(&kind.version.as_str()) {
-            versions.insert(0, &kind.version);
+            versions.push(&kind.version);
         }
     }
     let groups: Vec<Value> = groups
         .into_iter()
-        .map(|(group, versions)| {
+        .map(|(group, mut versions)| {
+            versions.sort_by_cached_key(|version| rank(version));
             let versions: Vec<Value> = versions
                 .iter()
                 .map(|version| json!({"groupVersion": format!("{group}/{version}"), "version": version}))
@@ -126,4 +135,24 @@ pub fn openapi(kinds: &[Arc<Kind>], of: &str) -> Option<Value> {
     let paths: serde_json::Map<_, _> = paths.collect();
     Some(json!({"openapi": "3.0.0", "info": {"title": "Kubernetes", "version": "simulated"}, "paths": paths,
         "components": {"schemas": {}}}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::schema::kinds_of;
+
+    #[test]
+    fn versions_are_told_in_the_order_of_kubernetes() {
+        let versions = ["v1beta1", "v2", "v10", "v1", "v1alpha2", "v2beta1", "v1beta2", "foo1"];
+        let served: Vec<Value> = versions.iter().map(|name| json!({"name": name, "served": true})).collect();
+        let definition =
+            json!({"spec": {"group": "shop.example", "names": {"kind": "A", "plural": "as"}, "versions": served}});
+        let kinds: Vec<Arc<Kind>> = kinds_of(&definition).into_iter().map(Arc::new).collect();
+        let wanted = ["v10", "v2", "v1", "v2beta1", "v1beta2", "v1beta1", "v1alpha2", "foo1"];
+        for told in [&aggregated(&kinds, false)["items"][0]["versions"], &groups(&kinds)["groups"][0]["versions"]] {
+            let told: Vec<&Value> = told.as_array().into_iter().flatten().map(|it| &it["version"]).collect();
+            assert_eq!(told, wanted);
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! `rekindle rehearse`: no cluster, no key, no network.
 
-use crate::kits::small;
+use crate::kits::{small, with_data};
 use crate::support::{Outcome, Place, write};
 
 fn last_event(outcome: &Outcome) -> serde_json::Value {
@@ -242,6 +242,23 @@ fn a_rehearsal_is_on_record_and_told_with_its_kit() {
     assert_eq!(what_if.code, Some(7), "{what_if}");
     let last = changed.run(&["rehearse", "local"]);
     assert!(!before(&last).unwrap().contains("failed"), "a what-if says nothing of the environment: {last}");
+}
+
+#[test]
+fn what_if_data_were_another_is_no_rehearsal_of_the_environment() {
+    let place = with_data();
+    write(&place.folder().join("survivors.yaml"), b"apiVersion: v1\nkind: List\nitems: []\n");
+    for supposed in [
+        &["--data", "db=restore"][..],
+        &["--allow-empty", "cache", "--confirm-data", "cache"],
+        &["--survivors", "survivors.yaml", "--allow-empty", "cache", "--confirm-data", "cache"],
+    ] {
+        let words = [&["rehearse", "production"], supposed].concat();
+        let outcome = place.run(&words);
+        assert!(outcome.code != Some(4), "it has not begun: {outcome}");
+        let again = place.run(&words);
+        assert_eq!(before(&again), None, "{supposed:?}: {again}");
+    }
 }
 
 #[test]
