@@ -150,9 +150,20 @@ impl FieldError {
 
     /// It is none of the values there are.
     pub fn unsupported(field: impl Into<String>, value: &str, known: &[&str]) -> Self {
+        Self::unsupported_value(field, &json!(value), known)
+    }
+
+    /// The same of a value that is no text.
+    pub fn unsupported_value(field: impl Into<String>, value: &Value, known: &[&str]) -> Self {
         let known: Vec<_> = known.iter().map(|value| format!("{value:?}")).collect();
-        let message = format!("Unsupported value: {value:?}: supported values: {}", known.join(", "));
+        let message = format!("Unsupported value: {value}: supported values: {}", known.join(", "));
         Self { reason: "FieldValueNotSupported", field: field.into(), message }
+    }
+
+    /// It is there already.
+    pub fn duplicate(field: impl Into<String>, value: &str) -> Self {
+        let message = format!("Duplicate value: {value:?}");
+        Self { reason: "FieldValueDuplicate", field: field.into(), message }
     }
 }
 

@@ -106,7 +106,7 @@ fn what_a_file_may_not_hold_is_told_with_its_place() {
     let label = VOLUME.replacen("name: pv-1", "name: pv-1, labels: {\"\": x}", 1);
     let told = told(&label).concat();
     assert!(
-        told.contains("PersistentVolume/pv-1: metadata.labels: Invalid value: \"\": name part must consist"),
+        told.contains("PersistentVolume/pv-1: metadata.labels: Invalid value: \"\": name part must be non-empty"),
         "{told}"
     );
 }

@@ -1,46 +1,45 @@
 //! What the API server refuses: names that cannot be, fields that are needed, fields that cannot change. A part of
 //! `pkg/apis/*/validation`, chosen by what deploy tools meet.
 
+mod access;
+mod choices;
+mod container;
+mod names;
+mod network;
 mod number;
 mod pod;
+#[cfg(test)]
+mod refused;
 mod schedule;
 mod size;
+mod volume;
+mod workload;
 
 use serde_json::{Value, json};
 
-use super::request::selects;
 use super::status::FieldError;
 use super::{defaults, typed};
 use crate::cluster::volumes::source;
 use crate::manifest::schema::Kind;
 use crate::manifest::{Object, fit};
 
-const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and \
-                     end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is \
-                     '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
-const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and \
-                         must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is \
-                         '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
 const IMMUTABLE: &str = "field is immutable";
 
-fn is_label(name: &str) -> bool {
-    let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let bytes = name.as_bytes();
-    bytes.iter().all(|byte| letter(*byte) || *byte == b'-')
-        && bytes.first().is_some_and(|byte| letter(*byte))
-        && bytes.last().is_some_and(|byte| letter(*byte))
-}
-
-fn name_error(kind: &Kind, name: &str) -> Option<FieldError> {
-    let value = json!(name);
-    match (kind.group.as_str(), kind.kind.as_str()) {
-        ("rbac.authorization.k8s.io", _) => None,
-        ("", "Namespace") | ("apps", "StatefulSet") if !is_label(name) => {
-            Some(FieldError::invalid("metadata.name", &value, LABEL))
+fn name_errors(kind: &Kind, object: &Value) -> Vec<FieldError> {
+    let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+    let wrong = match (kind.group.as_str(), kind.kind.as_str()) {
+        ("rbac.authorization.k8s.io", _) => Vec::new(),
+        ("", "Namespace") | ("apps", "StatefulSet") => names::label(name),
+        ("", "Service") => names::service(name),
+        ("batch", "CronJob") => workload::cron_job_name(name),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => {
+            let part = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+            let fits = name == format!("{}.{}", part("/spec/names/plural"), part("/spec/group"));
+            if fits { Vec::new() } else { vec!["must be spec.names.plural+\".\"+spec.group".into()] }
         }
-        _ if !name.split('.').all(is_label) => Some(FieldError::invalid("metadata.name", &value, SUBDOMAIN)),
-        _ => None,
-    }
+        _ => names::subdomain(name),
+    };
+    names::errors("metadata.name", name, wrong).collect()
 }
 
 /// What the API server would say of an object of a kit that is made in an empty cluster; kinds of definitions are not judged.
@@ -57,9 +56,12 @@ pub fn refusals(object: &Object) -> Vec<FieldError> {
 
 /// What is wrong with an object that is to be made.
 pub fn created(kind: &Kind, object: &Value) -> Vec<FieldError> {
-    let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
-    let mut errors: Vec<FieldError> = name_error(kind, name).into_iter().collect();
+    let mut errors = name_errors(kind, object);
     errors.extend(common(kind, object));
+    // Volumes that are left of before may be told without where their bytes are; what is told cannot change later.
+    if kind.group.is_empty() && kind.kind == "PersistentVolume" {
+        errors.extend(volume::persistent(object));
+    }
     errors
 }
 
@@ -190,68 +192,19 @@ pub fn updated(kind: &Kind, old: &Value, new: &Value) -> Vec<FieldError> {
 /// What must hold whenever it is written.
 fn common(kind: &Kind, object: &Value) -> Vec<FieldError> {
     let mut errors = labels(object);
+    errors.extend(names::annotations(object.pointer("/metadata/annotations"), "metadata.annotations"));
     errors.extend(size::errors(kind, object));
     errors.extend(number::errors(kind, object));
+    errors.extend(choices::errors(kind, object));
     let spec = &object["spec"];
     match (kind.group.as_str(), kind.kind.as_str()) {
         ("apps", "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet") => {
-            let selector = spec.get("selector").filter(|it| it.as_object().is_some_and(|it| !it.is_empty()));
-            match selector {
-                None => errors.push(FieldError::required("spec.selector", "")),
-                Some(selector) => {
-                    let labels = json!({"metadata": {"labels": spec.pointer("/template/metadata/labels")}});
-                    if !selects(selector, &labels) {
-                        errors.push(FieldError::invalid(
-                            "spec.template.metadata.labels",
-                            spec.pointer("/template/metadata/labels").unwrap_or(&Value::Null),
-                            "`selector` does not match template `labels`",
-                        ));
-                    }
-                }
-            }
-            let claims =
-                list(spec, "volumeClaimTemplates").filter_map(|claim| claim.pointer("/metadata/name")?.as_str());
-            errors.extend(pod::errors(spec.pointer("/template/spec"), "spec.template.spec", claims));
-            let strategy = spec.pointer("/strategy");
-            if strategy.is_some_and(|it| it["type"] == "Recreate" && !it["rollingUpdate"].is_null()) {
-                let detail = "may not be specified when strategy `type` is 'Recreate'";
-                errors.push(FieldError::forbidden("spec.strategy.rollingUpdate", detail));
-            }
+            errors.extend(workload::errors(&kind.kind, spec));
         }
-        ("batch", "Job" | "CronJob") => {
-            if kind.kind == "CronJob" {
-                errors.extend(schedule::error(&spec["schedule"]));
-            }
-            let path = if kind.kind == "Job" { "spec.template.spec" } else { "spec.jobTemplate.spec.template.spec" };
-            let pod = object.pointer(&format!("/{}", path.replace('.', "/")));
-            errors.extend(pod::errors(pod, path, None));
-            let policy = pod.and_then(|pod| pod.get("restartPolicy")).and_then(Value::as_str);
-            if !matches!(policy, Some("OnFailure" | "Never")) {
-                let detail = "valid values: \"OnFailure\", \"Never\"";
-                errors.push(FieldError::required(format!("{path}.restartPolicy"), detail));
-            }
-        }
+        ("batch", "Job") => errors.extend(workload::job(spec, "spec")),
+        ("batch", "CronJob") => errors.extend(workload::cron_job(spec)),
         ("", "Pod") => errors.extend(pod::errors(object.get("spec"), "spec", None)),
-        ("", "Service") => {
-            let ports = spec.get("ports").and_then(Value::as_array).map_or(0, Vec::len);
-            if ports == 0 && spec["clusterIP"] != "None" && spec["type"] != "ExternalName" {
-                errors.push(FieldError::required("spec.ports", ""));
-            }
-            for (index, port) in list(spec, "ports").enumerate() {
-                for name in ["port", "targetPort"] {
-                    if let Some(number) = port[name].as_i64().filter(|number| !(1..=65535).contains(number)) {
-                        let field = format!("spec.ports[{index}].{name}");
-                        let detail = "must be between 1 and 65535, inclusive";
-                        errors.push(FieldError::invalid(field, &json!(number), detail));
-                    }
-                }
-            }
-            if spec["clusterIP"] == "None" && matches!(spec["type"].as_str(), Some("NodePort" | "LoadBalancer")) {
-                let detail =
-                    format!("may not be set to 'None' for {} services", spec["type"].as_str().unwrap_or_default());
-                errors.push(FieldError::invalid("spec.clusterIPs[0]", &json!("None"), &detail));
-            }
-        }
+        ("", "Service") => errors.extend(network::service(spec)),
         ("", "ResourceQuota") => {
             for (name, most) in spec.get("hard").and_then(Value::as_object).into_iter().flatten() {
                 if most.as_str().is_some_and(|most| most.starts_with('-')) {
@@ -260,14 +213,7 @@ fn common(kind: &Kind, object: &Value) -> Vec<FieldError> {
                 }
             }
         }
-        ("", "PersistentVolumeClaim") => {
-            if spec.get("accessModes").and_then(Value::as_array).is_none_or(Vec::is_empty) {
-                errors.push(FieldError::required("spec.accessModes", "at least 1 access mode is required"));
-            }
-            if spec.pointer("/resources/requests/storage").is_none() {
-                errors.push(FieldError::required("spec.resources[storage]", ""));
-            }
-        }
+        ("", "PersistentVolumeClaim") => errors.extend(volume::of_claim(spec, "spec")),
         ("", "ConfigMap" | "Secret") => {
             if object["type"] == "kubernetes.io/tls" {
                 for key in ["tls.crt", "tls.key"] {
@@ -277,12 +223,7 @@ fn common(kind: &Kind, object: &Value) -> Vec<FieldError> {
                 }
             }
             for key in object.get("data").and_then(Value::as_object).into_iter().flatten().map(|(key, _)| key) {
-                if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) {
-                    let detail = "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. \
-                                  'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is \
-                                  '[-._a-zA-Z0-9]+')";
-                    errors.push(FieldError::invalid(format!("data[{key}]"), &json!(key), detail));
-                }
+                errors.extend(names::errors(&format!("data[{key}]"), key, names::key(key)));
             }
         }
         ("storage.k8s.io", "StorageClass") if object.get("provisioner").is_none() => {
@@ -292,15 +233,7 @@ fn common(kind: &Kind, object: &Value) -> Vec<FieldError> {
             let detail = "minAvailable and maxUnavailable cannot be both set";
             errors.push(FieldError::invalid("spec", spec, detail));
         }
-        ("networking.k8s.io", "Ingress") => {
-            for (index, rule) in list(spec, "rules").enumerate() {
-                let host = rule.get("host").and_then(Value::as_str).unwrap_or_default();
-                let bare = host.strip_prefix("*.").unwrap_or(host);
-                if !host.is_empty() && !bare.split('.').all(is_label) {
-                    errors.push(FieldError::invalid(format!("spec.rules[{index}].host"), &json!(host), SUBDOMAIN));
-                }
-            }
-        }
+        ("networking.k8s.io", "Ingress") => errors.extend(network::ingress(spec)),
         ("networking.k8s.io", "IngressClass") => {
             let controller = spec["controller"].as_str().unwrap_or_default();
             if !controller.is_empty() && !controller.contains('/') {
@@ -308,41 +241,14 @@ fn common(kind: &Kind, object: &Value) -> Vec<FieldError> {
                 errors.push(FieldError::invalid("spec.controller", &json!(controller), detail));
             }
         }
-        ("networking.k8s.io", "NetworkPolicy") => {
-            for (direction, peers) in [("ingress", "from"), ("egress", "to")] {
-                for (index, rule) in list(spec, direction).enumerate() {
-                    for (at, peer) in list(rule, peers).enumerate() {
-                        let Some(cidr) = peer.pointer("/ipBlock/cidr").and_then(Value::as_str) else { continue };
-                        if !is_cidr(cidr) {
-                            let field = format!("spec.{direction}[{index}].{peers}[{at}].ipBlock.cidr");
-                            let detail = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
-                            errors.push(FieldError::invalid(field, &json!(cidr), detail));
-                        }
-                    }
-                }
-            }
+        ("networking.k8s.io", "NetworkPolicy") => errors.extend(network::policy(spec)),
+        ("autoscaling", "HorizontalPodAutoscaler") => errors.extend(workload::autoscaler(spec)),
+        ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => errors.extend(access::role(object)),
+        ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => {
+            errors.extend(access::binding(object, kind.namespaced));
         }
-        ("autoscaling", "HorizontalPodAutoscaler") => {
-            let number = |name: &str| spec[name].as_i64();
-            if let (Some(least), Some(most)) = (number("minReplicas"), number("maxReplicas"))
-                && most < least
-            {
-                let detail = "must be greater than or equal to `minReplicas`";
-                errors.push(FieldError::invalid("spec.maxReplicas", &json!(most), detail));
-            }
-        }
-        ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => {
-            for (index, rule) in list(object, "rules").enumerate() {
-                let none = |name: &str| rule.get(name).and_then(Value::as_array).is_none_or(Vec::is_empty);
-                if none("verbs") {
-                    let detail = "verbs must contain at least one value";
-                    errors.push(FieldError::required(format!("rules[{index}].verbs"), detail));
-                }
-                if none("nonResourceURLs") && none("resources") {
-                    let detail = "resource rules must supply at least one resource";
-                    errors.push(FieldError::required(format!("rules[{index}].resources"), detail));
-                }
-            }
+        ("apiextensions.k8s.io", "CustomResourceDefinition") if spec.get("scope").is_none() => {
+            errors.push(FieldError::required("spec.scope", ""));
         }
         ("coordination.k8s.io", "Lease") => {
             if let Some(seconds) = spec["leaseDurationSeconds"].as_i64().filter(|seconds| *seconds <= 0) {
@@ -355,28 +261,11 @@ fn common(kind: &Kind, object: &Value) -> Vec<FieldError> {
     errors
 }
 
-/// What is wrong with the names of an object's labels.
+/// What is wrong with an object's labels.
 pub fn labels(object: &Value) -> Vec<FieldError> {
-    let names = object.pointer("/metadata/labels").and_then(Value::as_object);
-    let wrong = names.into_iter().flatten().filter(|(name, _)| {
-        let name = name.rsplit('/').next().unwrap_or_default().as_bytes();
-        let letter = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
-        !(letter(name.first())
-            && letter(name.last())
-            && name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte)))
-    });
-    let detail = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an \
-                  alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is \
-                  '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
-    wrong.map(|(name, _)| FieldError::invalid("metadata.labels", &json!(name), detail)).collect()
+    names::labels(object.pointer("/metadata/labels"), "metadata.labels")
 }
 
 fn list<'v>(of: &'v Value, name: &str) -> impl Iterator<Item = &'v Value> {
     of.get(name).and_then(Value::as_array).into_iter().flatten()
-}
-
-fn is_cidr(text: &str) -> bool {
-    let Some((address, bits)) = text.split_once('/') else { return false };
-    let (Ok(address), Ok(bits)) = (address.parse::<std::net::IpAddr>(), bits.parse::<u8>()) else { return false };
-    bits <= if address.is_ipv4() { 32 } else { 128 }
 }

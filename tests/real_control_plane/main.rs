@@ -19,6 +19,7 @@ mod ownership;
 mod plan;
 mod proxy;
 mod prune;
+mod refusals;
 mod rights;
 mod runs;
 mod scopes;

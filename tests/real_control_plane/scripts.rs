@@ -20,7 +20,7 @@ struct Kind {
 }
 
 /// Merges as a JSON merge patch does.
-fn merged(into: &Value, patch: &Value) -> Value {
+pub fn merged(into: &Value, patch: &Value) -> Value {
     let Value::Object(patch) = patch else { return patch.clone() };
     let mut whole = into.as_object().cloned().unwrap_or_default();
     for (name, value) in patch {

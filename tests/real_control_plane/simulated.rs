@@ -13,6 +13,7 @@ use rekindle::rehearsal::{Faults, Model, Simulation, World};
 use serde_json::{Value, json};
 
 use super::BED;
+use super::refusals::of_refusals;
 use super::scripts::{by_kind, of_numbers, of_templates};
 use super::support::{Bed, Space};
 
@@ -30,7 +31,7 @@ pub struct Script {
     pub asks: Vec<Ask>,
 }
 
-const APPLY: &str = "application/apply-patch+yaml";
+pub const APPLY: &str = "application/apply-patch+yaml";
 pub const MERGE: &str = "application/merge-patch+json";
 const JSON: &str = "application/json-patch+json";
 const STRATEGIC: &str = "application/strategic-merge-patch+json";
@@ -866,6 +867,7 @@ fn the_simulated_api_server_answers_like_the_real_one() {
         .chain(by_kind())
         .chain(of_templates())
         .chain(of_numbers())
+        .chain(of_refusals())
         .chain((0..GENERATED).map(generated))
         .collect();
     let known = known();

@@ -52,7 +52,8 @@ pub fn errors(kind: &Kind, object: &Value) -> Vec<FieldError> {
     errors
 }
 
-fn negative(spec: &Value, path: &str, fields: &[&str]) -> Vec<FieldError> {
+/// What is wrong with fields at a path that may not be negative.
+pub fn negative(spec: &Value, path: &str, fields: &[&str]) -> Vec<FieldError> {
     let wrong = fields.iter().filter_map(|name| {
         let number = spec.get(name)?.as_i64()?;
         // What does not fit into 32 bits keeps the last of them.
