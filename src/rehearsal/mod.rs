@@ -6,7 +6,7 @@
 //! | [`fields`], [`typed`], [`managers`] | server-side apply, after sigs.k8s.io/structured-merge-diff |
 //! | [`store`], [`world`] | what is there, what time it is, what will happen |
 //! | [`api`] with [`request`], [`patch`], [`defaults`], [`validate`], [`deletion`], [`discovery`], [`status`] | the API server |
-//! | [`controllers`], [`pods`], [`model`] | everything that acts by itself, and how long it takes |
+//! | [`controllers`], [`pods`] with `sources`, [`model`] | everything that acts by itself, and how long it takes |
 //! | [`service`], [`server`], [`faults`] | the way between a client and it: in this process, or over a socket |
 //! | [`tables`] | objects as `kubectl get` shows them |
 //! | [`answers`] | what gates are told |
@@ -39,6 +39,7 @@ pub mod record;
 pub mod request;
 pub mod server;
 pub mod service;
+mod sources;
 pub mod status;
 pub mod store;
 pub mod survivors;
@@ -80,5 +81,7 @@ impl Simulation {
 
 #[cfg(test)]
 mod seeds;
+#[cfg(test)]
+mod sources_tests;
 #[cfg(test)]
 mod tests;

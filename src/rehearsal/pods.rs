@@ -11,6 +11,7 @@ use super::controllers::Step;
 use super::deletion::{is_dying, uid};
 use super::filling::{self, Filling, Via};
 use super::model::Fate;
+use super::sources;
 use super::store::Key;
 use super::world::World;
 use crate::data::backups::Archive;
@@ -157,6 +158,12 @@ pub fn live(world: &mut World, key: &Key, of: &str, life: Life) {
     let now = world.now();
     match life {
         Life::Pulled => {
+            // Volumes come before images.
+            if let Some(missing) = sources::missing_for_volumes(world, &pod) {
+                tell_unmounted(world, &pod, &missing);
+                next(world, Life::Pulled, Duration::from_secs(10));
+                return;
+            }
             if fate == Some(Fate::Pull) {
                 let image = text(&pod, "/spec/containers/0/image").to_owned();
                 world.edit(key, |pod| {
@@ -168,7 +175,7 @@ pub fn live(world: &mut World, key: &Key, of: &str, life: Life) {
                 next(world, Life::Pulled, Duration::from_secs(120));
                 return;
             }
-            if let Some(missing) = missing(world, &pod) {
+            if let Some(missing) = sources::missing_for_variables(world, &pod) {
                 world.edit(key, |pod| {
                     states(
                         pod,
@@ -279,34 +286,19 @@ fn crash(world: &mut World, key: &Key, of: &str, pod: &Value, now: &str) {
     world.plan(Step::Pod(key.clone(), of.to_owned(), Life::Started), pause);
 }
 
-/// A ConfigMap or Secret that a container needs and that is not there.
-fn missing(world: &World, pod: &Value) -> Option<String> {
-    let namespace = text(pod, "/metadata/namespace");
-    let absent = |resource: &str, word: &str, source: Option<&Value>| {
-        let source = source?;
-        let name = text(source, "/name").to_owned();
-        let name = if name.is_empty() { text(source, "/secretName").to_owned() } else { name };
-        let optional = source.get("optional").and_then(Value::as_bool) == Some(true);
-        let there = name.is_empty() || optional || world.store.get(&Key::new("", resource, namespace, &name)).is_some();
-        (!there).then(|| format!("{word} {name:?} not found"))
-    };
-    let containers = || list(pod, "/spec/initContainers").chain(list(pod, "/spec/containers"));
-    let variables = containers().flat_map(|it| list(it, "/env"));
-    let from = containers().flat_map(|it| list(it, "/envFrom"));
-    let mut found = variables
-        .filter_map(|it| {
-            absent("secrets", "secret", it.pointer("/valueFrom/secretKeyRef"))
-                .or_else(|| absent("configmaps", "configmap", it.pointer("/valueFrom/configMapKeyRef")))
-        })
-        .chain(from.filter_map(|it| {
-            absent("secrets", "secret", it.get("secretRef"))
-                .or_else(|| absent("configmaps", "configmap", it.get("configMapRef")))
-        }))
-        .chain(list(pod, "/spec/volumes").filter_map(|it| {
-            absent("secrets", "secret", it.get("secret"))
-                .or_else(|| absent("configmaps", "configmap", it.get("configMap")))
-        }));
-    found.next()
+/// Warns of a volume that cannot be mounted; the same is told once.
+fn tell_unmounted(world: &mut World, pod: &Value, why: &str) {
+    let place = (String::new(), "events".to_owned());
+    let mut events = world.store.list(&place, Some(text(pod, "/metadata/namespace")));
+    let told = events.any(|(_, event)| {
+        text(event, "/involvedObject/uid") == uid(pod)
+            && text(event, "/reason") == "FailedMount"
+            && text(event, "/message") == why
+    });
+    drop(events);
+    if !told {
+        event(world, pod, "FailedMount", why);
+    }
 }
 
 /// Puts all containers into a state.

@@ -11,7 +11,7 @@ use crate::rehearsal::store::Key;
 use crate::rehearsal::world::World;
 
 /// Annotation of a simulated Service that an operator is taken to have made, with the custom resource it is for.
-const MADE_FOR: &str = "rekindle.dev/simulated-for";
+pub const MADE_FOR: &str = "rekindle.dev/simulated-for";
 
 /// The group of webhook configurations.
 const ADMISSION: &str = "admissionregistration.k8s.io";
