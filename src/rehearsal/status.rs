@@ -144,8 +144,23 @@ impl FieldError {
 
     /// It is longer than so many bytes.
     pub fn too_long(field: impl Into<String>, most: usize) -> Self {
-        let message = format!("Too long: may not be more than {most} bytes");
+        let unit = if most == 1 { "byte" } else { "bytes" };
+        let message = format!("Too long: may not be more than {most} {unit}");
         Self { reason: "FieldValueTooLong", field: field.into(), message }
+    }
+
+    /// There are more than so many.
+    pub fn too_many(field: impl Into<String>, count: usize, most: usize) -> Self {
+        let unit = if most == 1 { "item" } else { "items" };
+        let message = format!("Too many: {count}: must have at most {most} {unit}");
+        Self { reason: "FieldValueTooMany", field: field.into(), message }
+    }
+
+    /// It is of another type than its schema says.
+    pub fn wrong_type(field: impl Into<String>, found: &str, wanted: &str) -> Self {
+        let field = field.into();
+        let message = format!("Invalid value: {found:?}: {field} in body must be of type {wanted}: {found:?}");
+        Self { reason: "FieldValueTypeInvalid", field, message }
     }
 
     /// It is none of the values there are.

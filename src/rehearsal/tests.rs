@@ -284,7 +284,7 @@ async fn kinds_of_a_definition_are_served_after_a_moment() {
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "things.example.org"},
         "spec": {"group": "example.org", "scope": "Namespaced", "names": {"plural": "things", "kind": "Thing"}, "versions": [
             {"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object", "properties": {
-                "spec": {"type": "object", "properties": {"size": {"type": "integer"}}}}}}}]},
+                "spec": {"type": "object", "properties": {"size": {"type": "integer", "minimum": 1}}}}}}}]},
     });
     let resource =
         ApiResource::from_gvk(&GroupVersionKind::gvk("apiextensions.k8s.io", "v1", "CustomResourceDefinition"));
@@ -299,6 +299,9 @@ async fn kinds_of_a_definition_are_served_after_a_moment() {
     let changed = apply(&things, "one", false, thing(json!(2))).await.unwrap();
     assert_eq!(changed["metadata"]["generation"], 2);
     assert!(apply(&things, "one", false, thing(json!("big"))).await.is_err());
+    let refused = apply(&things, "one", false, thing(json!(0))).await.unwrap_err().to_string();
+    let told = "spec.size: Invalid value: 0: spec.size in body should be greater than or equal to 1";
+    assert!(refused.contains(told), "{refused}");
     let cluster = simulation.connect().await.unwrap();
     assert!(cluster.kinds.get("example.org/v1", "Thing").is_some());
     assert_eq!(cluster.nodes, Some(4));

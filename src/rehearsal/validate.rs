@@ -4,6 +4,7 @@
 mod access;
 mod choices;
 mod container;
+pub mod custom;
 mod names;
 mod network;
 mod number;

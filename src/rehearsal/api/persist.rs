@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use crate::manifest::schema::Kind;
+use crate::rehearsal::controllers::operators;
 use crate::rehearsal::deletion::{finalizers, is_dying, settle};
 use crate::rehearsal::managers::{self, Manager};
 use crate::rehearsal::status::{Refusal, invalid, refusal};
@@ -50,11 +51,15 @@ pub(super) fn persist(
     if let Some(live) = live {
         keep_allocated(kind, live, &mut object);
     }
-    let errors = match live {
+    let mut errors = match live {
         None => validate::created(kind, &object),
         Some(live) if part.is_empty() => validate::updated(kind, live, &object),
         Some(_) => Vec::new(),
     };
+    if kind.custom && part.is_empty() {
+        let schema = operators::schema(world, key).unwrap_or(&Value::Null);
+        errors.extend(validate::custom::refused(schema, live, &object));
+    }
     if !errors.is_empty() {
         return Err(invalid(kind, &key.name, &errors));
     }

@@ -194,7 +194,7 @@ fn written_status(world: &World, key: &Key, object: &Value) -> Value {
 }
 
 /// The schema of a custom resource in the version that is served, where its definition is there.
-fn schema<'w>(world: &'w World, key: &Key) -> Option<&'w Value> {
+pub fn schema<'w>(world: &'w World, key: &Key) -> Option<&'w Value> {
     let name = format!("{}.{}", key.resource, key.group);
     let definition = world.store.get(&Key::new("apiextensions.k8s.io", "customresourcedefinitions", "", &name))?;
     let version = world.kind_of(key).map(|kind| kind.version.clone()).unwrap_or_default();
