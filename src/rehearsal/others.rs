@@ -156,6 +156,15 @@ fn makes(resource: &Value, key: &ObjectKey) -> bool {
     named_after || key.kind == "Secret" && makes_secrets() && named()
 }
 
+/// Whether a resource may add to a Secret that is there: it is there to make one, and names it.
+pub fn adds_to(resource: &Value, secret: &str) -> bool {
+    let text = |name: &str| resource.get(name).and_then(Value::as_str).unwrap_or_default();
+    // The core group has no such makers, only Secrets themselves.
+    text("apiVersion").contains('/')
+        && SECRET_MAKERS.iter().any(|word| text("kind").contains(word))
+        && resource.get("spec").is_some_and(|spec| names(spec, secret))
+}
+
 /// Whether a text stands anywhere in a value.
 fn names(value: &Value, name: &str) -> bool {
     match value {

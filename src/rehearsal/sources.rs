@@ -5,6 +5,7 @@
 use serde_json::{Map, Value};
 
 use super::controllers::operators;
+use super::others;
 use super::store::Key;
 use super::world::World;
 
@@ -42,8 +43,8 @@ impl<'v> Asked<'v> {
         Some(Self { from, name, key: reference.get("key").and_then(Value::as_str), optional })
     }
 
-    /// Why it cannot be had. What others fill is taken to have every key: what an operator is played to make, and what holds
-    /// no data yet. `files`: keys with bytes count.
+    /// Why it cannot be had. What others fill is taken to have every key: what an operator is played to make or adds to, and what
+    /// holds no data yet. `files`: keys with bytes count.
     fn lack(&self, world: &World, namespace: &str, files: bool) -> Option<Lack> {
         if self.optional {
             return None;
@@ -57,7 +58,14 @@ impl<'v> Asked<'v> {
         let has = |data: Option<&Map<String, Value>>| data.is_some_and(|data| data.contains_key(key));
         let filled = data("data").is_none() && data("binaryData").is_none() || operators::made_for(object).is_some();
         let there = filled || has(data("data")) || files && has(data("binaryData"));
-        (!there).then_some(Lack::Key)
+        (!there && !self.is_added_to(world, namespace)).then_some(Lack::Key)
+    }
+
+    /// Whether a custom resource is there to put more keys into it.
+    fn is_added_to(&self, world: &World, namespace: &str) -> bool {
+        let near = |key: &Key| key.namespace.is_empty() || key.namespace == namespace;
+        self.from == Kind::Secret
+            && world.store.all().any(|(key, resource)| near(&key) && others::adds_to(resource, self.name))
     }
 
     fn not_found(&self) -> String {

@@ -24,6 +24,10 @@ async fn fate(change: Value) -> (String, String, String) {
     make("configmaps", "app", json!({"data": {"a.yaml": "x"}, "binaryData": {"b.bin": "eA=="}}));
     make("secrets", "filled", json!({"type": "kubernetes.io/service-account-token"}));
     make("secrets", "played", json!({"data": {"a": "eA=="}, "metadata": {"annotations": {MADE_FOR: "Cluster/db"}}}));
+    make("secrets", "shared", json!({"data": {"a": "eA=="}}));
+    let external = json!({"apiVersion": "external-secrets.io/v1", "kind": "ExternalSecret",
+        "metadata": {"name": "x", "namespace": "space"}, "spec": {"target": {"name": "shared", "creationPolicy": "Merge"}}});
+    simulation.world().put(&Key::new("external-secrets.io", "externalsecrets", "space", "x"), external);
     let mut pod =
         json!({"metadata": {"labels": {"app": "a"}}, "spec": {"containers": [{"name": "c", "image": "x:1"}]}});
     merge(&mut pod, &change);
@@ -67,6 +71,7 @@ async fn a_variable_needs_its_key() {
         (json!({"configMapKeyRef": {"name": "app", "key": "a.yaml"}}), ""),
         (json!({"secretKeyRef": {"name": "filled", "key": "token"}}), ""),
         (json!({"secretKeyRef": {"name": "played", "key": "uri"}}), ""),
+        (json!({"secretKeyRef": {"name": "shared", "key": "merged"}}), ""),
     ] {
         let reason = if told.is_empty() { "" } else { "CreateContainerConfigError" };
         let (why, message, _) = fate(variable(&from)).await;
