@@ -80,6 +80,8 @@ impl Simulation {
 }
 
 #[cfg(test)]
+mod sample;
+#[cfg(test)]
 mod seeds;
 #[cfg(test)]
 mod sources_tests;

@@ -6,6 +6,7 @@ pub mod jobs;
 pub mod operators;
 mod sets;
 mod statuses;
+pub mod storage;
 mod workloads;
 
 use std::time::Duration;
@@ -104,7 +105,7 @@ pub fn run_due(world: &mut World) {
                     settle(world, &key);
                 }
             }
-            Step::Volume(key) => cluster::provide_volume(world, &key),
+            Step::Volume(key) => storage::provide_volume(world, &key),
             Step::Address(key) => cluster::give_address(world, &key),
             Step::Operate(key) => operators::operate(world, &key),
             Step::Serve(key) => cluster::establish(world, &key),
@@ -121,8 +122,8 @@ fn look(world: &mut World, key: &Key) {
     match (key.group.as_str(), key.resource.as_str()) {
         ("", "namespaces") => cluster::namespace(world, key),
         ("", "pods") => pods::look(world, key),
-        ("", "persistentvolumeclaims") => cluster::claim(world, key),
-        ("", "persistentvolumes") => cluster::volume(world, key),
+        ("", "persistentvolumeclaims") => storage::claim(world, key),
+        ("", "persistentvolumes") => storage::volume(world, key),
         ("", "services") | ("networking.k8s.io", "ingresses") => cluster::addressed(world, key),
         ("apps", "deployments") => workloads::deployment(world, key),
         ("apps", "replicasets") => workloads::replica_set(world, key),

@@ -18,14 +18,16 @@ fn hash(pod: &Value) -> &str {
     pod.pointer("/metadata/labels").and_then(|labels| labels.get(HASH)).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// A StatefulSet: pods with numbers, each with claims of its own, one after the other or all at once.
+/// A StatefulSet: pods with numbers from its first one on, each with claims of its own, one after the other or all at once.
 pub fn stateful_set(world: &mut World, key: &Key) {
     let Some(object) = world.store.get(key).cloned() else { return };
     let want = number(&object, "/spec/replicas").unwrap_or(1);
+    let first = number(&object, "/spec/ordinals/start").unwrap_or_default();
+    let numbers = first..first.saturating_add(want);
     let parallel = text(&object, "/spec/podManagementPolicy") == "Parallel";
     let template = object.pointer("/spec/template").cloned().unwrap_or_default();
     let revision = format!("{}-{}", key.name, hash_of(&template));
-    for ordinal in 0..want {
+    for ordinal in numbers.clone() {
         let pod = Key::new("", "pods", &key.namespace, &format!("{}-{ordinal}", key.name));
         match world.store.get(&pod) {
             None => {
@@ -46,13 +48,15 @@ pub fn stateful_set(world: &mut World, key: &Key) {
     }
     let pods = pods_of(world, &object);
     let ordinal = |name: &str| name.rsplit('-').next().and_then(|text| text.parse::<u64>().ok()).unwrap_or_default();
-    for (pod, _) in pods.iter().filter(|(pod, _)| ordinal(&pod.name) >= want) {
+    for (pod, _) in pods.iter().filter(|(pod, _)| !numbers.contains(&ordinal(&pod.name))) {
         delete(world, pod, Propagation::Background);
     }
-    let kept: Vec<_> = pods.into_iter().filter(|(pod, _)| ordinal(&pod.name) < want).collect();
+    let kept: Vec<_> = pods.into_iter().filter(|(pod, _)| numbers.contains(&ordinal(&pod.name))).collect();
     let all_ready = kept.iter().all(|(_, pod)| is_ready(pod));
     if text(&object, "/spec/updateStrategy/type") != "OnDelete" && kept.len() as u64 == want {
+        // A partition counts from the first number. Source: `newVersionedStatefulSetPod` of pkg/controller/statefulset.
         let partition = number(&object, "/spec/updateStrategy/rollingUpdate/partition").unwrap_or_default();
+        let partition = first.saturating_add(partition);
         let old = kept.iter().filter(|(pod, found)| hash(found) != revision && ordinal(&pod.name) >= partition);
         // A pod of the old revision is only replaced while all others are ready.
         if let Some((pod, _)) = old.max_by_key(|(pod, _)| ordinal(&pod.name)).filter(|_| all_ready) {
@@ -136,3 +140,7 @@ pub fn daemon_set(world: &mut World, key: &Key) {
         });
     });
 }
+
+#[cfg(test)]
+#[path = "sets_tests.rs"]
+mod tests;
