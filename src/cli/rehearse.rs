@@ -27,7 +27,7 @@ use crate::rebuild::Options;
 use crate::rebuild::event::{Event, Outcome, VERSION};
 use crate::rehearsal::accident::Accident;
 use crate::rehearsal::filling::{FilledSet, by_set};
-use crate::rehearsal::needs::needs;
+use crate::rehearsal::needs::{needs, simulated_pods};
 use crate::rehearsal::record::{self, Record};
 use crate::rehearsal::{Faults, Simulation, World};
 use crate::report::document::About;
@@ -206,7 +206,8 @@ pub fn run(context: &mut Context, args: &RehearseArgs) -> Result<Exit, CliError>
     let plan = Plan::of(&rendered)?;
     let journals = journal::measured(context, &plan.environment, &|step| model::holds_data(&plan, step));
     let wishes = Wishes::read(args, &plan, &journals)?;
-    refuse_too_many(needs(&plan).pods)?;
+    let nodes = args.nodes.map_or_else(|| needs(&plan).nodes.max(1), usize::from);
+    refuse_too_many(simulated_pods(&plan, nodes))?;
     wishes.notes.iter().for_each(|note| context.ui.say(note));
     let mut answers = args.data.answers(&plan)?;
     let accident = before::accident(args, &environment, &plan, &answers, started)?;
@@ -215,7 +216,6 @@ pub fn run(context: &mut Context, args: &RehearseArgs) -> Result<Exit, CliError>
     let socket = args.serve.map(serve::open).transpose()?;
     let draft =
         Draft { kit: &kit, environment: &environment, secrets: secrets.source(), rendered, words: args.words() };
-    let nodes = args.nodes.map_or_else(|| needs(&plan).nodes.max(1), usize::from);
     let stage = Stage { started, wishes, answers, accident: &accident, nodes };
     let rehearsed = rehearse(context, args, draft, plan, stage)?;
     let took = began.elapsed().as_secs_f64();

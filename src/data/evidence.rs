@@ -267,18 +267,23 @@ fn reachable(live: &Value, nodes: &[BTreeMap<String, String>]) -> bool {
     nodes.iter().any(|labels| terms.iter().any(|term| term_holds(term, labels)))
 }
 
-fn term_holds(term: &Value, labels: &BTreeMap<String, String>) -> bool {
+/// Whether all of a node selector term holds for a node with these labels.
+pub fn term_holds(term: &Value, labels: &BTreeMap<String, String>) -> bool {
     let expressions = term.get("matchExpressions").and_then(Value::as_array);
     let by_field = term.get("matchFields").and_then(Value::as_array);
     let holds = |expression: &Value, found: Option<&str>| {
         let values = expression.get("values").and_then(Value::as_array);
         let among = values.into_iter().flatten().any(|value| value.as_str() == found);
+        let limit = values.and_then(|values| values.first()?.as_str());
+        let number = |text: Option<&str>| text.and_then(|text| text.parse::<i64>().ok());
         match text(expression, "/operator") {
             "In" => found.is_some() && among,
             "NotIn" => !among,
             "Exists" => found.is_some(),
             "DoesNotExist" => found.is_none(),
-            // Comparisons of numbers are not used for places; what is not understood does not exclude.
+            "Gt" => number(found).zip(number(limit)).is_some_and(|(found, limit)| found > limit),
+            "Lt" => number(found).zip(number(limit)).is_some_and(|(found, limit)| found < limit),
+            // What is not understood does not exclude.
             _ => true,
         }
     };

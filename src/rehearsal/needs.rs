@@ -6,6 +6,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::accident::requested;
+use super::nodes::{Supposed, Workload, for_apart, workloads};
+use super::store::Key;
 use crate::manifest::Object;
 use crate::manifest::kinds::plural;
 use crate::plan::Plan;
@@ -15,7 +17,10 @@ use crate::plan::Plan;
 pub struct Needs {
     /// Nodes, so that pods that must be apart can be, and none has more pods than a kubelet takes.
     pub nodes: usize,
-    /// Pods of workloads; those of DaemonSets, of which there is one a node, are not counted.
+    /// What has to be said of nodes by their labels, a phrase each.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub labels: BTreeSet<String>,
+    /// Pods of workloads that run at once; those of DaemonSets, of which there is one a node, are not counted.
     pub pods: usize,
     /// Claims, those of StatefulSets' pods counted one by one.
     pub claims: usize,
@@ -29,6 +34,9 @@ pub struct Needs {
     /// Whether a claim leaves its class to the cluster, and the kit makes no default one.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub default_class: bool,
+    /// Other classes that pods and Ingresses name and the kit does not make.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub other_classes: BTreeSet<NeededClass>,
     /// Custom kinds that the kit does not define: the cluster must serve them, or an operator of the kit brings them.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub kinds: BTreeSet<CustomKind>,
@@ -38,6 +46,27 @@ pub struct Needs {
     pub hosts: BTreeSet<String>,
     /// Whether a Service wants a load balancer.
     pub load_balancer: bool,
+}
+
+/// A class that the cluster must have: of priorities, of runtimes, of Ingresses.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct NeededClass {
+    /// Its kind.
+    pub kind: &'static str,
+    /// Its name.
+    pub name: String,
+}
+
+impl NeededClass {
+    /// Where it is stored, and one that does nothing.
+    pub fn simulated(&self) -> (Key, Value) {
+        let (group, resource, body) = match self.kind {
+            "PriorityClass" => ("scheduling.k8s.io", "priorityclasses", json!({"value": 0})),
+            "RuntimeClass" => ("node.k8s.io", "runtimeclasses", json!({"handler": self.name})),
+            _ => ("networking.k8s.io", "ingressclasses", json!({"spec": {"controller": "simulated.example/ingress"}})),
+        };
+        (Key::new(group, resource, "", &self.name), body)
+    }
 }
 
 /// A kind of an object whose definition is not in the kit.
@@ -70,6 +99,8 @@ impl CustomKind {
 
 /// Pods that a node takes unless it is told otherwise. Source: `maxPods` of Kubernetes' pkg/kubelet/apis/config.
 const PODS_OF_A_NODE: usize = 110;
+/// Nodes that are supposed one by one at most.
+const MOST_NODES: usize = 5000;
 
 fn list<'v>(value: &'v Value, pointer: &str) -> impl Iterator<Item = &'v Value> {
     value.pointer(pointer).and_then(Value::as_array).into_iter().flatten()
@@ -79,17 +110,29 @@ fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// The pod template of an object, and how many pods it makes.
-fn template(object: &Object) -> Option<(&Value, usize)> {
-    let body = object.body();
-    let pointer = match (object.group(), object.kind()) {
-        ("apps", "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet") | ("batch", "Job") => "/spec/template/spec",
-        ("batch", "CronJob") => "/spec/jobTemplate/spec/template/spec",
-        ("", "Pod") => "/spec",
-        _ => return None,
-    };
-    let replicas = body.pointer("/spec/replicas").and_then(Value::as_u64).unwrap_or(1);
-    Some((body.pointer(pointer)?, usize::try_from(replicas).unwrap_or(usize::MAX)))
+/// Pods that a simulated cluster of some nodes would have in the end.
+pub fn simulated_pods(plan: &Plan, nodes: usize) -> usize {
+    let of = |it: &Workload| if it.each_node { nodes } else { it.in_all };
+    workloads(plan).iter().map(of).fold(0, usize::saturating_add)
+}
+
+/// Classes that pods and Ingresses name and the kit does not make. Those of Kubernetes itself, `system-…`, are always there.
+fn other_classes(plan: &Plan, workloads: &[Workload]) -> BTreeSet<NeededClass> {
+    let named = |kind: &'static str, name: &str| NeededClass { kind, name: name.to_owned() };
+    let of_pods = workloads.iter().flat_map(|it| {
+        let of = |kind, pointer| named(kind, text(&it.pod, pointer));
+        [of("PriorityClass", "/spec/priorityClassName"), of("RuntimeClass", "/spec/runtimeClassName")]
+    });
+    let objects = || plan.items().map(|item| &item.object);
+    let ingresses = objects().filter(|it| it.kind() == "Ingress");
+    let of_ingresses = ingresses.map(|it| named("IngressClass", text(it.body(), "/spec/ingressClassName")));
+    let made = |class: &NeededClass| objects().any(|it| it.kind() == class.kind && it.name() == class.name);
+    of_pods
+        .chain(of_ingresses)
+        .filter(|it| {
+            !it.name.is_empty() && !(it.kind == "PriorityClass" && it.name.starts_with("system-")) && !made(it)
+        })
+        .collect()
 }
 
 /// Reads the needs off a plan.
@@ -106,31 +149,32 @@ pub fn needs(plan: &Plan) -> Needs {
             "Service" => needs.load_balancer |= text(body, "/spec/type") == "LoadBalancer",
             _ => {}
         }
-        let Some((spec, replicas)) = template(object) else { continue };
-        let containers = list(spec, "/initContainers").chain(list(spec, "/containers"));
+    }
+    let workloads = workloads(plan);
+    for workload in &workloads {
+        let containers = list(&workload.pod, "/spec/initContainers").chain(list(&workload.pod, "/spec/containers"));
         needs.images.extend(containers.map(|container| text(container, "/image").to_owned()));
-        let by_host = |it: &&Value| text(it, "/topologyKey") == "kubernetes.io/hostname";
-        let apart = list(spec, "/topologySpreadConstraints")
-            .filter(by_host)
-            .any(|it| text(it, "/whenUnsatisfiable") != "ScheduleAnyway")
-            || list(spec, "/affinity/podAntiAffinity/requiredDuringSchedulingIgnoredDuringExecution")
-                .any(|it| by_host(&it));
-        if apart {
-            needs.nodes = needs.nodes.max(replicas);
-        }
-        if object.kind() != "DaemonSet" {
-            needs.pods = needs.pods.saturating_add(replicas);
+        if !workload.each_node {
+            needs.pods = needs.pods.saturating_add(workload.at_once);
         }
     }
-    needs.nodes = needs.nodes.max(needs.pods.div_ceil(PODS_OF_A_NODE));
+    needs.other_classes = other_classes(plan, &workloads);
+    let least = for_apart(&workloads).max(needs.pods.div_ceil(PODS_OF_A_NODE)).max(1);
+    // More pods than a simulation takes are refused before anybody asks for nodes.
+    let supposed = Supposed::of(plan, &workloads, least.min(MOST_NODES), None);
+    needs.nodes = supposed.nodes.len().max(least);
+    needs.labels = supposed.told;
     needs.hosts.retain(|host| !host.is_empty());
     let made = || plan.items().map(|item| &item.object).filter(|object| object.kind() == "StorageClass");
+    let volumes = || plan.items().map(|item| &item.object).filter(|object| object.kind() == "PersistentVolume");
     let is_default = |object: &Object| text(object.body(), &format!("/metadata/annotations/{DEFAULT_CLASS}")) == "true";
     for claim in &plan.claims {
         match claim.class() {
             // A volume that is there already, and no class.
             Some("") => {}
             Some(class) if made().any(|object| object.name() == class) => {}
+            // A name that brings the kit's own volumes and claims together.
+            Some(class) if volumes().any(|volume| text(volume.body(), "/spec/storageClassName") == class) => {}
             Some(class) => drop(needs.classes.insert(class.to_owned())),
             None => needs.default_class |= !made().any(is_default),
         }

@@ -11,6 +11,7 @@ use super::controllers::Step;
 use super::deletion::{is_dying, uid};
 use super::filling::{self, Filling, Via};
 use super::model::Fate;
+use super::scheduling;
 use super::sources;
 use super::store::Key;
 use super::world::World;
@@ -45,6 +46,13 @@ pub fn claims(pod: &Value) -> Vec<String> {
     claims.filter(|name| !name.is_empty()).collect()
 }
 
+/// The pods that mount a claim.
+pub fn mounting(world: &World, claim: &Key) -> Vec<Key> {
+    let pods = world.store.list(&(String::new(), "pods".into()), Some(&claim.namespace));
+    let mounting = pods.filter(|(_, pod)| claims(pod).contains(&claim.name));
+    mounting.map(|((namespace, name), _)| Key::new("", "pods", namespace, name)).collect()
+}
+
 /// The workload that a pod belongs to in the end, as `Kind/name`.
 pub fn workload(world: &World, pod: &Value) -> String {
     let owner = |object: &Value| {
@@ -63,7 +71,7 @@ pub fn look(world: &mut World, key: &Key) {
     if is_dying(&pod) || pod.pointer("/status/conditions").is_some_and(|_| !text(&pod, "/spec/nodeName").is_empty()) {
         return;
     }
-    if text(&pod, "/spec/nodeName").is_empty() && !find_node(world, key, &pod) {
+    if text(&pod, "/spec/nodeName").is_empty() && !scheduling::place(world, key, &pod) {
         return;
     }
     let now = world.now();
@@ -77,48 +85,6 @@ pub fn look(world: &mut World, key: &Key) {
     let pull = pull_time(world, &pod, key);
     let schedule = world.model.schedule;
     world.plan(Step::Pod(key.clone(), uid(&pod), Life::Pulled), schedule + pull);
-}
-
-/// Gives a pod a node, once its claims are there and bound.
-fn find_node(world: &mut World, key: &Key, pod: &Value) -> bool {
-    let nodes: Vec<String> =
-        world.store.list(&(String::new(), "nodes".into()), None).map(|((_, name), _)| name.clone()).collect();
-    let now = world.now();
-    let wait = |world: &mut World, message: String| {
-        let first = pod.pointer("/status/conditions").is_none();
-        world.edit(key, |pod| {
-            if first {
-                set_condition(pod, "PodScheduled", "False", "Unschedulable", &now);
-                pod["status"]["conditions"][0]["message"] = message.into();
-            }
-        });
-        false
-    };
-    if nodes.is_empty() {
-        return wait(world, "no nodes available to schedule pods".into());
-    }
-    // Pods of one owner spread over the nodes by their numbers or, without any, by what has been made so far.
-    let number = key.name.rsplit('-').next().and_then(|text| text.parse::<usize>().ok());
-    let number = number.unwrap_or_else(|| usize::try_from(world.number()).unwrap_or_default());
-    let node = nodes[number % nodes.len()].clone();
-    for claim in claims(pod) {
-        let name = Key::new("", "persistentvolumeclaims", &key.namespace, &claim);
-        let Some(found) = world.store.get(&name).cloned() else {
-            world.look(Step::Look(key.clone()), Duration::from_secs(5));
-            return wait(world, format!("persistentvolumeclaim {claim:?} not found"));
-        };
-        if text(&found, "/status/phase") != "Bound" {
-            world.edit(&name, |claim| {
-                let annotations = &mut claim["metadata"]["annotations"];
-                if annotations.get("volume.kubernetes.io/selected-node").is_none() {
-                    annotations["volume.kubernetes.io/selected-node"] = node.as_str().into();
-                }
-            });
-            return wait(world, "pod has unbound immediate PersistentVolumeClaims".into());
-        }
-    }
-    world.edit(key, |pod| pod["spec"]["nodeName"] = node.into());
-    true
 }
 
 /// How long the images that are not on the node yet take.

@@ -16,8 +16,11 @@ use super::controllers::operators::{is_operated, lacks};
 use super::filling::Filled;
 use super::model::Model;
 use super::needs::needs;
+use super::nodes::{Supposed, workloads};
 use super::others::Others;
+use super::scheduling;
 use super::store::{Key, Store};
+use crate::data::evidence::NODE_NAME;
 use crate::manifest::schema::{self, Kind};
 use crate::plan::Plan;
 
@@ -46,6 +49,8 @@ pub struct World {
     pub hurry: Arc<tokio::sync::Notify>,
     /// Objects that name an owner, by the owner's UID.
     pub owned: HashMap<String, BTreeSet<Key>>,
+    /// Pods that want to be apart from others.
+    pub apart: BTreeSet<Key>,
     /// Requests that wanted to write, `METHOD path`, with the time since the beginning.
     pub writes: Vec<(Duration, String)>,
     /// Images that are on nodes already.
@@ -82,6 +87,7 @@ impl World {
             changed: Arc::default(),
             hurry: Arc::default(),
             owned: HashMap::new(),
+            apart: BTreeSet::new(),
             writes: Vec::new(),
             pulled: BTreeSet::new(),
             filled: Vec::new(),
@@ -167,6 +173,28 @@ impl World {
             let class = json!({"metadata": {"annotations": annotations}, "provisioner": "simulated",
                 "reclaimPolicy": "Delete", "volumeBindingMode": "WaitForFirstConsumer"});
             self.make(&Key::new("storage.k8s.io", "storageclasses", "", name), class);
+        }
+        for class in &needs.other_classes {
+            let (key, body) = class.simulated();
+            self.make(&key, body);
+        }
+        self.suppose_nodes(plan);
+    }
+
+    /// Gives the nodes that were made the names and labels that a plan asks for.
+    fn suppose_nodes(&mut self, plan: &Plan) {
+        let place = (String::new(), "nodes".to_owned());
+        let made: Vec<(String, Arc<Value>)> =
+            self.store.list(&place, None).map(|((_, name), node)| (name.clone(), node.clone())).collect();
+        let supposed = Supposed::of(plan, &workloads(plan), made.len(), Some(made.len()));
+        for (name, _) in &made {
+            self.remove(&Key::new("", "nodes", "", name));
+        }
+        for ((_, node), mut labels) in made.into_iter().zip(supposed.nodes) {
+            let mut body = (*node).clone();
+            let name = labels.remove(NODE_NAME).unwrap_or_default();
+            body["metadata"]["labels"] = json!(labels);
+            self.make(&Key::new("", "nodes", "", &name), body);
         }
     }
 
@@ -282,6 +310,9 @@ impl World {
         for owner in owners(&object) {
             self.owned.entry(owner).or_default().insert(key.clone());
         }
+        if key.resource == "pods" && object.pointer(scheduling::APART).is_some() {
+            self.apart.insert(key.clone());
+        }
         let stored = self.store.put(key, object);
         self.touched(key, Some(&stored.clone()));
         stored
@@ -290,6 +321,7 @@ impl World {
     /// Takes an object away at once.
     pub fn remove(&mut self, key: &Key) -> Option<Arc<Value>> {
         let last = self.store.remove(key)?;
+        self.apart.remove(key);
         for owner in owners(&last) {
             if let Some(own) = self.owned.get_mut(&owner) {
                 own.remove(key);

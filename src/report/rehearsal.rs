@@ -183,6 +183,7 @@ fn assumed(setting: &Setting) -> String {
 
 pub(super) fn needed(needs: &Needs, secrets: bool) -> String {
     let mut parts = vec![format!("a cluster of {} or more", count(needs.nodes, "node"))];
+    parts.extend(needs.labels.iter().cloned());
     if needs.claims > 0 {
         let by = needs.provisioners.iter().map(String::as_str).collect::<Vec<_>>();
         let by = if by.is_empty() { String::new() } else { format!(" from {}", list(&by)) };
@@ -195,6 +196,7 @@ pub(super) fn needed(needs: &Needs, secrets: bool) -> String {
     if needs.default_class {
         parts.push("a default StorageClass".into());
     }
+    parts.extend(needs.other_classes.iter().map(|class| format!("the {} {}", class.kind, class.name)));
     if !needs.kinds.is_empty() {
         let kinds: Vec<String> = needs.kinds.iter().map(|it| format!("{} ({})", it.kind, it.api_version)).collect();
         let word = if kinds.len() == 1 { "kind" } else { "kinds" };

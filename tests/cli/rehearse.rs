@@ -41,7 +41,7 @@ fn what_if_times_and_errors_show_in_the_events() {
     let last = last_event(&outcome);
     assert_eq!((last["event"].as_str(), last["outcome"].as_str()), (Some("rehearsed"), Some("done")));
     assert!(last["seconds"].as_f64().unwrap() > 1200.0, "{last}");
-    assert_eq!(last["needs"]["nodes"], 3);
+    assert_eq!(last["needs"]["nodes"], 1);
     assert_eq!(last["supposed"], serde_json::json!(["StatefulSet/postgresql-app takes 20m"]));
     let wishes = ["--api-errors", "5%", "--nodes", "4", "-o", "json"];
     let outcome = place.run(&[&["rehearse", "production"][..], &wishes].concat());
@@ -519,4 +519,57 @@ fn real_runs_of_the_environment_give_their_times() {
     assert_eq!(last_event(&told)["measured"], serde_json::json!(["Deployment/api"]), "{told}");
     let seconds = last_event(&told)["seconds"].as_f64().unwrap();
     assert!((90.0..95.0).contains(&seconds), "{seconds}");
+}
+
+/// A Deployment that wants each of its pods on a host of its own, and a disk.
+const APART: &str = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: apart}\nspec:\n  replicas: 3\n  \
+    selector: {matchLabels: {app: apart}}\n  template:\n    metadata: {labels: {app: apart}}\n    spec:\n      \
+    containers: [{name: a, image: a:1}]\n      nodeSelector: {disk: ssd}\n      affinity: {podAntiAffinity: \
+    {requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: kubernetes.io/hostname, \
+    labelSelector: {matchLabels: {app: apart}}}]}}\n";
+
+#[test]
+fn nodes_that_are_given_bound_what_can_be_placed() {
+    let place = small().file("templates/services/apart.yaml", APART);
+    let words = |outcome: &Outcome| outcome.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+    let enough = place.run(&["rehearse", "local"]);
+    assert_eq!(enough.code, Some(0), "{enough}");
+    let told = "a cluster of 3 nodes or more, 3 nodes with the label disk=ssd";
+    assert!(words(&enough).contains(told), "{enough}");
+    let few = place.run(&["rehearse", "local", "--nodes", "2"]);
+    assert_eq!(few.code, Some(7), "{few}");
+    let told = "0/2 nodes are available: 2 node(s) didn't match pod anti-affinity rules";
+    assert!(words(&few).contains(told), "{few}");
+    write(
+        &place.folder().join("left.yaml"),
+        b"apiVersion: v1\nkind: Node\nmetadata: {name: worker-1, labels: {disk: hdd}}\n",
+    );
+    let given = place.run(&["rehearse", "local", "--survivors", "left.yaml"]);
+    assert_eq!(given.code, Some(7), "{given}");
+    let told = "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector";
+    assert!(words(&given).contains(told), "{given}");
+}
+
+#[test]
+fn volumes_of_the_kit_are_bound_to_its_claims() {
+    let claim = |class: &str| {
+        format!(
+            "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {{name: data}}\nspec: {{storageClassName: {class}, \
+             accessModes: [ReadWriteOnce], resources: {{requests: {{storage: 1Gi}}}}}}\n"
+        )
+    };
+    let volume = |class: &str| {
+        format!(
+            "apiVersion: v1\nkind: PersistentVolume\nmetadata: {{name: disk}}\nspec: {{{class}capacity: {{storage: 2Gi}}, \
+             accessModes: [ReadWriteOnce], hostPath: {{path: /disk}}}}\n---\n"
+        )
+    };
+    for (of_volume, of_claim) in
+        [("", "\"\""), ("storageClassName: manual, ", "manual"), ("claimRef: {namespace: shop, name: data}, ", "\"\"")]
+    {
+        let place = small().file("templates/storage/disk.yaml", &(volume(of_volume) + &claim(of_claim)));
+        let outcome = place.run(&["rehearse", "local"]);
+        assert_eq!(outcome.code, Some(0), "{of_volume} {outcome}");
+        assert!(!outcome.to_string().contains("the StorageClass"), "{outcome}");
+    }
 }

@@ -3,6 +3,7 @@
 
 mod cluster;
 pub mod jobs;
+pub mod matching;
 pub mod operators;
 mod sets;
 mod statuses;
@@ -28,6 +29,8 @@ pub enum Step {
     Pod(Key, String, Life),
     /// The containers of a pod with this UID have ended.
     Stopped(Key, String),
+    /// The scheduler tries again to place a pod.
+    Schedule(Key),
     /// A claim gets its volume.
     Volume(Key),
     /// A Service or an Ingress gets its address.
@@ -97,7 +100,7 @@ pub fn interested(world: &World, key: &Key, object: Option<&Value>) -> Vec<Step>
 pub fn run_due(world: &mut World) {
     while let Some(step) = world.due() {
         match step {
-            Step::Look(key) => look(world, &key),
+            Step::Look(key) | Step::Schedule(key) => look(world, &key),
             Step::Pod(key, uid, life) => pods::live(world, &key, &uid, life),
             Step::Stopped(key, of) => {
                 if world.store.get(&key).is_some_and(|pod| uid(pod) == of) {

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::workloads::drop_zeros;
 use super::{count, hash_of, is_ready, make_pod, number, pods_of};
 use crate::rehearsal::deletion::{Propagation, delete};
+use crate::rehearsal::scheduling::{admits, daemon_tolerations};
 use crate::rehearsal::store::Key;
 use crate::rehearsal::world::World;
 
@@ -106,13 +107,16 @@ fn with_claims(world: &mut World, key: &Key, set: &Value, template: &Value, ordi
     template
 }
 
-/// A DaemonSet: a pod on each node.
+/// A DaemonSet: a pod on each node that may have it.
 pub fn daemon_set(world: &mut World, key: &Key) {
     let Some(object) = world.store.get(key).cloned() else { return };
     let template = object.pointer("/spec/template").cloned().unwrap_or_default();
     let hash_now = hash_of(&template);
-    let nodes: Vec<String> =
-        world.store.list(&(String::new(), "nodes".into()), None).map(|((_, name), _)| name.clone()).collect();
+    let mut pod = json!({"spec": template["spec"]});
+    let tolerations = pod["spec"]["tolerations"].as_array().cloned().unwrap_or_default();
+    pod["spec"]["tolerations"] = tolerations.into_iter().chain(daemon_tolerations()).collect();
+    let nodes = world.store.list(&(String::new(), "nodes".into()), None).filter(|(_, node)| admits(&pod, node));
+    let nodes: Vec<String> = nodes.map(|((_, name), _)| name.clone()).collect();
     let generation = number(&object, "/metadata/generation").unwrap_or(1).to_string();
     for node in &nodes {
         let name = format!("{}-{}", key.name, &hash_of(&json!([key.name, node, hash_now]))[..5]);

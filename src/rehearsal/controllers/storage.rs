@@ -1,29 +1,50 @@
-//! Claims and volumes.
+//! Claims and volumes, as the volume controller binds them. Source: `syncUnboundClaim` of Kubernetes'
+//! pkg/controller/volume/persistentvolume.
+
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::Step;
+use super::matching::{best, class_name, is_reserved_for, unfit};
 use crate::rehearsal::deletion::{finalizers, is_dying, settle, uid};
-use crate::rehearsal::needs::DEFAULT_CLASS;
+use crate::rehearsal::pods::{event, mounting};
 use crate::rehearsal::store::Key;
 use crate::rehearsal::world::World;
+
+/// The provisioner of classes whose volumes somebody makes by hand.
+const NOBODY: &str = "kubernetes.io/no-provisioner";
 
 fn text<'v>(object: &'v Value, pointer: &str) -> &'v str {
     object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// The class of a claim, by name or the default one.
-fn class_of(world: &World, claim: &Value) -> Option<std::sync::Arc<Value>> {
-    let wanted = claim.pointer("/spec/storageClassName").and_then(Value::as_str);
-    let classes = ("storage.k8s.io".to_owned(), "storageclasses".to_owned());
-    let mut classes = world.store.list(&classes, None).map(|(_, class)| class.clone());
-    classes.find(|class| match wanted {
-        Some(wanted) => text(class, "/metadata/name") == wanted,
-        None => text(class, &format!("/metadata/annotations/{DEFAULT_CLASS}")) == "true",
-    })
+/// The StorageClass of a claim, where there is one.
+fn class_of(world: &World, claim: &Value) -> Option<Arc<Value>> {
+    let name = class_name(world, claim);
+    world.store.get(&Key::new("storage.k8s.io", "storageclasses", "", &name)).cloned()
 }
 
-/// A claim: bound to the volume it names, or to one that its class makes, now or when a pod wants it.
+/// Whether a claim gets a volume only for a pod that wants it.
+pub fn waits_for_pod(world: &World, claim: &Value) -> bool {
+    class_of(world, claim).is_some_and(|class| text(&class, "/volumeBindingMode") == "WaitForFirstConsumer")
+}
+
+/// Why no volume would be made for a claim, in the words of its event.
+pub fn unprovided(world: &World, claim: &Value) -> Option<(&'static str, String)> {
+    let name = class_name(world, claim);
+    if name.is_empty() {
+        let why = "no persistent volumes available for this claim and no storage class is set";
+        return Some(("FailedBinding", why.into()));
+    }
+    let Some(class) = class_of(world, claim) else {
+        return Some(("ProvisioningFailed", format!("storageclass.storage.k8s.io {name:?} not found")));
+    };
+    (text(&class, "/provisioner") == NOBODY)
+        .then(|| ("ProvisioningFailed", format!("no volume plugin matched name: {NOBODY}")))
+}
+
+/// A claim: bound to the volume it names, to one that fits it, or to one that its class makes; now or when a pod wants it.
 pub fn claim(world: &mut World, key: &Key) {
     let Some(claim) = world.store.get(key).cloned() else { return };
     if is_dying(&claim) {
@@ -41,37 +62,67 @@ pub fn claim(world: &mut World, key: &Key) {
     }
     let named = text(&claim, "/spec/volumeName").to_owned();
     if !named.is_empty() {
-        let volume = Key::new("", "persistentvolumes", "", &named);
-        let Some(found) = world.store.get(&volume).cloned() else { return };
-        let holder = text(&found, "/spec/claimRef/uid");
-        let same = text(&found, "/spec/claimRef/name") == key.name
-            && text(&found, "/spec/claimRef/namespace") == key.namespace;
-        if found.pointer("/spec/claimRef").is_none() || (same && (holder.is_empty() || holder == uid(&claim))) {
-            bind(world, key, &claim, &volume);
+        return bind_named(world, key, &claim, &named);
+    }
+    let wanted = claim.pointer("/metadata/annotations/volume.kubernetes.io~1selected-node").is_some();
+    let waits = waits_for_pod(world, &claim) && !wanted;
+    // The scheduler chooses among volumes for a claim that waits, but what is reserved for it is its own.
+    let fits = best(world, key, &claim, |volume| !waits || is_reserved_for(volume, key, &claim));
+    if let Some(volume) = fits {
+        return bind(world, key, &claim, &volume);
+    }
+    if waits {
+        return;
+    }
+    match unprovided(world, &claim) {
+        Some((reason, why)) => tell_once(world, &claim, reason, &why),
+        None => world.look(Step::Volume(key.clone()), world.model.volume),
+    }
+}
+
+/// Binds a claim to the volume that it names, unless that is another one's or does not satisfy it.
+fn bind_named(world: &mut World, key: &Key, claim: &Value, named: &str) {
+    let volume = Key::new("", "persistentvolumes", "", named);
+    let Some(found) = world.store.get(&volume).cloned() else { return };
+    if found.pointer("/spec/claimRef").is_some() {
+        if is_reserved_for(&found, key, claim) {
+            bind(world, key, claim, &volume);
         }
         return;
     }
-    let Some(class) = class_of(world, &claim) else { return };
-    let waits = text(&class, "/volumeBindingMode") == "WaitForFirstConsumer";
-    let wanted = claim.pointer("/metadata/annotations/volume.kubernetes.io~1selected-node").is_some();
-    if !waits || wanted {
-        world.look(Step::Volume(key.clone()), world.model.volume);
+    match unfit(&found, claim, &class_name(world, claim)) {
+        Some(why) => {
+            tell_once(world, claim, "VolumeMismatch", &format!("Cannot bind to requested volume {named:?}: {why}"));
+        }
+        None => bind(world, key, claim, &volume),
+    }
+}
+
+/// Writes an event that has not been written yet; the controller asks again and again.
+fn tell_once(world: &mut World, claim: &Value, reason: &str, message: &str) {
+    let place = (String::new(), "events".to_owned());
+    let of = text(claim, "/metadata/namespace");
+    let told = world
+        .store
+        .list(&place, Some(of))
+        .any(|(_, event)| text(event, "/involvedObject/uid") == uid(claim) && event["message"] == message);
+    if !told {
+        event(world, claim, reason, message);
     }
 }
 
 /// Whether a pod mounts a claim.
 fn used(world: &World, claim: &Key) -> bool {
-    let pods = (String::new(), "pods".to_owned());
-    world
-        .store
-        .list(&pods, Some(&claim.namespace))
-        .any(|(_, pod)| crate::rehearsal::pods::claims(pod).contains(&claim.name))
+    !mounting(world, claim).is_empty()
 }
 
 /// Makes a claim's volume and binds it.
 pub fn provide_volume(world: &mut World, key: &Key) {
     let Some(claim) = world.store.get(key).cloned() else { return };
     let Some(class) = class_of(world, &claim) else { return };
+    if text(&claim, "/status/phase") == "Bound" {
+        return;
+    }
     let name = format!("pvc-{}", uid(&claim));
     let volume = Key::new("", "persistentvolumes", "", &name);
     let body = json!({
@@ -88,7 +139,8 @@ pub fn provide_volume(world: &mut World, key: &Key) {
     bind(world, key, &claim, &volume);
 }
 
-fn bind(world: &mut World, key: &Key, claim: &Value, volume: &Key) {
+/// Binds a claim and a volume to each other; pods that wait for it go on.
+pub fn bind(world: &mut World, key: &Key, claim: &Value, volume: &Key) {
     let id = uid(claim);
     world.edit(volume, |volume| {
         volume["spec"]["claimRef"] = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": key.namespace,
@@ -100,14 +152,7 @@ fn bind(world: &mut World, key: &Key, claim: &Value, volume: &Key) {
         claim["spec"]["volumeName"] = volume.name.as_str().into();
         claim["status"] = json!({"phase": "Bound", "accessModes": claim["spec"]["accessModes"], "capacity": capacity});
     });
-    // Pods that wait for it go on.
-    let pods: Vec<Key> = world
-        .store
-        .list(&(String::new(), "pods".into()), Some(&key.namespace))
-        .filter(|(_, pod)| crate::rehearsal::pods::claims(pod).contains(&key.name))
-        .map(|((namespace, name), _)| Key::new("", "pods", namespace, name))
-        .collect();
-    for pod in pods {
+    for pod in mounting(world, key) {
         world.look(Step::Look(pod), world.model.controller);
     }
 }
@@ -141,13 +186,28 @@ pub fn volume(world: &mut World, key: &Key) {
     if volume.pointer("/spec/claimRef/uid").is_none() && text(&volume, "/status/phase") != "Available" {
         world.edit(key, |volume| volume["status"] = json!({"phase": "Available"}));
     }
-    let claim = Key::new(
-        "",
-        "persistentvolumeclaims",
-        text(&volume, "/spec/claimRef/namespace"),
-        text(&volume, "/spec/claimRef/name"),
-    );
-    if world.store.get(&claim).is_some_and(|claim| text(claim, "/status/phase") == "Pending") {
+    for claim in waiting_for(world, &volume) {
+        for pod in mounting(world, &claim) {
+            world.look(Step::Look(pod), world.model.controller);
+        }
         world.look(Step::Look(claim), world.model.controller);
     }
 }
+
+/// The claims without a volume that may get this one: that for which it is reserved, or all of its class.
+fn waiting_for(world: &World, volume: &Value) -> Vec<Key> {
+    let waits = |claim: &Value| text(claim, "/status/phase") == "Pending";
+    if volume.pointer("/spec/claimRef").is_some() {
+        let at = |name: &str| text(volume, &format!("/spec/claimRef/{name}"));
+        let claim = Key::new("", "persistentvolumeclaims", at("namespace"), at("name"));
+        return if world.store.get(&claim).is_some_and(|it| waits(it)) { vec![claim] } else { Vec::new() };
+    }
+    let claims = world.store.list(&(String::new(), "persistentvolumeclaims".into()), None);
+    let waiting =
+        claims.filter(|(_, claim)| waits(claim) && class_name(world, claim) == text(volume, "/spec/storageClassName"));
+    waiting.map(|((namespace, name), _)| Key::new("", "persistentvolumeclaims", namespace, name)).collect()
+}
+
+#[cfg(test)]
+#[path = "storage_tests.rs"]
+mod tests;
