@@ -130,7 +130,8 @@ fn other_classes(plan: &Plan, workloads: &[Workload]) -> BTreeSet<NeededClass> {
     of_pods
         .chain(of_ingresses)
         .filter(|it| {
-            !it.name.is_empty() && !(it.kind == "PriorityClass" && it.name.starts_with("system-")) && !made(it)
+            let is_always_there = it.kind == "PriorityClass" && it.name.starts_with("system-");
+            !(it.name.is_empty() || is_always_there || made(it))
         })
         .collect()
 }

@@ -96,10 +96,13 @@ pub fn for_apart(workloads: &[Workload]) -> usize {
     workloads.iter().filter(|it| !it.each_node).map(need).max().unwrap_or(1)
 }
 
+/// The labels of a node.
+type Labels = BTreeMap<String, String>;
+
 /// A wish for nodes: how many, who wants them, and labels of which one set is enough.
 struct Wish<'w> {
     nodes: usize,
-    is_met: Box<dyn Fn(&BTreeMap<String, String>) -> bool + 'w>,
+    is_met: Box<dyn Fn(&Labels) -> bool + 'w>,
     plain: Option<&'w Value>,
     terms: Vec<&'w Value>,
 }
