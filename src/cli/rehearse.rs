@@ -137,7 +137,7 @@ pub struct RehearseArgs {
     /// Which requests go wrong: the same number, the same requests
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
-    /// Nodes of the simulated cluster, 5000 at most [default: as many as pods that must be apart need]
+    /// Nodes of the simulated cluster, 5000 at most [default: as many as pods need that are to be apart or spread]
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(..=5000))]
     nodes: Option<u16>,
     /// Take times from the events of a real run: the output of `rekindle up -o json` (repeatable)
@@ -206,7 +206,7 @@ pub fn run(context: &mut Context, args: &RehearseArgs) -> Result<Exit, CliError>
     let plan = Plan::of(&rendered)?;
     let journals = journal::measured(context, &plan.environment, &|step| model::holds_data(&plan, step));
     let wishes = Wishes::read(args, &plan, &journals)?;
-    let nodes = args.nodes.map_or_else(|| needs(&plan).nodes.max(1), usize::from);
+    let nodes = args.nodes.map_or_else(|| needs(&plan).simulated_nodes(), usize::from);
     refuse_too_many(simulated_pods(&plan, nodes))?;
     wishes.notes.iter().for_each(|note| context.ui.say(note));
     let mut answers = args.data.answers(&plan)?;

@@ -17,6 +17,8 @@ use crate::plan::Plan;
 pub struct Needs {
     /// Nodes, so that pods that must be apart can be, and none has more pods than a kubelet takes.
     pub nodes: usize,
+    /// Nodes, so that pods that spread over hosts can have one each; on fewer they share.
+    pub nodes_to_spread: usize,
     /// What has to be said of nodes by their labels, a phrase each.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub labels: BTreeSet<String>,
@@ -55,6 +57,13 @@ pub struct NeededClass {
     pub kind: &'static str,
     /// Its name.
     pub name: String,
+}
+
+impl Needs {
+    /// How many nodes a simulated cluster has where nobody says it.
+    pub fn simulated_nodes(&self) -> usize {
+        self.nodes.max(self.nodes_to_spread).max(1)
+    }
 }
 
 impl NeededClass {
@@ -165,6 +174,7 @@ pub fn needs(plan: &Plan) -> Needs {
     let supposed = Supposed::of(plan, &workloads, least.min(MOST_NODES), None);
     needs.nodes = supposed.nodes.len().max(least);
     needs.labels = supposed.told;
+    needs.nodes_to_spread = workloads.iter().map(Workload::spread).max().unwrap_or(1).clamp(1, MOST_NODES);
     needs.hosts.retain(|host| !host.is_empty());
     let made = || plan.items().map(|item| &item.object).filter(|object| object.kind() == "StorageClass");
     let volumes = || plan.items().map(|item| &item.object).filter(|object| object.kind() == "PersistentVolume");

@@ -70,6 +70,13 @@ impl Workload {
         term_selects(term, &self.pod, &other.pod, Some(&json!({})))
     }
 
+    /// How many hosts its pods spread over where there are enough.
+    pub fn spread(&self) -> usize {
+        let by_host =
+            |it: &&Value| text(it, "/topologyKey") == HOST && text(it, "/whenUnsatisfiable") != "ScheduleAnyway";
+        if list(&self.pod, "/spec/topologySpreadConstraints").any(|it| by_host(&it)) { self.at_once } else { 1 }
+    }
+
     /// How many values of a label its pods need so that each has one of its own; `None` where they may share one.
     fn apart_by(&self, topology: &str) -> Option<usize> {
         let terms = list(&self.pod, APART).filter(|term| text(term, "/topologyKey") == topology);

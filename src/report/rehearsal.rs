@@ -182,7 +182,11 @@ fn assumed(setting: &Setting) -> String {
 }
 
 pub(super) fn needed(needs: &Needs, secrets: bool) -> String {
-    let mut parts = vec![format!("a cluster of {} or more", count(needs.nodes, "node"))];
+    let mut parts = vec![if needs.nodes_to_spread > needs.nodes {
+        format!("a cluster of {} ({} would do)", count(needs.nodes_to_spread, "node"), needs.nodes)
+    } else {
+        format!("a cluster of {} or more", count(needs.nodes, "node"))
+    }];
     parts.extend(needs.labels.iter().cloned());
     if needs.claims > 0 {
         let by = needs.provisioners.iter().map(String::as_str).collect::<Vec<_>>();

@@ -41,7 +41,7 @@ fn what_if_times_and_errors_show_in_the_events() {
     let last = last_event(&outcome);
     assert_eq!((last["event"].as_str(), last["outcome"].as_str()), (Some("rehearsed"), Some("done")));
     assert!(last["seconds"].as_f64().unwrap() > 1200.0, "{last}");
-    assert_eq!(last["needs"]["nodes"], 1);
+    assert_eq!((&last["needs"]["nodes"], &last["needs"]["nodes_to_spread"]), (&1.into(), &3.into()));
     assert_eq!(last["supposed"], serde_json::json!(["StatefulSet/postgresql-app takes 20m"]));
     let wishes = ["--api-errors", "5%", "--nodes", "4", "-o", "json"];
     let outcome = place.run(&[&["rehearse", "production"][..], &wishes].concat());

@@ -1,6 +1,6 @@
 //! `rehearse ENV --context NAME`: for real, in an instance of its own, measured, and taken away again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -27,6 +27,7 @@ use crate::rebuild::Options;
 use crate::rebuild::event::{EventKind, Outcome, VERSION};
 use crate::rebuild::prune::exit_for;
 use crate::rebuild::throwaway::{Removed, has_records, take_away, taken};
+use crate::rehearsal::filling::{Rates, fillings};
 use crate::rehearsal::needs::needs;
 use crate::rehearsal::record::{self, Record};
 use crate::rehearsal::{Faults, Model, Simulation, World};
@@ -294,8 +295,9 @@ fn record(context: &mut Context, cluster: &Cluster, of: (&Kit, &Environment), ex
 fn simulated(plan: &Plan) -> Option<f64> {
     paused().ok()?.block_on(async {
         let started = jiff::Timestamp::now();
-        let needs = needs(plan);
-        let mut world = World::new(started, needs.nodes.max(1), Model::default(), true);
+        let fillings = fillings(&plan.data, &plan.claims, Rates::default(), &BTreeMap::new());
+        let model = Model { fillings, ..Model::default() };
+        let mut world = World::new(started, needs(plan).simulated_nodes(), model, true);
         world.bring(plan);
         let simulation = Simulation::new(world, Faults::none());
         let cluster = simulation.connect().await.ok()?;
