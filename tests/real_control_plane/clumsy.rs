@@ -89,11 +89,8 @@ fn what_a_run_made_until_it_noticed_that_its_lock_was_broken_goes_down_too() {
     assert_eq!(bed.get("v1", "ConfigMap", Some(&space.name), "a"), None);
 }
 
-#[test]
-#[ignore = "needs a real control plane"]
-fn what_an_operator_would_take_its_claims_with_is_neither_pruned_nor_taken_down() {
-    let bed = Bed::from_variable(BED);
-    let space = Space::new(&bed, "operator");
+/// A kit with a Database, a kind of its own.
+fn with_database(space: &Space<'_>) -> (Kit, String) {
     let kit = Kit::new(&space.name, STACK);
     let group = format!("{}.example", space.name);
     kit.write(
@@ -108,6 +105,47 @@ fn what_an_operator_would_take_its_claims_with_is_neither_pruned_nor_taken_down(
         "templates/services/db.yaml",
         &format!("apiVersion: {group}/v1\nkind: Database\nmetadata: {{name: db}}\n"),
     );
+    (kit, group)
+}
+
+#[test]
+#[ignore = "needs a real control plane"]
+fn the_bytes_beside_a_custom_resource_that_left_the_kit_outlive_what_its_operator_does() {
+    let bed = Bed::from_variable(BED);
+    let space = Space::new(&bed, "beside");
+    let (kit, group) = with_database(&space);
+    let _ = run(&kit, &bed, &["up", "test"]).exit(0);
+    let volume = format!("{}-data", space.name);
+    bed.apply_as(
+        "operator",
+        &format!(
+            "apiVersion: v1\nkind: PersistentVolume\nmetadata: {{name: {volume}}}\nspec: {{capacity: {{storage: 1Mi}}, accessModes: \
+             [ReadWriteOnce], hostPath: {{path: /nonexistent}}, persistentVolumeReclaimPolicy: Delete}}\n"
+        ),
+    );
+    let claim = format!(
+        "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {{name: data-db, namespace: {}}}\nspec: {{accessModes: \
+         [ReadWriteOnce], storageClassName: \"\", volumeName: {volume}, resources: {{requests: {{storage: 1Mi}}}}}}\n",
+        space.name
+    );
+    bed.apply_as("operator", &claim);
+    kit.remove("templates/services/db.yaml");
+    let ran = run(&kit, &bed, &["up", "test"]).exit(0);
+    let policy =
+        bed.get("v1", "PersistentVolume", None, &volume).unwrap()["spec"]["persistentVolumeReclaimPolicy"].clone();
+    let volumes = bed.api("v1", "PersistentVolume", None);
+    bed.block_on(volumes.delete(&volume, &kube::api::DeleteParams::default())).unwrap();
+    assert_eq!(policy, "Retain");
+    assert_eq!(bed.get(&format!("{group}/v1"), "Database", Some(&space.name), "db"), None);
+    let _ = ran.says(&format!("volume {volume} of data-db outlives its claim from now on: Retain, was Delete"));
+}
+
+#[test]
+#[ignore = "needs a real control plane"]
+fn what_an_operator_would_take_its_claims_with_is_neither_pruned_nor_taken_down() {
+    let bed = Bed::from_variable(BED);
+    let space = Space::new(&bed, "operator");
+    let (kit, group) = with_database(&space);
     let _ = run(&kit, &bed, &["up", "test"]).exit(0);
     let api_version = format!("{group}/v1");
     let database = |bed: &Bed| bed.get(&api_version, "Database", Some(&space.name), "db");
