@@ -76,10 +76,12 @@ pub async fn prepare(
 fn as_decided_upon(decisions: &Decisions, survey: &Survey) -> Result<(), ClusterError> {
     for claim in decisions.sets.iter().flat_map(|set| &set.claims).filter(|claim| claim.choice != Choice::Keep) {
         let Some(live) = survey.claim(&claim.namespace, &claim.name).filter(|live| !live.deleting) else { continue };
-        // One without a volume that a StatefulSet of an earlier run has made meanwhile begins as is decided now.
-        let begins_alike = matches!(claim.choice, Choice::Empty | Choice::Copy)
-            && live.volume.is_none()
-            && live.record.is_some_and(|record| record.word() == claim.choice.word());
+        // What another run decided alike, or has done already, is what is to be.
+        let begins_alike = match &claim.choice {
+            Choice::Empty | Choice::Copy => live.record.is_some_and(|record| record.word() == claim.choice.word()),
+            Choice::Adopt { volume } => live.volume.as_ref() == Some(volume),
+            Choice::Keep | Choice::Restore { .. } => false,
+        };
         if begins_alike || decisions.seen.get(&claim.place()) == Some(&SeenClaim::of(live)) {
             continue;
         }
@@ -267,7 +269,8 @@ fn on_claim(decision: &ClaimDecision, lineage: &Lineage, live: &Claim) -> Result
         Choice::Adopt { volume } if live.volume.is_none() => body["spec"] = json!({"volumeName": volume}),
         Choice::Adopt { volume } if live.volume.as_deref() != Some(volume) => {
             let (place, other) = (decision.place(), live.volume.as_deref().unwrap_or_default());
-            return Err(ClusterError::Data(format!("{place} is bound to pv/{other} since it was looked at")));
+            let what = format!("{place} is bound to pv/{other} since it was decided about (adopt)");
+            return Err(ClusterError::Data(what));
         }
         Choice::Adopt { .. } | Choice::Restore { .. } | Choice::Copy | Choice::Empty => {}
     }
@@ -338,6 +341,7 @@ mod tests {
                 Some(claim("1", Some("pv-y"))),
                 Some("shop/data is bound to pv/pv-y since it was decided about (adopt)"),
             ),
+            (adopt(), None, Some(claim("2", Some("pv-x"))), None),
             (adopt(), unbound(), None, None),
             (adopt(), None, Some(Claim { deleting: true, ..claim("1", None) }), None),
         ];
@@ -368,6 +372,6 @@ mod tests {
         assert_eq!(written(None).unwrap().unwrap()["spec"]["volumeName"], "pv-x");
         assert_eq!(written(Some("pv-x")).unwrap().unwrap()["metadata"]["annotations"][DATA_ANNOTATION], "adopt");
         let error = written(Some("pv-y")).unwrap_err().to_string();
-        assert_eq!(error, "shop/data is bound to pv/pv-y since it was looked at");
+        assert_eq!(error, "shop/data is bound to pv/pv-y since it was decided about (adopt)");
     }
 }
