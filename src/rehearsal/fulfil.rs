@@ -21,6 +21,9 @@ const LARGE: usize = 64 << 10;
 /// Items of a list that are written at most.
 const MOST_ITEMS: u64 = 100;
 
+/// What an expression calls all objects that it is about; each is made as if it were the only one.
+const OBJECTS: &str = "objects";
+
 /// The object as it would be then; nothing where the expression does not say enough, or the schema of its kind does not let it
 /// be. Only below these fields anything is written.
 pub fn fulfilled(expression: &str, object: &Value, fields: &[&str], schema: &Value) -> Option<Value> {
@@ -28,7 +31,8 @@ pub fn fulfilled(expression: &str, object: &Value, fields: &[&str], schema: &Val
     // Each evaluation takes as long as the object is large.
     let most = MOST_VALUES / (1 + object.to_string().len() / LARGE);
     let written = cel::with_syntax(expression, |syntax| {
-        let mut writer = Writer { draft: &mut draft, fields, bound: Vec::new(), left: Cell::new(most) };
+        let of_many = expression.contains(OBJECTS);
+        let mut writer = Writer { draft: &mut draft, fields, of_many, bound: Vec::new(), left: Cell::new(most) };
         writer.make(syntax, true);
     });
     for field in fields {
@@ -37,8 +41,15 @@ pub fn fulfilled(expression: &str, object: &Value, fields: &[&str], schema: &Val
         };
         draft[*field] = kept(known, value)?;
     }
-    let is_true = |draft| cel::eval_bool(expression, &[("object", draft)]).unwrap_or(false);
+    let is_true = |draft: &Value| {
+        let all = json!([draft]);
+        cel::eval_bool(expression, &[("object", draft), (OBJECTS, &all)]).unwrap_or(false)
+    };
     (written.is_ok() && is_true(&draft)).then_some(draft)
+}
+
+fn is_objects(syntax: &IdedExpr) -> bool {
+    matches!(&syntax.expr, Expr::Ident(name) if name == OBJECTS)
 }
 
 /// A step on the way to a field.
@@ -62,6 +73,8 @@ enum Bound {
 struct Writer<'a> {
     draft: &'a mut Value,
     fields: &'a [&'a str],
+    /// Whether the expression is about all objects of some kind.
+    of_many: bool,
     /// What the variables of loops stand for.
     bound: Vec<(String, Bound)>,
     /// How many parts may still be evaluated.
@@ -172,6 +185,14 @@ impl Writer<'_> {
 
     fn make_loop(&mut self, comprehension: &ComprehensionExpr, wanted: bool) {
         let Some((which, condition)) = loop_of(comprehension) else { return };
+        if is_objects(&comprehension.iter_range) {
+            return match which {
+                Loop::All | Loop::Some => {
+                    self.within(&comprehension.iter_var, Bound::Item(Vec::new()), |it| it.make(condition, wanted));
+                }
+                Loop::Filter => {}
+            };
+        }
         let Some(range) = self.place(&comprehension.iter_range) else {
             return self.make_for_each(comprehension, (which, condition), wanted);
         };
@@ -258,6 +279,9 @@ impl Writer<'_> {
                     let range = self.place(&comprehension.iter_range)?;
                     return Some(self.item(&comprehension.iter_var, &range, condition));
                 }
+                if is_objects(of) {
+                    return Some(Vec::new());
+                }
                 let mut place = self.place(of)?;
                 place.push(match self.value(which)? {
                     Value::String(key) => Step::Key(key),
@@ -277,7 +301,8 @@ impl Writer<'_> {
     /// What an expression is now.
     fn value(&self, syntax: &IdedExpr) -> Option<Value> {
         self.left.set(self.left.get().checked_sub(1)?);
-        let mut variables = vec![("object", &*self.draft)];
+        let all = if self.of_many { json!([&*self.draft]) } else { Value::Null };
+        let mut variables = vec![("object", &*self.draft), (OBJECTS, &all)];
         for (name, bound) in &self.bound {
             let value = match bound {
                 Bound::Item(place) => self.get(place)?,
@@ -442,6 +467,9 @@ mod tests {
             "object.spec.names.all(n, n in object.status.members)",
             "['Installed', 'Healthy'].all(t, object.status.conditions.exists(c, c.type == t && c.status == 'True'))",
             "['open', 'ajar'].exists(s, object.status.state == s)",
+            "objects.all(o, o.status.phase == 'Running')",
+            "objects.size() > 0 && objects.exists(o, o.status.conditions.exists(c, c.type == 'Synced' && c.status == 'True'))",
+            "objects[0].status.ready",
         ] {
             let whole = fulfilled(expression, &object(), &["status"], &Value::Null);
             let whole = whole.unwrap_or_else(|| panic!("{expression}"));

@@ -35,20 +35,18 @@ const SECRET_MAKERS: [&str; 3] = ["Certificate", "Secret", "Password"];
 pub struct Others {
     conditions: Vec<Condition>,
     missing: BTreeSet<ObjectKey>,
-    /// Kinds of which gates ask whatever has some labels.
-    selected: BTreeSet<String>,
     /// Values of the labels of pods in which gates run a program.
     labels: BTreeSet<String>,
 }
 
-/// What a gate asks of one object.
+/// What a gate asks of an object, or of all with some labels.
 #[derive(Clone, Debug)]
 struct Condition {
     kind: String,
     /// Empty where the gate leaves it to the cluster.
     api_version: String,
     namespace: String,
-    name: String,
+    selected: Selected,
     expression: String,
 }
 
@@ -77,17 +75,15 @@ impl Others {
                 others.labels.extend(spec.selector.values().cloned());
             }
             let Probe::Condition(spec) = &gate.probe else { continue };
-            let Selected::Name(name) = &spec.selected else {
-                others.selected.insert(spec.kind.clone());
-                continue;
-            };
             let namespace = spec.namespace.as_ref().unwrap_or(&gate.namespace);
-            others.missing.insert(core(&spec.kind, namespace, name));
+            if let Selected::Name(name) = &spec.selected {
+                others.missing.insert(core(&spec.kind, namespace, name));
+            }
             others.conditions.push(Condition {
                 kind: spec.kind.clone(),
                 api_version: spec.api_version.clone().unwrap_or_default(),
                 namespace: namespace.clone(),
-                name: name.clone(),
+                selected: spec.selected.clone(),
                 expression: spec.ready.text().to_owned(),
             });
         }
@@ -109,8 +105,13 @@ impl Others {
     /// The expressions that an object is to make true: its own and those of gates.
     pub fn awaited<'o>(&'o self, object: &'o Value) -> impl Iterator<Item = &'o str> {
         let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let label = move |name: &str| object.pointer("/metadata/labels")?.get(name)?.as_str();
         let is_meant = move |condition: &&Condition| {
-            condition.name == text("/metadata/name")
+            let selected = match &condition.selected {
+                Selected::Name(name) => name == text("/metadata/name"),
+                Selected::Selector(labels) => labels.iter().all(|(name, value)| label(name) == Some(value)),
+            };
+            selected
                 && condition.kind == text("/kind")
                 && (condition.api_version.is_empty() || condition.api_version == text("/apiVersion"))
                 && ["", &condition.namespace].contains(&text("/metadata/namespace"))
@@ -126,7 +127,6 @@ impl Others {
         let text = |pointer: &str| resource.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         self.awaited(resource).next().is_some()
             || self.made_for(resource).next().is_some()
-            || self.selected.contains(text("/kind"))
             || self.labels.contains(text("/metadata/name"))
     }
 

@@ -450,6 +450,23 @@ fn what_runs_in_pods_of_an_operator_is_asked_by_its_resource() {
 }
 
 #[test]
+fn what_a_gate_asks_of_all_that_have_a_label_is_written_on_each() {
+    let gate = "apiVersion: postgresql.cnpg.io/v1\nkind: Cluster\nmetadata: {name: db, labels: {tier: data}}\n---\n\
+        apiVersion: postgresql.cnpg.io/v1\nkind: Cluster\nmetadata: {name: index, labels: {tier: data}}\n---\n\
+        apiVersion: rekindle.dev/v1\nkind: Gate\nmetadata: {name: clusters}\n\
+        spec: {timeout: 60s, condition: {kind: Cluster, selector: {tier: data}, ready: 'objects.all(o, o.status.phase == \"Healthy\")'}}\n";
+    let place = small().file("templates/storage/cr.yaml", gate);
+    let rehearsed = place.run(&["rehearse", "local"]);
+    assert_eq!(rehearsed.code, Some(0), "{rehearsed}");
+    let unreadable = gate.replace("o.status.phase == \"Healthy\"", "o.status.phase.matches(\"x{3}y?\")");
+    let told = small().file("templates/storage/cr.yaml", &unreadable).run(&["rehearse", "local"]);
+    assert_eq!(told.code, Some(7), "{told}");
+    for name in ["Cluster/db", "Cluster/index"] {
+        assert!(told.stderr.contains(&format!("nobody plays in a simulation what {name} waits for")), "{told}");
+    }
+}
+
+#[test]
 fn what_operators_make_for_their_resources_is_there_for_pods_and_gates() {
     let resources = "apiVersion: cert-manager.io/v1\nkind: Certificate\nmetadata: {name: x}\nspec: {secretName: web-tls}\n---\n\
         apiVersion: postgresql.cnpg.io/v1\nkind: Cluster\nmetadata: {name: db}\nspec: {instances: 3}\n";
