@@ -164,6 +164,10 @@ fn service(object: &mut Value) {
     for port in items(spec, "ports") {
         set(port, "protocol", json!("TCP"));
         let own = port.get("port").cloned().unwrap_or_default();
+        // As empty as none.
+        if port.get("targetPort").is_some_and(|it| *it == json!(0) || *it == json!("")) {
+            port["targetPort"] = own.clone();
+        }
         set(port, "targetPort", own);
     }
     if external {

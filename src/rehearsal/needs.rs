@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::accident::requested;
+use super::controllers::matching::unfit;
 use super::nodes::{Supposed, Workload, for_apart, workloads};
 use super::store::Key;
 use crate::manifest::Object;
@@ -187,6 +188,8 @@ pub fn needs(plan: &Plan) -> Needs {
             // A name that brings the kit's own volumes and claims together.
             Some(class) if volumes().any(|volume| text(volume.body(), "/spec/storageClassName") == class) => {}
             Some(class) => drop(needs.classes.insert(class.to_owned())),
+            // As without a default class, where a volume of the kit has none either.
+            None if !made().any(is_default) && volumes().any(|it| unfit(it.body(), &claim.body, "").is_none()) => {}
             None => needs.default_class |= !made().any(is_default),
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::scheduling::{APART, TOGETHER, term_selects, volume_reaches, wants};
+use super::scheduling::{APART, HostPort, TOGETHER, term_selects, volume_reaches, wants};
 use crate::data::evidence::NODE_NAME;
 use crate::manifest::Object;
 use crate::plan::Plan;
@@ -83,7 +83,8 @@ impl Workload {
         let least = list(&self.pod, "/spec/topologySpreadConstraints")
             .filter(|it| text(it, "/topologyKey") == topology && text(it, "/whenUnsatisfiable") != "ScheduleAnyway")
             .filter_map(|it| usize::try_from(it.get("minDomains")?.as_u64()?).ok());
-        terms.filter(|term| self.selects(term, self)).map(|_| self.at_once).chain(least).max()
+        let by_port = (topology == HOST && !HostPort::of(&self.pod).is_empty()).then_some(self.at_once);
+        terms.filter(|term| self.selects(term, self)).map(|_| self.at_once).chain(least).chain(by_port).max()
     }
 }
 
@@ -96,7 +97,12 @@ pub fn workloads(plan: &Plan) -> Vec<Workload> {
 pub fn for_apart(workloads: &[Workload]) -> usize {
     let need = |one: &Workload| {
         let by_host = || list(&one.pod, APART).filter(|term| text(term, "/topologyKey") == HOST);
-        let avoids = |other: &Workload| !std::ptr::eq(one, other) && by_host().any(|term| one.selects(term, other));
+        let ports = HostPort::of(&one.pod);
+        let avoids = |other: &Workload| {
+            !std::ptr::eq(one, other)
+                && (by_host().any(|term| one.selects(term, other))
+                    || HostPort::clash(&ports, &HostPort::of(&other.pod)))
+        };
         let avoided = workloads.iter().filter(|other| !other.each_node && avoids(other)).map(|it| it.at_once);
         one.apart_by(HOST).unwrap_or(1).saturating_add(avoided.fold(0, usize::saturating_add))
     };

@@ -87,8 +87,7 @@ impl Others {
                 expression: spec.ready.text().to_owned(),
             });
         }
-        let resources: Vec<&Value> =
-            plan.items().filter(|item| !is_builtin_group(item.object.group())).map(|item| item.object.body()).collect();
+        let resources: Vec<&Value> = plan.items().map(|item| item.object.body()).collect();
         // What is nearly called like something that is there is a slip of the pen, unless an operator would make it.
         let is_slip = |key: &ObjectKey| {
             let alike =
@@ -146,6 +145,9 @@ fn makes(resource: &Value, key: &ObjectKey) -> bool {
     if CONSUMERS.contains(&group) || !here {
         return false;
     }
+    if is_builtin_group(group) {
+        return key.kind == "Secret" && makes_beside(resource, &key.name);
+    }
     let named_after = match key.name.strip_prefix(name) {
         Some("") => matches!(key.kind.as_str(), "Secret" | "ConfigMap"),
         Some(rest) => rest.starts_with(['-', '.']),
@@ -153,7 +155,33 @@ fn makes(resource: &Value, key: &ObjectKey) -> bool {
     };
     let makes_secrets = || SECRET_MAKERS.iter().any(|word| text("/kind").contains(word));
     let named = || resource.get("spec").is_some_and(|spec| names(spec, &key.name));
-    named_after || key.kind == "Secret" && makes_secrets() && named()
+    // As Crossplane's resources say where what is needed to connect to them goes.
+    let connection = || text("/spec/writeConnectionSecretToRef/name") == key.name;
+    // As Zalando's operator calls them: user, resource, `credentials`, kind and group.
+    let of_user = || key.name.ends_with(&format!(".{group}")) && key.name.contains(&format!(".{name}."));
+    named_after || key.kind == "Secret" && (connection() || of_user() || makes_secrets() && named())
+}
+
+/// Whether a Secret is made beside an object of Kubernetes' own: for the hosts of an Ingress with an issuer of cert-manager, by an
+/// annotation that names it (`service.beta.openshift.io/serving-cert-secret-name`), or by a Job that is told its name.
+fn makes_beside(object: &Value, secret: &str) -> bool {
+    let annotations = object.pointer("/metadata/annotations").and_then(Value::as_object).into_iter().flatten();
+    let has = |fits: &dyn Fn(&str, &Value) -> bool| annotations.clone().any(|(name, value)| fits(name, value));
+    let list = |pointer: &str| object.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
+    match object.get("kind").and_then(Value::as_str) {
+        Some("Ingress") => {
+            has(&|name, _| name.starts_with("cert-manager.io/") && name.ends_with("issuer"))
+                && list("/spec/tls").any(|tls| tls["secretName"] == secret)
+        }
+        Some("Service") => has(&|name, value| name.ends_with("secret-name") && value == secret),
+        Some("Job") => {
+            let words = list("/spec/template/spec/containers").flat_map(|it| [it.get("command"), it.get("args")]);
+            let words = words.flatten().filter_map(Value::as_array).flatten().filter_map(Value::as_str);
+            let is_in_name = |letter: char| letter.is_ascii_alphanumeric() || "-.".contains(letter);
+            words.flat_map(|text| text.split(move |letter| !is_in_name(letter))).any(|word| word == secret)
+        }
+        _ => false,
+    }
 }
 
 /// Whether a resource may add to a Secret that is there: it is there to make one, and names it.
@@ -234,6 +262,69 @@ mod tests {
         ] {
             assert_eq!(missing(&[pod(wanted), own("Secret", there), by.clone()]), [format!("Secret/{wanted}")]);
             assert!(missing(&[pod(wanted), own("Secret", there)]).is_empty(), "nobody would make {wanted}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_made_beside_objects_that_name_them() {
+        let object = |text: &str| crate::manifest::yaml::parse_node(text).unwrap().unwrap().to_value();
+        let key = |name: &str| ObjectKey {
+            group: String::new(),
+            kind: "Secret".into(),
+            namespace: Some("space".into()),
+            name: name.into(),
+        };
+        let meta = "name: acid-main, namespace: space";
+        let issuer = "annotations: {cert-manager.io/cluster-issuer: le}";
+        let tls = "spec: {tls: [{secretName: web-tls}]}";
+        for (text, name, makes_it) in [
+            (
+                format!("{{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {{{meta}, {issuer}}}, {tls}}}"),
+                "web-tls",
+                true,
+            ),
+            (
+                format!("{{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {{{meta}}}, {tls}}}"),
+                "web-tls",
+                false,
+            ),
+            (
+                format!(
+                    "{{apiVersion: v1, kind: Service, metadata: {{{meta}, annotations: {{service.beta.openshift.io/serving-cert-secret-name: cert}}}}}}"
+                ),
+                "cert",
+                true,
+            ),
+            (format!("{{apiVersion: v1, kind: Service, metadata: {{{meta}}}}}"), "acid-main-x", false),
+            (
+                format!(
+                    "{{apiVersion: batch/v1, kind: Job, metadata: {{{meta}}}, spec: {{template: {{spec: {{containers: [{{args: [create, --secret-name=hook-cert]}}]}}}}}}}}"
+                ),
+                "hook-cert",
+                true,
+            ),
+            (
+                format!(
+                    "{{apiVersion: batch/v1, kind: Job, metadata: {{{meta}}}, spec: {{template: {{spec: {{containers: [{{args: [--secret-name=hook-certs]}}]}}}}}}}}"
+                ),
+                "hook-cert",
+                false,
+            ),
+            (
+                format!(
+                    "{{apiVersion: sql.crossplane.io/v1, kind: Database, metadata: {{{meta}}}, spec: {{writeConnectionSecretToRef: {{name: conn}}}}}}"
+                ),
+                "conn",
+                true,
+            ),
+            (
+                format!("{{apiVersion: acid.zalan.do/v1, kind: postgresql, metadata: {{{meta}}}}}"),
+                "app.acid-main.credentials.postgresql.acid.zalan.do",
+                true,
+            ),
+            (format!("{{apiVersion: apps/v1, kind: Deployment, metadata: {{{meta}}}}}"), "acid-main-x", false),
+        ] {
+            assert_eq!(makes(&object(&text), &key(name)), makes_it, "{text} {name}");
         }
     }
 

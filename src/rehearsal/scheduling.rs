@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use self::filters::{Usage, refusal};
+use self::filters::{Usage, are_taken, refusal};
 use self::neighbours::Neighbours;
 use super::controllers::Step;
 use super::controllers::matching::{best, is_reserved_for};
@@ -19,7 +19,7 @@ use super::pods::claims;
 use super::store::Key;
 use super::world::World;
 
-pub use self::filters::{admits, daemon_tolerations, labels, volume_reaches, wants};
+pub use self::filters::{HostPort, admits, daemon_tolerations, labels, volume_reaches, wants};
 pub use self::neighbours::{APART, TOGETHER, term_selects};
 
 /// How soon the scheduler tries again, and how late at most: what stood in the way may have changed.
@@ -81,11 +81,13 @@ pub fn place(world: &mut World, key: &Key, pod: &Value) -> bool {
     let number = number.unwrap_or_else(|| usize::try_from(world.number()).unwrap_or_default());
     let first = number % nodes.len();
     let usage = nodes.iter().any(|(_, node)| node.pointer("/status/allocatable").is_some()).then(|| Usage::of(world));
+    let ports = HostPort::of(pod);
     let neighbours = Neighbours::of(world, pod, &nodes);
     let mut refusals: BTreeMap<String, usize> = BTreeMap::new();
     for (name, body) in nodes[first..].iter().chain(&nodes[..first]) {
         let node = Node { name: name.clone(), labels: labels(body), body: body.clone() };
         let why = refusal(pod, &node, usage.as_ref())
+            .or_else(|| are_taken(world, &ports, &node.name).then(|| NO_PORT.into()))
             .or_else(|| bound.iter().any(|volume| !volume_reaches(volume, &node.labels)).then(|| CONFLICT.into()));
         let volumes = if why.is_none() { volumes_at(world, &unbound, &node) } else { None };
         let why = why
@@ -103,6 +105,7 @@ pub fn place(world: &mut World, key: &Key, pod: &Value) -> bool {
 }
 
 const UNBOUND: &str = "pod has unbound immediate PersistentVolumeClaims";
+const NO_PORT: &str = "node(s) didn't have free ports for the requested pod ports";
 const CONFLICT: &str = "node(s) had volume node affinity conflict";
 const NO_VOLUME: &str = "node(s) didn't find available persistent volumes to bind";
 

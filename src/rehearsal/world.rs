@@ -241,6 +241,15 @@ impl World {
         self.kinds.iter().find(|kind| kind.group == key.group && kind.resource == key.resource).cloned()
     }
 
+    /// The kind of an object, in the version that it is written in.
+    pub fn kind_as_written(&self, key: &Key, object: &Value) -> Option<Arc<Kind>> {
+        let written = object.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
+        let version = written.rsplit('/').next().unwrap_or_default();
+        let own =
+            |kind: &&Arc<Kind>| kind.group == key.group && kind.resource == key.resource && kind.version == version;
+        self.kinds.iter().find(own).cloned().or_else(|| self.kind_of(key))
+    }
+
     /// The objects that somebody looks at whom nothing here plays but a rule: custom resources, and what something else fills.
     pub fn operated(&self) -> Vec<Key> {
         let there = |kind: &Arc<Kind>| {

@@ -450,6 +450,48 @@ fn what_runs_in_pods_of_an_operator_is_asked_by_its_resource() {
 }
 
 #[test]
+fn ports_of_a_host_are_taken_once() {
+    let web = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: edge}\nspec:\n  replicas: 2\n  selector: {matchLabels: {app: edge}}\n  \
+        template:\n    metadata: {labels: {app: edge}}\n    spec: {containers: [{name: a, image: a:1, ports: [{containerPort: 80, hostPort: 80}]}]}\n";
+    let place = small().file("templates/storage/edge.yaml", web);
+    let rehearsed = place.run(&["rehearse", "local"]);
+    assert!(rehearsed.code == Some(0) && rehearsed.to_string().contains("a cluster of 2 nodes or more"), "{rehearsed}");
+    let one = place.run(&["rehearse", "local", "--nodes", "1"]);
+    assert!(one.code == Some(7) && one.stderr.contains("didn't have free ports"), "{one}");
+}
+
+#[test]
+fn a_volume_without_a_class_is_bound_to_the_claim_that_names_it() {
+    let nfs = "apiVersion: v1\nkind: PersistentVolume\nmetadata: {name: files}\nspec: {capacity: {storage: 1Gi}, accessModes: [ReadWriteMany], \
+        nfs: {server: nfs.example, path: /files}}\n---\napiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: files}\nspec: {accessModes: \
+        [ReadWriteMany], volumeName: files, resources: {requests: {storage: 1Gi}}}\n";
+    let rehearsed = small().file("templates/storage/nfs.yaml", nfs).run(&["rehearse", "local"]);
+    assert!(rehearsed.code == Some(0) && !rehearsed.to_string().contains("default StorageClass"), "{rehearsed}");
+}
+
+#[test]
+fn a_custom_resource_is_judged_by_the_version_that_it_is_written_in() {
+    let version = |name: &str, storage: bool, field: &str| {
+        format!(
+            "  - {{name: {name}, served: true, storage: {storage}, subresources: {{status: {{}}}}, schema: {{openAPIV3Schema: {{type: object, \
+             properties: {{status: {{type: object, x-kubernetes-preserve-unknown-fields: true}}, spec: {{type: object, required: [{field}], \
+             properties: {{{field}: {{type: string}}}}}}}}}}}}}}\n"
+        )
+    };
+    let text = format!(
+        "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {{name: widgets.example.org}}\nspec:\n  group: example.org\n  \
+         scope: Namespaced\n  names: {{kind: Widget, plural: widgets}}\n  versions:\n{}{}---\n\
+         apiVersion: example.org/v1\nkind: Widget\nmetadata: {{name: w}}\nspec: {{new: a}}\n",
+        version("v1beta1", false, "old"),
+        version("v1", true, "new")
+    );
+    let rehearsed = small().file("templates/storage/w.yaml", &text).run(&["rehearse", "local"]);
+    assert_eq!(rehearsed.code, Some(0), "{rehearsed}");
+    let wrong = small().file("templates/storage/w.yaml", &text.replace("{new: a}", "{}")).run(&["rehearse", "local"]);
+    assert!(wrong.code == Some(6) && wrong.stderr.contains("spec.new: Required value"), "{wrong}");
+}
+
+#[test]
 fn what_a_gate_asks_of_all_that_have_a_label_is_written_on_each() {
     let gate = "apiVersion: postgresql.cnpg.io/v1\nkind: Cluster\nmetadata: {name: db, labels: {tier: data}}\n---\n\
         apiVersion: postgresql.cnpg.io/v1\nkind: Cluster\nmetadata: {name: index, labels: {tier: data}}\n---\n\

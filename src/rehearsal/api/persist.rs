@@ -57,7 +57,7 @@ pub(super) fn persist(
         Some(_) => Vec::new(),
     };
     if kind.custom && part.is_empty() {
-        let schema = operators::schema(world, key).unwrap_or(&Value::Null);
+        let schema = operators::schema(world, key, &object).unwrap_or(&Value::Null);
         errors.extend(validate::custom::refused(schema, live, &object));
     }
     if !errors.is_empty() {

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::Step;
 use crate::health::cel;
 use crate::health::status::{is_injected, lacks_bundle};
+use crate::manifest::ObjectKey;
 use crate::manifest::references::is_builtin_group;
 use crate::rehearsal::fulfil::fulfilled;
 use crate::rehearsal::store::Key;
@@ -28,6 +29,8 @@ enum Part {
     Data,
     /// The CA bundles of webhooks.
     Bundles,
+    /// Nothing of itself: what somebody makes for it.
+    Beside,
 }
 
 impl Part {
@@ -36,7 +39,7 @@ impl Part {
         match self {
             Self::Status => &["status"],
             Self::Data => &["data", "binaryData"],
-            Self::Bundles => &[],
+            Self::Bundles | Self::Beside => &[],
         }
     }
 }
@@ -55,13 +58,18 @@ fn part(world: &World, key: &Key, object: &Value) -> Option<Part> {
     if is_builtin_group(&key.group) {
         return match (key.group.as_str(), key.resource.as_str()) {
             ("", "configmaps" | "secrets") => waited_for().then_some(Part::Data),
+            ("networking.k8s.io", "ingresses") | ("", "services") | ("batch", "jobs") => {
+                world.others.made_for(object).next().map(|_| Part::Beside)
+            }
             (group, _) => gets_bundles(group, object).then_some(Part::Bundles),
         };
     }
-    let kind = world.kind_of(key).filter(|kind| kind.custom)?;
+    let kind = world.kind_as_written(key, object).filter(|kind| kind.custom)?;
     // Health waits for a status that only stands in the schema, too.
-    let has_status =
-        || kind.has_status() || schema(world, key).is_some_and(|schema| schema.pointer("/properties/status").is_some());
+    let has_status = || {
+        kind.has_status()
+            || schema(world, key, object).is_some_and(|schema| schema.pointer("/properties/status").is_some())
+    };
     (has_status() || waited_for()).then_some(Part::Status)
 }
 
@@ -74,7 +82,7 @@ pub fn gets_bundles(group: &str, object: &Value) -> bool {
 pub fn lacks(world: &World, key: &Key) -> bool {
     let Some(object) = world.store.get(key) else { return false };
     let fields = part(world, key, object).map_or(&[][..], Part::fields);
-    let schema = schema(world, key).unwrap_or(&Value::Null);
+    let schema = schema(world, key, object).unwrap_or(&Value::Null);
     world.others.awaited(object).any(|wanted| fulfilled(wanted, object, fields, schema).is_none())
 }
 
@@ -90,7 +98,7 @@ pub fn injects(world: &World) -> bool {
 
 /// Whether an expression that waits for an object does not hold yet, and can be made to.
 fn is_open(world: &World, key: &Key, object: &Value, part: Part) -> bool {
-    let schema = schema(world, key).unwrap_or(&Value::Null);
+    let schema = schema(world, key, object).unwrap_or(&Value::Null);
     let is_open = |wanted: &str| !cel::eval_bool(wanted, &[("object", object)]).unwrap_or(false);
     world
         .others
@@ -104,6 +112,12 @@ fn is_due(world: &World, key: &Key, object: &Value, part: Part) -> bool {
     match part {
         Part::Data => is_open(world, key, object, part),
         Part::Bundles => webhooks(object).any(lacks_bundle),
+        Part::Beside => {
+            let key_of =
+                |it: &ObjectKey| world.key_of("v1", &it.kind, it.namespace.as_deref().unwrap_or_default(), &it.name);
+            let is_there = |it| key_of(it).is_some_and(|key| world.store.get(&key).is_some());
+            (key.resource != "jobs" || is_complete(object)) && world.others.made_for(object).any(|it| !is_there(it))
+        }
         Part::Status => match (generation, object.get("status").and_then(observed)) {
             (Some(generation), Some(observed)) => observed != generation,
             // A status that holds no generation does not say what was seen.
@@ -143,6 +157,11 @@ fn observed(status: &Value) -> Option<u64> {
     }
 }
 
+fn is_complete(job: &Value) -> bool {
+    let conditions = job.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
+    conditions.into_iter().any(|it| it["type"] == "Complete" && it["status"] == "True")
+}
+
 /// The webhooks of a configuration.
 fn webhooks(object: &Value) -> impl Iterator<Item = &Value> {
     object.get("webhooks").and_then(Value::as_array).into_iter().flatten()
@@ -155,6 +174,7 @@ pub fn operate(world: &mut World, key: &Key) {
     let mut whole = (*object).clone();
     match part {
         Part::Data => {}
+        Part::Beside => return make(world, &object),
         Part::Bundles => {
             let webhooks = whole.get_mut("webhooks").and_then(Value::as_array_mut).into_iter().flatten();
             webhooks.filter(|it| lacks_bundle(it)).for_each(|it| it["clientConfig"]["caBundle"] = BUNDLE.into());
@@ -164,7 +184,7 @@ pub fn operate(world: &mut World, key: &Key) {
             make(world, &object);
         }
     }
-    let schema = schema(world, key).unwrap_or(&Value::Null);
+    let schema = schema(world, key, &object).unwrap_or(&Value::Null);
     for wanted in world.others.awaited(&object) {
         whole = fulfilled(wanted, &whole, part.fields(), schema).unwrap_or(whole);
     }
@@ -185,7 +205,7 @@ fn written_status(world: &World, key: &Key, object: &Value) -> Value {
     }
     let mut ready = condition("Ready");
     // A status without a path of its own is part of what a generation counts: who wrote one there would never have seen the last.
-    if world.kind_of(key).is_some_and(|kind| kind.has_status()) {
+    if world.kind_as_written(key, object).is_some_and(|kind| kind.has_status()) {
         json!({"observedGeneration": generation, "conditions": [ready]})
     } else {
         ready.as_object_mut().map(|ready| ready.shift_remove("observedGeneration"));
@@ -193,11 +213,11 @@ fn written_status(world: &World, key: &Key, object: &Value) -> Value {
     }
 }
 
-/// The schema of a custom resource in the version that is served, where its definition is there.
-pub fn schema<'w>(world: &'w World, key: &Key) -> Option<&'w Value> {
+/// The schema of a custom resource in the version that it is written in, where its definition is there.
+pub fn schema<'w>(world: &'w World, key: &Key, object: &Value) -> Option<&'w Value> {
     let name = format!("{}.{}", key.resource, key.group);
     let definition = world.store.get(&Key::new("apiextensions.k8s.io", "customresourcedefinitions", "", &name))?;
-    let version = world.kind_of(key).map(|kind| kind.version.clone()).unwrap_or_default();
+    let version = world.kind_as_written(key, object).map(|kind| kind.version.clone()).unwrap_or_default();
     let versions = definition.pointer("/spec/versions").and_then(Value::as_array).into_iter().flatten();
     let served = versions.into_iter().find(|it| it["name"] == version.as_str());
     served.and_then(|it| it.pointer("/schema/openAPIV3Schema"))

@@ -25,6 +25,50 @@ fn selected(selector: Option<&Value>, labels: &BTreeMap<String, String>) -> bool
     selector.is_none_or(|it| list(it, "/nodeSelectorTerms").any(|term| !is_empty(term) && term_holds(term, labels)))
 }
 
+/// A port of a node that a pod takes.
+#[derive(Debug, PartialEq)]
+pub struct HostPort {
+    address: String,
+    protocol: String,
+    number: u64,
+}
+
+impl HostPort {
+    /// Those that a pod takes: in the network of its host these are all of its ports.
+    pub fn of(pod: &Value) -> Vec<Self> {
+        let in_host = pod.pointer("/spec/hostNetwork").and_then(Value::as_bool) == Some(true);
+        let ports = list(pod, "/spec/containers").flat_map(|it| list(it, "/ports"));
+        let taken = ports.filter_map(|port| {
+            let own = port.get("hostPort").and_then(Value::as_u64);
+            let number = own.or_else(|| port.get("containerPort").and_then(Value::as_u64).filter(|_| in_host))?;
+            let or = |name: &str, absent: &str| {
+                let text = text(port, name);
+                if text.is_empty() { absent.to_owned() } else { text.to_owned() }
+            };
+            Some(Self { address: or("/hostIP", "0.0.0.0"), protocol: or("/protocol", "TCP"), number })
+        });
+        taken.collect()
+    }
+
+    /// Whether only one of two pods with these ports can be on a node.
+    pub fn clash(some: &[Self], others: &[Self]) -> bool {
+        let any = |it: &Self| it.address == "0.0.0.0";
+        let same = |a: &Self, b: &Self| {
+            (a.number, &a.protocol) == (b.number, &b.protocol) && (any(a) || any(b) || a.address == b.address)
+        };
+        some.iter().any(|a| others.iter().any(|b| same(a, b)))
+    }
+}
+
+/// Whether ports that a pod wants of its host are taken on a node.
+pub fn are_taken(world: &World, ports: &[HostPort], node: &str) -> bool {
+    let mut pods = world.store.list(&(String::new(), "pods".into()), None);
+    !ports.is_empty()
+        && pods.any(|(_, pod)| {
+            text(pod, "/spec/nodeName") == node && !has_ended(pod) && HostPort::clash(ports, &HostPort::of(pod))
+        })
+}
+
 /// Whether the required node affinity of a volume lets it be mounted on a node with these labels.
 pub fn volume_reaches(volume: &Value, labels: &BTreeMap<String, String>) -> bool {
     selected(volume.pointer("/spec/nodeAffinity/required"), labels)

@@ -93,8 +93,12 @@ fn of_text(schema: &Value, text: &str, path: &str, errors: &mut Vec<FieldError>)
     }
 }
 
-/// Whether a text matches, as Go reads patterns: classes such as `\d` are those of ASCII. What cannot be read matches.
+/// Whether a text matches, as Go reads patterns: classes such as `\d` are those of ASCII. What cannot be read, or reads otherwise in
+/// Go, matches: classes have no operators there.
 fn matches(pattern: &str, text: &str) -> bool {
+    if pattern.contains('[') && ["&&", "--", "~~"].iter().any(|operator| pattern.contains(operator)) {
+        return true;
+    }
     let in_bytes = regex::bytes::RegexBuilder::new(pattern).unicode(false).build();
     match in_bytes {
         Ok(read) if text.is_ascii() => read.is_match(text.as_bytes()),
