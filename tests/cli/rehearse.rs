@@ -461,6 +461,19 @@ fn ports_of_a_host_are_taken_once() {
 }
 
 #[test]
+fn a_secret_that_a_job_is_told_to_make_is_there_when_it_is_done() {
+    let text = "apiVersion: batch/v1\nkind: Job\nmetadata: {name: create}\nspec:\n  ttlSecondsAfterFinished: 0\n  template:\n    spec: {restartPolicy: \
+        OnFailure, containers: [{name: a, image: a:1, args: [create, --secret-name=hook-cert]}]}\n---\n\
+        apiVersion: v1\nkind: Pod\nmetadata: {name: hook}\nspec:\n  containers: [{name: a, image: a:1}]\n  \
+        volumes: [{name: cert, secret: {secretName: hook-cert}}]\n";
+    let rehearsed = small().file("templates/storage/hook.yaml", text).run(&["rehearse", "local"]);
+    assert!(rehearsed.code == Some(0) && rehearsed.to_string().contains("Secret/hook-cert"), "{rehearsed}");
+    let other = text.replace("--secret-name=hook-cert", "--verbose");
+    let missing = small().file("templates/storage/hook.yaml", &other).run(&["rehearse", "local"]);
+    assert!(missing.code == Some(7) && missing.stderr.contains("FailedMount"), "{missing}");
+}
+
+#[test]
 fn a_volume_without_a_class_is_bound_to_the_claim_that_names_it() {
     let nfs = "apiVersion: v1\nkind: PersistentVolume\nmetadata: {name: files}\nspec: {capacity: {storage: 1Gi}, accessModes: [ReadWriteMany], \
         nfs: {server: nfs.example, path: /files}}\n---\napiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: files}\nspec: {accessModes: \

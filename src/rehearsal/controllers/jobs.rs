@@ -87,8 +87,11 @@ pub fn job(world: &mut World, key: &Key) {
             }
         }
     }
-    if enough && object.pointer("/spec/ttlSecondsAfterFinished").is_some() {
-        world.note_done(key);
+    if enough {
+        super::operators::make(world, &object);
+        if object.pointer("/spec/ttlSecondsAfterFinished").is_some() {
+            world.note_done(key);
+        }
     }
     let active = if end.is_none() { active } else { 0 };
     world.edit(key, |job| {

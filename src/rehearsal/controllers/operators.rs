@@ -58,7 +58,8 @@ fn part(world: &World, key: &Key, object: &Value) -> Option<Part> {
     if is_builtin_group(&key.group) {
         return match (key.group.as_str(), key.resource.as_str()) {
             ("", "configmaps" | "secrets") => waited_for().then_some(Part::Data),
-            ("networking.k8s.io", "ingresses") | ("", "services") | ("batch", "jobs") => {
+            // What a Job makes is there when it is done.
+            ("networking.k8s.io", "ingresses") | ("", "services") => {
                 world.others.made_for(object).next().map(|_| Part::Beside)
             }
             (group, _) => gets_bundles(group, object).then_some(Part::Bundles),
@@ -116,7 +117,7 @@ fn is_due(world: &World, key: &Key, object: &Value, part: Part) -> bool {
             let key_of =
                 |it: &ObjectKey| world.key_of("v1", &it.kind, it.namespace.as_deref().unwrap_or_default(), &it.name);
             let is_there = |it| key_of(it).is_some_and(|key| world.store.get(&key).is_some());
-            (key.resource != "jobs" || is_complete(object)) && world.others.made_for(object).any(|it| !is_there(it))
+            world.others.made_for(object).any(|it| !is_there(it))
         }
         Part::Status => match (generation, object.get("status").and_then(observed)) {
             (Some(generation), Some(observed)) => observed != generation,
@@ -155,11 +156,6 @@ fn observed(status: &Value) -> Option<u64> {
         Value::Array(items) => items.iter().find_map(observed),
         _ => None,
     }
-}
-
-fn is_complete(job: &Value) -> bool {
-    let conditions = job.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
-    conditions.into_iter().any(|it| it["type"] == "Complete" && it["status"] == "True")
 }
 
 /// The webhooks of a configuration.
@@ -271,8 +267,8 @@ pub fn made_for(object: &Value) -> Option<&str> {
     object.get("metadata")?.get("annotations")?.get(MADE_FOR)?.as_str()
 }
 
-/// Makes what the kit counts on and the operator of this custom resource is taken to make.
-fn make(world: &mut World, resource: &Value) {
+/// Makes what the kit counts on and the operator of this custom resource, or what works for another object, is taken to make.
+pub fn make(world: &mut World, resource: &Value) {
     let made_for = name_of(resource);
     let missing: Vec<_> = world.others.made_for(resource).cloned().collect();
     for object in missing {
