@@ -50,7 +50,7 @@ pub fn webhooks(object: &Value) -> Status {
 }
 
 /// Whether somebody else writes an object's CA bundles: cert-manager, by its annotations `cert-manager.io/inject-…`. Source:
-/// https://cert-manager.io/docs/concepts/ca-injector/
+/// <https://cert-manager.io/docs/concepts/ca-injector/>
 pub fn is_injected(object: &Value) -> bool {
     let annotations = object.pointer("/metadata/annotations").and_then(Value::as_object);
     annotations.is_some_and(|annotations| annotations.keys().any(|key| key.starts_with("cert-manager.io/inject-")))
