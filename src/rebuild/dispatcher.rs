@@ -573,11 +573,10 @@ impl Dispatcher<'_> {
         // Before a list is asked for nothing has been answered.
         self.unreachable &= matches!(seen, Seen::Relisting(..));
         let listed = matches!(seen, Seen::Listed(..));
-        let last = match &seen {
-            Seen::Gone(key, last) if !self.store.is_newer(key, last) => Some((phase.by_key.get(key).copied(), last)),
-            _ => None,
-        };
-        if let Some((Some(index), last)) = last {
+        if let Seen::Gone(key, last) = &seen
+            && !self.store.is_newer(key, last)
+            && let Some(index) = phase.by_key.get(key).copied()
+        {
             self.note_run(phase, index, last);
         }
         let changed = self.store.take(seen);

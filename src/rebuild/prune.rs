@@ -168,6 +168,7 @@ impl Dispatcher<'_> {
     /// owner. Which these are only the operator knows, so the volumes of all claims beside it that are not the kit's keep their
     /// bytes.
     async fn retain_beside(&mut self, phase: &str, goes: &[ObjectKey]) -> Result<(), Stop> {
+        let Some(first) = goes.iter().find(|key| may_own_claims(key)) else { return Ok(()) };
         let beside = goes.iter().filter(|key| may_own_claims(key)).filter_map(|key| key.namespace.clone());
         let namespaces: BTreeSet<String> = beside.collect();
         let mut stop = self.stop.clone();
@@ -177,11 +178,7 @@ impl Dispatcher<'_> {
             stop = lost(self.options.lock.clone()) => return Err(stop),
             retained = self.retain_in(&namespaces) => retained,
         };
-        let first = goes.iter().find(|key| may_own_claims(key));
-        match (retained, first) {
-            (Err(error), Some(first)) => Err(self.cannot_delete(phase, name_of(&self.cluster, first), &error)),
-            _ => Ok(()),
-        }
+        retained.map_err(|error| self.cannot_delete(phase, name_of(&self.cluster, first), &error))
     }
 
     async fn retain_in(&self, namespaces: &BTreeSet<String>) -> Result<(), RemovalError> {

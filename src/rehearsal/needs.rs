@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::accident::requested;
 use super::controllers::matching::unfit;
 use super::nodes::{Supposed, Workload, for_apart, workloads};
+use super::scheduling::{list, text};
 use super::store::Key;
 use crate::manifest::Object;
 use crate::manifest::kinds::plural;
@@ -111,14 +112,6 @@ impl CustomKind {
 const PODS_OF_A_NODE: usize = 110;
 /// Nodes that are supposed one by one at most.
 const MOST_NODES: usize = 5000;
-
-fn list<'v>(value: &'v Value, pointer: &str) -> impl Iterator<Item = &'v Value> {
-    value.pointer(pointer).and_then(Value::as_array).into_iter().flatten()
-}
-
-fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
-    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
-}
 
 /// Pods that a simulated cluster of some nodes would have in the end.
 pub fn simulated_pods(plan: &Plan, nodes: usize) -> usize {

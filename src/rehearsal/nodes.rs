@@ -4,21 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::scheduling::{APART, HostPort, TOGETHER, term_selects, volume_reaches, wants};
+use super::scheduling::{APART, HostPort, TOGETHER, list, term_selects, text, volume_reaches, wants};
 use crate::data::evidence::NODE_NAME;
 use crate::manifest::Object;
 use crate::plan::Plan;
 use crate::report::text::{count, list as words};
 
 const HOST: &str = "kubernetes.io/hostname";
-
-fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
-    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
-}
-
-fn list<'v>(value: &'v Value, pointer: &str) -> impl Iterator<Item = &'v Value> {
-    value.pointer(pointer).and_then(Value::as_array).into_iter().flatten()
-}
 
 /// What makes pods, with one of them.
 pub struct Workload {

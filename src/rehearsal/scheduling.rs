@@ -28,11 +28,11 @@ const AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs
 /// The scheduler's mark on a claim for which a volume is to be made.
 const SELECTED: &str = "volume.kubernetes.io/selected-node";
 
-fn text<'v>(object: &'v Value, pointer: &str) -> &'v str {
+pub(super) fn text<'v>(object: &'v Value, pointer: &str) -> &'v str {
     object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn list<'v>(object: &'v Value, pointer: &str) -> impl Iterator<Item = &'v Value> {
+pub(super) fn list<'v>(object: &'v Value, pointer: &str) -> impl Iterator<Item = &'v Value> {
     object.pointer(pointer).and_then(Value::as_array).into_iter().flatten()
 }
 
